@@ -1,0 +1,101 @@
+"""Mixed tables as two integer matrices: `close`, in which a distance is a sum of clamped differences, and `cells`.
+
+The distance between two records is Gower's (Biometrics 27, 1971): the sum over columns of a number in [0, 1], which
+is 1 for two different categories, 1 for a missing against a present value, and for numbers the difference of their
+ranks in the synthetic table. In `close` every column is an integer such that this number is
+min(|x - y|, SCALE) / SCALE: ranks lie in 0..SCALE, categories are SCALE apart, and missing is far from all. One
+formula without a branch is what makes the search over 80,000 rows fast.
+
+In `cells` every value is the number of its cell: a category, one of about 20 quantile bins, or "missing".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+SCALE = 2048
+BINS = 20
+_LANES = 8  # columns of `close` are padded to a multiple of this, so that the inner loop has no remainder
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A table in integers. `close`: int32[n, d padded with zeros]; `cells`: int32[n, d]."""
+
+    close: np.ndarray
+    cells: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def take(self, rows: np.ndarray) -> Coded:
+        """The rows with these numbers, in this order."""
+        return Coded(self.close[rows], self.cells[rows])
+
+    def columns(self, which: list[int]) -> np.ndarray:
+        """`close` of these columns only, padded anew: int32[n, d']."""
+        return _pad(self.close[:, which])
+
+
+@dataclass(frozen=True)
+class Coder:
+    """Fitted on the synthetic table alone, as an attacker would: what a rank is and where the bins are."""
+
+    names: list[str]
+    sorted_values: list[np.ndarray | None]  # None for a category column
+    edges: list[np.ndarray | None]
+    sizes: list[int]  # cells of each column, "missing" included
+
+    @classmethod
+    def fit(cls, synthetic: pd.DataFrame) -> Coder:
+        names, values, edges, sizes = list(synthetic.columns), [], [], []
+        for name in names:
+            column = synthetic[name]
+            if isinstance(column.dtype, pd.CategoricalDtype):
+                values.append(None)
+                edges.append(None)
+                sizes.append(len(column.cat.categories) + 1)
+                continue
+            known = np.sort(_numbers(column))
+            known = known[: np.count_nonzero(~np.isnan(known))]
+            inner = np.linspace(0, 1, BINS + 1)[1:-1]
+            cuts = np.unique(np.quantile(known, inner)) if len(known) else np.empty(0)
+            values.append(known)
+            edges.append(cuts)
+            sizes.append(len(cuts) + 2)
+        return cls(names, values, edges, sizes)
+
+    def encode(self, frame: pd.DataFrame) -> Coded:
+        """Frame with the columns that were fitted -> integers. Values outside the synthetic range take its end's."""
+        close = np.empty((len(frame), len(self.names)), np.int32)
+        cells = np.empty_like(close)
+        for i, name in enumerate(self.names):
+            if self.sorted_values[i] is None:
+                codes = frame[name].cat.codes.to_numpy().astype(np.int32)
+                cells[:, i] = np.where(codes < 0, self.sizes[i] - 1, codes)
+                close[:, i] = cells[:, i] * SCALE
+            else:
+                close[:, i], cells[:, i] = self._number(i, _numbers(frame[name]))
+        return Coded(_pad(close), cells)
+
+    def _number(self, i: int, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        known, edges, missing = self.sorted_values[i], self.edges[i], np.isnan(values)
+        middle = np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")  # ties: mid rank
+        rank = np.rint(middle * (SCALE / max(2 * len(known), 1)))
+        cell = np.searchsorted(edges, values, "right")
+        return np.where(missing, 3 * SCALE, rank), np.where(missing, self.sizes[i] - 1, cell)
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.where(np.isinf(values), np.nan, values)
+
+
+def _pad(close: np.ndarray) -> np.ndarray:
+    width = -(-close.shape[1] // _LANES) * _LANES
+    padded = np.zeros((len(close), width), np.int32)
+    padded[:, : close.shape[1]] = close
+    return padded

@@ -1,0 +1,127 @@
+"""Searches over whole tables, compiled. All distances are in units of 1 / SCALE of a column (see `coding`)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+_FAR = np.int32(2**31 - 1)
+_CHUNK = 16  # targets that share one pass over a block of the table
+_BLOCK = 256  # rows of a block: with 50 columns about 50 KB, which stays in the cache
+
+
+@njit(inline="always")
+def _distance(x, y, scale):
+    total = np.int32(0)
+    for c in range(x.shape[0]):
+        step = abs(x[c] - y[c])
+        total += min(step, scale)
+    return total
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def nearest(targets, table, scale):
+    """Closest row of `table` for each target: (int32[t] distance, int64[t] row number); the first of tied rows.
+
+    `targets`: int32[t, w], `table`: int32[m, w] with m >= 1, `scale`: int32.
+    """
+    count, rows = targets.shape[0], table.shape[0]
+    found, where = np.full(count, _FAR, np.int32), np.zeros(count, np.int64)
+    for chunk in prange((count + _CHUNK - 1) // _CHUNK):
+        first, last = chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK)
+        for start in range(0, rows, _BLOCK):
+            stop = min(rows, start + _BLOCK)
+            for i in range(first, last):
+                best, row = found[i], where[i]
+                for r in range(start, stop):
+                    distance = _distance(targets[i], table[r], scale)
+                    if distance < best:
+                        best, row = distance, r
+                found[i], where[i] = best, row
+    return found, where
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def vote(targets, table, secret, values, scale):
+    """Most common `secret` among all rows of `table` that are closest to each target: int32[t].
+
+    `secret`: int32[m] in 0..values-1. Of equally common values the lowest.
+    """
+    count, rows = targets.shape[0], table.shape[0]
+    guess = np.zeros(count, np.int32)
+    for chunk in prange((count + _CHUNK - 1) // _CHUNK):
+        first, last = chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK)
+        best = np.full(_CHUNK, _FAR, np.int32)
+        votes = np.zeros((_CHUNK, values), np.int32)
+        for start in range(0, rows, _BLOCK):
+            stop = min(rows, start + _BLOCK)
+            for i in range(first, last):
+                k = i - first
+                for r in range(start, stop):
+                    distance = _distance(targets[i], table[r], scale)
+                    if distance < best[k]:
+                        best[k] = distance
+                        votes[k, :] = 0
+                    if distance == best[k]:
+                        votes[k, secret[r]] += 1
+        for i in range(first, last):
+            guess[i] = np.argmax(votes[i - first])
+    return guess
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def joined(left, right, table_left, table_right, group, scale):
+    """Distance to the table of every left half joined to every right half of the same group.
+
+    `left`: int32[g * group, w1], `right`: int32[g * group, w2]; the table is split in the same columns.
+    Returns int32[g, group, group]: entry [k, i, j] is the least distance of (left i, right j) to a row.
+    """
+    groups, rows = left.shape[0] // group, table_left.shape[0]
+    best = np.full((groups, group, group), _FAR, np.int32)
+    for g in prange(groups):
+        one, two = np.empty(group, np.int32), np.empty(group, np.int32)
+        least = np.full((group, group), _FAR, np.int32)
+        for r in range(rows):
+            for i in range(group):
+                one[i] = _distance(left[g * group + i], table_left[r], scale)
+                two[i] = _distance(right[g * group + i], table_right[r], scale)
+            for i in range(group):
+                for j in range(group):
+                    least[i, j] = min(least[i, j], one[i] + two[j])
+        best[g] = least
+    return best
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def isolations(columns, anchors, orders, people):
+    """People that match a predicate read from a row of the table.
+
+    The predicate of anchor row s says "column = its cell in s" for the columns of `orders` one by one, until only one
+    row of the table is left. `columns`: int32[d, m] cells of the table; `anchors`: int64[p] row numbers; `orders`:
+    int64[p, d]; `people`: int32[d, t]. Returns int32[p]: matching people, -1 if no conjunction isolates the row.
+    """
+    width, rows = columns.shape
+    hits = np.full(anchors.shape[0], -1, np.int32)
+    for p in prange(anchors.shape[0]):
+        anchor, left, used = anchors[p], np.arange(rows), 0
+        count = rows
+        while count > 1 and used < width:
+            column = orders[p, used]
+            value, kept = columns[column, anchor], 0
+            for k in range(count):
+                if columns[column, left[k]] == value:
+                    left[kept] = left[k]
+                    kept += 1
+            count, used = kept, used + 1
+        if count > 1:
+            continue
+        hits[p] = 0
+        for person in range(people.shape[1]):
+            match = True
+            for k in range(used):
+                column = orders[p, k]
+                if people[column, person] != columns[column, anchor]:
+                    match = False
+                    break
+            hits[p] += match
+    return hits

@@ -1,0 +1,86 @@
+"""Linkability: two halves of a person's record, known from two sources, are joined with the synthetic table's help.
+
+Distance-based record linkage (Domingo-Ferrer and Torra 2001; Torra and Domingo-Ferrer 2003): the attacker holds half
+A of a person and ten candidate halves B, one of them that person's. The candidate is chosen whose joined record lies
+closest to a synthetic row. A table that only follows the population helps as much with people it never saw; what it
+helps more with those it was trained on is the leak.
+
+People are tested in groups of ten who are each other's candidates. Results within a group may hang together, so
+intervals count as many independent trials as the variance between groups allows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from privsynth.audit.base import Attack, Family, advantage
+from privsynth.audit.coding import SCALE, Coded
+from privsynth.audit.kernels import joined
+from privsynth.audit.scene import Scene
+from privsynth.audit.statistics import Measurement
+
+CANDIDATES = 10
+_FEWEST_GROUPS = 5  # below this the variance between groups is no estimate
+
+
+@dataclass(frozen=True)
+class Linkage:
+    """Joins half A to one of ten halves B. `left`, `right`: column numbers; `what` names half A."""
+
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+    what: str
+    family: Family = "linkability"
+    statistic: str = "success of training people less success of others"
+    threshold_key: str = "linkability"
+
+    @property
+    def name(self) -> str:
+        return f"linkability: {self.what}"
+
+    @property
+    def meaning(self) -> str:
+        return (
+            f"How much more often an attacker who knows {self.what} of a person picks the rest of that person's record "
+            f"out of {CANDIDATES} for training people than for people who were not in the data. A blind guess is right "
+            f"in one of {CANDIDATES}; what others reach beyond that is knowledge about the population, not a leak."
+        )
+
+    def run(self, released: Coded, scene: Scene, rng: np.random.Generator, confidence: float) -> Measurement:
+        groups = scene.targets // CANDIDATES
+        if len(released) == 0 or groups < _FEWEST_GROUPS:
+            return Measurement.nothing()
+        members, others = (self._success(side, released, groups) for side in (scene.members, scene.others))
+        return advantage(members.ravel(), others.ravel(), confidence, (_independent(members), _independent(others)))
+
+    def _success(self, people: Coded, released: Coded, groups: int) -> np.ndarray:
+        """float[groups, CANDIDATES]: 1 if the right half is closest, a share if it is so together with others."""
+        some, halves = people.take(np.arange(groups * CANDIDATES)), (list(self.left), list(self.right))
+        best = joined(
+            *(some.columns(half) for half in halves),
+            *(released.columns(half) for half in halves),
+            CANDIDATES,
+            np.int32(SCALE),
+        )
+        closest = best == best.min(axis=2, keepdims=True)
+        return np.einsum("gii->gi", closest) / closest.sum(axis=2)
+
+
+def _independent(success: np.ndarray) -> float:
+    """Independent trials that float[g, c] results are worth: variance of a coin over variance of the group means."""
+    rate, between = success.mean(), success.mean(axis=1).var(ddof=1)
+    alone = rate * (1 - rate) / success.shape[1]
+    return success.size * min(1.0, alone / between) if between > 0 and alone > 0 else float(success.size)
+
+
+def attacks(scene: Scene) -> list[Attack]:
+    """Quasi-identifiers to the rest if there are any, and every second column to the rest; none for one column."""
+    width, known = len(scene.names), scene.index("quasi_identifier")
+    found: list[Attack] = []
+    if known and len(known) < width:
+        found.append(Linkage(tuple(known), tuple(i for i in range(width) if i not in known), "the quasi-identifiers"))
+    if width >= 2:
+        found.append(Linkage(tuple(range(0, width, 2)), tuple(range(1, width, 2)), "every second column"))
+    return found

@@ -1,0 +1,111 @@
+"""Who is attacked, and with what beside the released table. Drawn once, the same for all attacks and controls.
+
+The holdout's people are parted in three by chance: those attacked (60 % at most), a reference (what an attacker may
+know about the population), and the independent table of the negative control. One row per person is attacked, so
+that targets are independent, and as many members as non-members.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from privsynth.audit.coding import Coded, Coder
+from privsynth.audit.tables import AuditTables
+
+TARGETS = {"quick": 500, "standard": 2000, "thorough": 5000}
+REPEATS = {"quick": 2, "standard": 4, "thorough": 8}
+LEAKY_SHARE = 0.4
+_ATTACKED = 0.6  # share of the holdout's people; the rest is shared by reference and negative control
+_POOL = 4  # people to choose from, per target: some attacks look only at people with a rare secret
+
+
+@dataclass(frozen=True)
+class Scene:
+    """People, references and controls, coded. `members` and `others` have the same length (the pool)."""
+
+    names: list[str]
+    sizes: list[int]  # cells of each column, the last is "missing"
+    categorical: list[bool]
+    roles: dict[str, str]
+    synthetic: Coded
+    twin: Coded  # positive control
+    independent: Coded  # negative control: people who were neither trained on nor attacked
+    train: Coded  # all training people, one row each
+    members: Coded
+    others: Coded
+    reference: Coded
+    targets: int  # an attack on anybody uses the first so many of `members` and `others`
+    repeats: int
+
+    def index(self, *roles: str) -> list[int]:
+        """Numbers of the columns with one of these roles: by role as given, then as in the table."""
+        return [i for role in roles for i, name in enumerate(self.names) if self.roles.get(name) == role]
+
+
+def prepare(tables: AuditTables, effort: str, rng: np.random.Generator) -> Scene:
+    """Draws targets, reference and controls. `effort`: a key of `TARGETS`.
+
+    Raises:
+        ValueError: an unknown effort.
+    """
+    if effort not in TARGETS:
+        raise ValueError(f"effort is one of {', '.join(TARGETS)}")
+    coder = Coder.fit(tables.synthetic)
+    synthetic, train, holdout = (coder.encode(f) for f in (tables.synthetic, tables.train, tables.holdout))
+    train_units = _units(tables.train_units, len(train))
+    people, rest = one_row_each(train_units, rng), one_row_each(_units(tables.holdout_units, len(holdout)), rng)
+    pool = min(_POOL * TARGETS[effort], len(synthetic), len(people), int(np.ceil(_ATTACKED * len(rest))))
+    reference, independent = _part(rest[pool:], _units(tables.holdout_units, len(holdout)))
+    members = people[:pool]
+    return Scene(
+        names=coder.names,
+        sizes=coder.sizes,
+        categorical=[values is None for values in coder.sorted_values],
+        roles=tables.roles,
+        synthetic=synthetic,
+        twin=leaky_twin(synthetic, train, members, people[pool:], rng),
+        independent=holdout.take(independent),
+        train=train.take(people),
+        members=train.take(members),
+        others=holdout.take(rest[:pool]),
+        reference=holdout.take(reference),
+        targets=min(TARGETS[effort], pool),
+        repeats=REPEATS[effort],
+    )
+
+
+def one_row_each(units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One random row of every unit, units in random order: int64[number of units]."""
+    shuffled = rng.permutation(len(units))
+    _, first = np.unique(units[shuffled], return_index=True)
+    return shuffled[rng.permutation(first)]
+
+
+def leaky_twin(
+    synthetic: Coded, train: Coded, members: np.ndarray, more: np.ndarray, rng: np.random.Generator
+) -> Coded:
+    """The synthetic table with rows replaced by copies of training people: the leak an attack must find.
+
+    Each attacked person is copied with a chance of about `LEAKY_SHARE`, and so is each other person (`more`) as long
+    as no more than that share of the table is replaced. `members`, `more`: row numbers in `train`.
+    """
+    room = round(LEAKY_SHARE * len(synthetic))
+    copied = rng.permutation(members)[: min(room, round(LEAKY_SHARE * len(members)))]
+    others = rng.permutation(more)[: min(room - len(copied), round(LEAKY_SHARE * len(more)))]
+    source = np.concatenate([copied, others])
+    place = rng.permutation(len(synthetic))[: len(source)]
+    close, cells = synthetic.close.copy(), synthetic.cells.copy()
+    close[place], cells[place] = train.close[source], train.cells[source]
+    return Coded(close, cells)
+
+
+def _units(units: np.ndarray | None, rows: int) -> np.ndarray:
+    return np.arange(rows) if units is None else np.asarray(units)
+
+
+def _part(rows: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two disjoint halves of the people behind `rows`, with all their rows: row numbers of each."""
+    half = len(rows) // 2
+    return tuple(np.flatnonzero(np.isin(units, units[part])) for part in (rows[:half], rows[half:]))

@@ -1,0 +1,161 @@
+"""Rows <-> codes. The paid histograms of the cells give each column's bins, its spikes and the density inside bins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from privsynth.domain import STRATUM, ColumnDomain, Domain
+from privsynth.privacy.ledger import Run
+from privsynth.privacy.mechanisms.tables import Histograms
+from privsynth.table import PrivateTable, Rows
+
+MOST_BINS, LEAST_BINS = 24, 15
+
+
+@dataclass(frozen=True)
+class ColumnCodec:
+    """bins: (cells + 1,) code of each cell, missing last. density: (cells + 1,) released share of each cell.
+
+    reliable: shares below this are within the noise.
+    """
+
+    domain: ColumnDomain
+    bins: np.ndarray
+    density: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Number of codes."""
+        return int(self.bins.max()) + 1
+
+    @property
+    def shares(self) -> np.ndarray:
+        """(codes,) released share of each code."""
+        return np.bincount(self.bins, self.density, minlength=self.size)
+
+    def decode(self, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Codes -> cells, drawn by the density inside each bin; the last cell is "missing"."""
+        cells = np.empty(len(codes), np.int64)
+        for code in np.unique(codes):
+            here, inside = np.flatnonzero(codes == code), np.flatnonzero(self.bins == code)
+            weight = self.density[inside] + 1e-12
+            cells[here] = rng.choice(inside, len(here), p=weight / weight.sum())
+        return cells
+
+
+@dataclass(frozen=True)
+class Codec:
+    """All columns, and the released number of (weighted) rows behind the histograms with their noise."""
+
+    domain: Domain
+    columns: tuple[ColumnCodec, ...]
+    total: float
+    sigma: float
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(column.size for column in self.columns)
+
+    @property
+    def names(self) -> list[str]:
+        return [column.domain.name for column in self.columns]
+
+    def encode(self, rows: Rows[pd.DataFrame]) -> Rows[np.ndarray]:
+        """(rows, columns) int32 codes; each row by itself."""
+        cells = self.domain.cells(rows)
+        codes = np.stack([c.bins[cells.values[:, j]] for j, c in enumerate(self.columns)], 1)
+        return Rows(codes.astype(np.int32), cells.units)
+
+    def decode(self, codes: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+        """Codes -> typed rows (text or None; float64 or NaN, dates in days), every declared inequality kept."""
+        steps: dict[str, np.ndarray] = {}
+        frame: dict[str, Any] = {}
+        waiting = [(j, c) for j, c in enumerate(self.columns) if c.domain.name != STRATUM]
+        while waiting:  # a gap waits for the column it starts from; the policy allows no circle
+            j, column = waiting.pop(0)
+            domain = column.domain
+            if domain.gap_from is not None and domain.gap_from not in steps:
+                waiting.append((j, column))
+                continue
+            cells = column.decode(codes[:, j], rng)
+            missing = cells == domain.cells
+            if domain.kind == "category":
+                names = np.array([*domain.categories, None], dtype=object)
+                frame[domain.name] = names[cells]
+                continue
+            edges = domain.edges
+            at = np.minimum(cells, domain.cells - 1)
+            value = np.floor(edges[at] + rng.random(len(cells)) * (edges[at + 1] - edges[at])).astype(float)
+            if domain.gap_from is not None:
+                start = steps[domain.gap_from]
+                value = np.minimum(start + value, np.maximum(domain.high, start + domain.least_gap))
+            value[missing] = np.nan
+            steps[domain.name] = value
+            frame[domain.name] = _rounded(value * domain.step, domain.step)
+        return pd.DataFrame({name: frame[name] for name in self.names if name != STRATUM})
+
+
+def _rounded(values: np.ndarray, step: float) -> np.ndarray:
+    return np.round(values, max(0, round(-np.log10(step))))
+
+
+def learn_codec(domain: Domain, table: PrivateTable[pd.DataFrame], run: Run) -> Codec:
+    """Buys the histograms of all columns in one step and derives everything else from them."""
+    mechanism = Histograms(run.plan["histograms"], domain.sizes)  # type: ignore[arg-type]
+    noisy = table.transformed(domain.cells).ask(mechanism, run)
+    total = released_total(noisy, domain.rows if not domain.stratified else None)
+    columns = tuple(
+        _column_codec(column, counts / total, mechanism.sigma / total)
+        for column, counts in zip(domain.columns, noisy, strict=True)
+    )
+    return Codec(domain, columns, total, mechanism.sigma)
+
+
+def released_total(tables: list[np.ndarray], rows: int | None) -> float:
+    """Number of weighted rows: as released, else the mean of all tables' sums, precise ones first (noise ~ cells)."""
+    if rows is not None:
+        return float(max(rows, 1))
+    weights = np.array([1 / table.size for table in tables])
+    return float(max(1.0, np.average([table.sum() for table in tables], weights=weights)))
+
+
+def _column_codec(domain: ColumnDomain, shares: np.ndarray, sigma: float) -> ColumnCodec:
+    """sigma: noise of one share."""
+    density = to_simplex(shares)
+    if not domain.nullable or shares[-1] < 3 * sigma:
+        density[-1] = 0.0  # what cannot be told from noise is not invented
+        density = density / max(density.sum(), 1e-12) if density.sum() > 0 else np.full(len(density), 1 / len(density))
+    bins = np.arange(domain.cells) if domain.kind == "category" else bin_cells(density[:-1])
+    return ColumnCodec(domain, np.append(bins, bins.max() + 1).astype(np.int32), density)
+
+
+def to_simplex(values: np.ndarray) -> np.ndarray:
+    """Nearest non-negative vector that sums to one (Duchi et al. 2008, Fig. 1).
+
+    >>> to_simplex(np.array([0.5, 0.7, -0.2])).round(2).tolist()
+    [0.4, 0.6, 0.0]
+    """
+    ranked = np.sort(values)[::-1]
+    excess = np.cumsum(ranked) - 1
+    last = np.flatnonzero(ranked - excess / np.arange(1, len(values) + 1) > 0)[-1]
+    return np.asarray(np.maximum(values - excess[last] / (last + 1), 0))
+
+
+def bin_cells(share: np.ndarray) -> np.ndarray:
+    """(cells,) bin of each cell: a spike stands alone, the cells between are cut into runs of about equal share."""
+    step = 1 / MOST_BINS
+    step = min(step, max(1 - share[share >= step].sum(), 1e-3) / LEAST_BINS)
+    spike = max(step, 1.5 / MOST_BINS / 4)
+    bins, label, filled = np.zeros(len(share), np.int64), 0, 0.0
+    for cell, mass in enumerate(share):
+        if filled and (mass >= spike or filled + mass > step * 1.0001):
+            label, filled = label + 1, 0.0
+        bins[cell] = label
+        filled += mass + 1e-12
+        if mass >= spike:
+            label, filled = label + 1, 0.0
+    return np.unique(bins, return_inverse=True)[1]

@@ -1,0 +1,225 @@
+"""What is released about columns: their public cells. Bounds and categories come from the policy or are bought.
+
+A number, an integer and a date are all whole steps here (cents, units, days), so that one public grid serves all:
+every step if there are few, else two significant digits, with round values as cells of their own, since people report
+500 and 1,000. The larger side of an inequality is stored as its gap from the smaller side (a length of stay instead of
+a discharge date), which keeps the rule and the distribution of the gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from privsynth.policy import Column, Policy
+from privsynth.privacy.ledger import Run
+from privsynth.privacy.mechanisms.counts import OpenCategories, PrivateBounds, RowCount, UnitSizes
+from privsynth.table import EPOCH, PrivateTable, Rows
+
+OTHER = "__other__"
+STRATUM = "__rows__"
+STRATA = (1, 2, 3, 4, 5, 7, 10, 15, 25, 50)  # smallest number of rows of each stratum of units
+FEW = 400  # steps that each get a cell of their own
+
+
+@dataclass(frozen=True)
+class ColumnDomain:
+    """One column's public cells.
+
+    categories: for kind category. low, high: bounds in whole steps, and step: size of one in the column's units.
+    gap_from: the smaller column of an inequality, if this one is stored as its gap; least_gap: 1 if strict.
+    """
+
+    name: str
+    kind: str
+    categories: tuple[str, ...] = ()
+    low: int = 0
+    high: int = 0
+    step: float = 1.0
+    nullable: bool = True
+    gap_from: str | None = None
+    least_gap: int = 0
+    source: str = "public"
+
+    @property
+    def edges(self) -> np.ndarray:
+        """(cells + 1,) rising whole numbers; cell i holds edges[i] <= value < edges[i + 1]."""
+        if self.gap_from is None:
+            return public_grid(self.low, self.high)
+        return public_grid(self.least_gap, max(self.high - self.low, self.least_gap + 1))
+
+    @property
+    def cells(self) -> int:
+        """Cells without the one for missing, which comes last."""
+        return len(self.categories) if self.kind == "category" else len(self.edges) - 1
+
+    @property
+    def described(self) -> str:
+        if self.kind == "category":
+            return f"{len(self.categories)} categories ({self.source})"
+        low, high = self.low * self.step, self.high * self.step
+        if self.kind == "date":
+            return f"{_iso(self.low)} to {_iso(self.high)} ({self.source})"
+        return f"{low:g} to {high:g} ({self.source})"
+
+
+@dataclass(frozen=True)
+class Domain:
+    """All columns; the last may be the hidden stratum of rows per unit.
+
+    rows: released number of rows, if bought or declared. strata: (stratum, share of rows) mix that was bought.
+    """
+
+    columns: tuple[ColumnDomain, ...]
+    rows: int | None
+    mix: tuple[float, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Cells of each column with the one for missing."""
+        return tuple(column.cells + 1 for column in self.columns)
+
+    def __getitem__(self, name: str) -> ColumnDomain:
+        return next(column for column in self.columns if column.name == name)
+
+    @property
+    def stratified(self) -> bool:
+        return bool(self.mix)
+
+    def cells(self, rows: Rows[pd.DataFrame]) -> Rows[np.ndarray]:
+        """(rows, columns) int32 cell numbers. Each row is encoded by itself; the stratum by its own unit's rows."""
+        out = np.empty((len(rows), len(self.columns)), np.int32)
+        steps = {c.name: _steps(rows.values, c) for c in self.columns if c.kind != "category"}
+        for j, column in enumerate(self.columns):
+            if column.name == STRATUM:
+                size = np.unique(rows.units, return_inverse=True, return_counts=True)
+                lowest = [int(name) for name in column.categories]
+                out[:, j] = np.searchsorted(lowest, size[2][size[1]], side="right") - 1
+                continue
+            if column.kind == "category":
+                known = pd.Categorical(rows.values[column.name], categories=list(column.categories)).codes
+                cell = known.astype(np.int32)
+                if column.categories[-1] == OTHER:
+                    cell[(cell < 0) & rows.values[column.name].notna().to_numpy()] = len(column.categories) - 1
+            else:
+                value = steps[column.name]
+                if column.gap_from is not None:
+                    value = np.maximum(value - steps[column.gap_from], column.least_gap)
+                edges = column.edges
+                cell = (np.searchsorted(edges, np.clip(value, edges[0], edges[-1] - 1), side="right") - 1).astype(np.int32)
+                cell[np.isnan(value)] = -1
+            out[:, j] = np.where(cell < 0, column.cells if column.nullable else 0, cell)
+        return Rows(out, rows.units)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"columns": [asdict(c) for c in self.columns], "rows": self.rows, "mix": list(self.mix)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Domain:
+        columns = tuple(ColumnDomain(**(c | {"categories": tuple(c["categories"])})) for c in data["columns"])
+        return cls(columns, data["rows"], tuple(data["mix"]))
+
+
+def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, trained: float = 1.0) -> Domain:
+    """Takes what is declared, buys the rest. trained: public share of the declared rows that the trainer sees."""
+    columns = [
+        _column_domain(name, column, policy, table, run) for name, column in policy.model.columns.items() if column.modelled
+    ]
+    columns = _with_gaps(columns, policy)
+    declared, mix = policy.model.dataset.rows, ()
+    rows = round(declared * trained) if declared is not None else None
+    if policy.unit_column is not None:
+        lowest = strata(policy.max_rows)
+        bought = table.ask(UnitSizes(run.plan["unit sizes"], lowest), run)  # type: ignore[arg-type]
+        in_rows = bought * _middle(lowest, policy.max_rows)
+        rows = max(1, int(in_rows.sum()))
+        if policy.max_rows > 1:
+            mix = tuple(float(x) for x in (in_rows + 1e-9) / (in_rows + 1e-9).sum())
+            columns.append(ColumnDomain(STRATUM, "category", tuple(str(x) for x in lowest), nullable=False))
+    elif declared is None:
+        rows = table.ask(RowCount(run.plan["row count"]), run)  # type: ignore[arg-type]
+    return Domain(tuple(columns), rows, mix)
+
+
+def strata(max_rows: int) -> tuple[int, ...]:
+    """Smallest number of rows of each stratum, up to the bound."""
+    return tuple(lowest for lowest in STRATA if lowest <= max_rows)
+
+
+def _middle(lowest: Sequence[int], max_rows: int) -> np.ndarray:
+    """Typical number of rows of a unit of each stratum."""
+    highest = [*[nxt - 1 for nxt in lowest[1:]], max_rows]
+    return np.array([lo + (hi - lo) * 0.4 for lo, hi in zip(lowest, highest, strict=True)])
+
+
+def _column_domain(name: str, column: Column, policy: Policy, table: PrivateTable[pd.DataFrame], run: Run) -> ColumnDomain:
+    if column.kind == "category":
+        if name in policy.groupings:
+            return ColumnDomain(name, "category", tuple(policy.groupings[name].groups), nullable=column.nullable, source="public groups")
+        if column.categories == "private":
+            found = table.ask(OpenCategories(run.plan[f"categories: {name}"], name), run)  # type: ignore[arg-type]
+            return ColumnDomain(name, "category", (*found, OTHER), nullable=column.nullable, source="bought")
+        assert isinstance(column.categories, list)  # the policy's rules see to it
+        return ColumnDomain(name, "category", tuple(column.categories), nullable=column.nullable)
+    step = 10.0 ** -_decimals(column) if column.kind == "number" else 1.0
+    if column.bounds == "private":
+        low, high = table.ask(PrivateBounds(run.plan[f"bounds: {name}"], name, step), run)  # type: ignore[arg-type]
+        return ColumnDomain(name, column.kind, (), low, high, step, column.nullable, source="bought")
+    assert isinstance(column.bounds, tuple)
+    if column.kind == "date":
+        low, high = (bound.toordinal() - EPOCH for bound in column.bounds)  # type: ignore[union-attr]
+    else:
+        low, high = (round(float(bound) / step) for bound in column.bounds)  # type: ignore[arg-type]
+    return ColumnDomain(name, column.kind, (), low, high, step, column.nullable)
+
+
+def _decimals(column: Column) -> int:
+    """Decimal places of a number: as declared, else enough for about five digits of the public range."""
+    if column.decimals is not None:
+        return column.decimals
+    if not isinstance(column.bounds, tuple):
+        return 2
+    span = float(column.bounds[1]) - float(column.bounds[0])  # type: ignore[arg-type]
+    return int(np.clip(4 - np.floor(np.log10(span)), 0, 9))
+
+
+def _with_gaps(columns: list[ColumnDomain], policy: Policy) -> list[ColumnDomain]:
+    """Stores the larger side of each inequality as a gap; a column is the larger side of one rule at most."""
+    by_name = {column.name: column for column in columns}
+    for constraint in policy.model.constraints:
+        small, large, strict = constraint.rising
+        a, b = by_name[small], by_name[large]
+        if b.gap_from is None and a.step == b.step:
+            # low is the smaller side's: gaps then span from 0 to the larger side's high minus it
+            by_name[large] = replace(b, gap_from=small, least_gap=int(strict), low=min(a.low, b.low))
+    return [by_name[column.name] for column in columns]
+
+
+def _steps(frame: pd.DataFrame, column: ColumnDomain) -> np.ndarray:
+    return np.round(frame[column.name].to_numpy(float) / column.step)
+
+
+def public_grid(low: int, high: int) -> np.ndarray:
+    """Cell edges that need no data: (cells + 1,) whole numbers from low to high + 1.
+
+    >>> public_grid(0, 3).tolist()
+    [0, 1, 2, 3, 4]
+    """
+    if high - low <= FEW:
+        return np.arange(low, high + 2, dtype=np.int64)
+    edges = {low, high, high + 1} | {e for e in range(-10, 12) if low <= e <= high}
+    scale, largest = 1, max(abs(low), abs(high))
+    while scale <= largest:
+        for digits in range(10, 100):
+            for value in (digits * scale, -digits * scale):
+                edges |= {edge for edge in (value, value + 1) if low <= edge <= high}
+        scale *= 10
+    return np.array(sorted(edges), dtype=np.int64)
+
+
+def _iso(day: int) -> str:
+    return str(np.datetime64(int(day), "D"))

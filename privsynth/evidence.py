@@ -1,0 +1,236 @@
+"""All that a report may know. A report is a pure function of one `Evidence`; programs read the same as evidence.json.
+
+Two faces are cut from one whole: `Evidence.public()` drops every figure computed on private rows that the budget did
+not pay for. What is left is the claim, the verdicts and what was bought.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = "1.0"
+
+Verdict = Literal["release", "release_with_conditions", "do_not_release"]
+FindingVerdict = Literal["pass", "fail", "no_power"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class MechanismRecord(_Part):
+    """One line of the ledger: something that touched private rows, and what it cost."""
+
+    name: str  # e.g. "marginals"
+    event: str  # its privacy event in words, e.g. "Gaussian(noise_multiplier=3.1)"
+    share: float  # part of the budget planned for it, 0..1
+    purpose: str = ""  # one sentence a board understands
+    epsilon_alone: float | None = None  # what it would claim by itself at the policy's delta
+
+
+class Risk(_Part):
+    """What the privacy claim lets any attacker reach at most, whatever else they know (f-DP; Kulynych et al. 2024)."""
+
+    max_tpr: dict[str, float]  # false-positive rate ("0.001", "0.01", "0.1") -> largest true-positive rate
+    advantage: float  # largest TPR - FPR of any membership attack
+    attribute_inference: dict[str, float] = Field(default_factory=dict)  # baseline guess rate -> largest success rate
+    roc: list[tuple[float, float]] = Field(default_factory=list)  # (fpr, largest tpr): the guarantee's own ROC curve
+
+
+class Privacy(_Part):
+    epsilon: float
+    delta: float
+    unit: str  # "row" or the name of the unit column
+    max_rows: int  # rows of a unit used at most; 1 for unit row
+    neighbours: str = "add or remove one unit"
+    composition: str  # how the events were composed into one total
+    mechanisms: list[MechanismRecord]
+    risk: Risk
+    sentence: str = ""  # the claim in words
+
+
+class Finding(_Part):
+    """One attack's result. `value` is None in the public face."""
+
+    attack: str  # e.g. "membership: closest record"
+    family: Literal["membership", "singling_out", "linkability", "inference"]
+    statistic: str  # what `value` is, e.g. "TPR at 1 % FPR"
+    value: float | None
+    low: float | None  # 95 % interval
+    high: float | None
+    baseline: float | None  # what a naive guess, or people who were not in the data, would show
+    threshold: float | None  # fixed beforehand by the policy; None: a diagnostic
+    verdict: FindingVerdict
+    power: float | None  # chance that this attack would have failed a leaky twin of this release
+    meaning: str = ""  # what the figure proves and what not, one or two sentences
+    roc: list[tuple[float, float]] | None = None  # (fpr, tpr) of a membership attack
+    auc: tuple[float, float, float] | None = None  # (value, low, high): area under that curve
+
+
+class Control(_Part):
+    """What an attack finds where the answer is known."""
+
+    attack: str
+    kind: Literal["positive", "negative"]  # leaky twin / independent table
+    value: float | None
+    low: float | None
+    high: float | None
+    expected: str  # "found" or "nothing"
+    ok: bool
+
+
+class IdentifierRisk(_Part):
+    """One figure on quasi-identifiers (prosecutor, journalist, marketer, replicated uniques, DiSCO, copies...)."""
+
+    name: str
+    value: float | None
+    baseline: float | None = None
+    meaning: str = ""
+
+
+class Audit(_Part):
+    findings: list[Finding] = Field(default_factory=list)
+    controls: list[Control] = Field(default_factory=list)
+    identifier_risk: list[IdentifierRisk] = Field(default_factory=list)
+    verdict: Literal["pass", "fail"] = "pass"
+    targets: int | None = None  # people attacked on each side
+    not_tested: list[str] = Field(default_factory=list)
+
+
+class ColumnUtility(_Part):
+    """Histogram of one column: `labels[i]` has share `synthetic[i]`, and `reference[i]` in the reference table.
+
+    The reference is the real table in the internal face and the bought (noisy) histogram in the public one.
+    """
+
+    name: str
+    kind: str
+    tvd: float | None
+    labels: list[str]
+    synthetic: list[float]
+    reference: list[float] | None
+    reference_name: str  # "real" | "bought histogram"
+
+
+class GroupUtility(_Part):
+    """Fidelity inside one subgroup, e.g. sex = Female."""
+
+    group: str
+    rows_real: int | None
+    tvd1: float | None
+
+
+class Utility(_Part):
+    tvd1: float | None = None
+    tvd2: float | None = None
+    tvd3: float | None = None
+    tstr_auc: float | None = None  # train on synthetic, test on real
+    trtr_auc: float | None = None  # train on real, test on real
+    target: str | None = None
+    column_shapes: float | None = None  # SDMetrics, 0..1
+    column_pair_trends: float | None = None  # SDMetrics, 0..1
+    tvd1_bought: float | None = None  # synthetic against the bought histograms: free to publish
+    columns: list[ColumnUtility] = Field(default_factory=list)
+    correlations: dict[str, Any] | None = None  # {"columns": [...], "synthetic": [[...]], "reference": [[...]] | None}
+    groups: list[GroupUtility] = Field(default_factory=list)
+
+
+class ColumnFacts(_Part):
+    name: str
+    kind: str
+    role: str  # direct_identifier | quasi_identifier | sensitive | target | attribute
+    release: str  # keep | drop | regenerate
+    domain: str = ""  # e.g. "3 categories (public)", "0 to 100 (public)", "bounds bought"
+
+
+class Dataset(_Part):
+    id: str
+    description: str = ""
+    rows: int | None = None  # as declared public; the true number is internal
+    columns: list[ColumnFacts] = Field(default_factory=list)
+    constraints: list[str] = Field(default_factory=list)
+
+
+class Handling(_Part):
+    """What was done to the table on the way in. Internal: these are exact figures of private rows."""
+
+    rows_read: int | None = None
+    units: int | None = None
+    rows_trained: int | None = None
+    rows_held_out: int | None = None
+    rows_over_bound: int | None = None  # dropped since their unit had more than max_rows
+    unexpected: dict[str, int] = Field(default_factory=dict)  # column -> values that the policy does not allow
+    notes: list[str] = Field(default_factory=list)
+
+
+class ReportMeta(_Part):
+    frameworks: list[str] = Field(default_factory=list)
+    recipient: str | None = None
+    approver: str | None = None
+    rows_released: int | None = None
+    formats: list[str] = Field(default_factory=list)
+
+
+class TrainerFacts(_Part):
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)
+
+
+class Provenance(_Part):
+    privsynth: str
+    python: str
+    packages: dict[str, str] = Field(default_factory=dict)
+    policy_sha256: str
+    created: str  # ISO 8601, UTC; passed in, never read from a clock by the report
+    ledger_head: str | None = None
+    platform: str = ""
+    synthetic_sha256: str | None = None
+
+
+class Evidence(_Part):
+    schema_version: str = SCHEMA_VERSION
+    visibility: Literal["public", "internal"] = "internal"
+    verdict: Verdict
+    reasons: list[str] = Field(default_factory=list)  # why this verdict, in words, no private figure
+    dataset: Dataset
+    privacy: Privacy
+    trainer: TrainerFacts
+    audit: Audit
+    utility: Utility
+    handling: Handling | None = None
+    report: ReportMeta
+    seconds: dict[str, float] = Field(default_factory=dict)
+    provenance: Provenance
+
+    def public(self) -> Evidence:
+        """The face that may leave: verdicts stay, figures computed on private rows that nobody paid for go."""
+        hide = {"value": None, "low": None, "high": None, "baseline": None, "power": None}
+        audit = Audit(
+            findings=[f.model_copy(update=hide | {"roc": None, "auc": None}) for f in self.audit.findings],
+            controls=[c.model_copy(update={"value": None, "low": None, "high": None}) for c in self.audit.controls],
+            verdict=self.audit.verdict,
+            not_tested=self.audit.not_tested,
+        )
+        bought = [c for c in self.utility.columns if c.reference_name != "real"]
+        utility = Utility(target=self.utility.target, tvd1_bought=self.utility.tvd1_bought, columns=bought)
+        return self.model_copy(
+            update={"visibility": "public", "audit": audit, "utility": utility, "handling": None, "seconds": {}}
+        )
+
+    def internal(self) -> Evidence:
+        """The whole, with real columns as the reference wherever they are known."""
+        real = {c.name for c in self.utility.columns if c.reference_name == "real"}
+        columns = [c for c in self.utility.columns if c.reference_name == "real" or c.name not in real]
+        return self.model_copy(update={"utility": self.utility.model_copy(update={"columns": columns})})
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(self.model_dump(mode="json"), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Evidence:
+        return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))

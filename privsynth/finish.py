@@ -1,0 +1,133 @@
+"""From typed rows to the table that leaves: rules enforced, identifiers invented, types and missing marks as in the input."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+
+from privsynth.identifiers import invent
+from privsynth.policy import Policy
+from privsynth.reader import RawTable
+
+_WHOLE = re.compile(r"^-?(0|[1-9]\d*)$")
+
+
+@dataclass(frozen=True)
+class OutputColumn:
+    """How one column leaves. `arrow`: its type in a typed source (public schema), None for text sources."""
+
+    name: str
+    kind: str
+    release: str
+    generator: str | None
+    pattern: str | None
+    format: str | None
+    arrow: str | None
+    whole: bool  # categories that are all whole numbers, as 1 and 2 for sex
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Columns in the input's order; missing: how the input writes a missing value; rules: (small, large, strict, step)."""
+
+    columns: tuple[OutputColumn, ...]
+    missing: str
+    rules: tuple[tuple[str, str, bool, float], ...]
+
+    @classmethod
+    def of(cls, policy: Policy, raw: RawTable) -> Layout:
+        """Made of the policy and the table's schema; no value is looked at."""
+        by_name = policy.model.columns
+        columns = tuple(
+            OutputColumn(
+                n, by_name[n].kind, by_name[n].released_as, by_name[n].generator, by_name[n].pattern, by_name[n].format,
+                str(raw.types[n]) if raw.types else None,
+                isinstance(by_name[n].categories, list) and all(_WHOLE.match(c) for c in by_name[n].categories or ()),
+            )
+            for n in raw.columns if by_name[n].released_as != "drop"
+        )  # fmt: skip
+        rules = tuple(
+            (small, large, strict, _step(policy, large))
+            for small, large, strict in (c.rising for c in policy.model.constraints)
+        )
+        return cls(columns, (policy.model.dataset.missing or [""])[0], rules)
+
+    def finish(self, typed: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+        """Typed rows -> the released table as a data frame (dates as datetime64, missing as NA)."""
+        typed = self._obeying(typed)
+        out: dict[str, Any] = {}
+        for column in self.columns:
+            if column.release == "regenerate":
+                out[column.name] = invent(len(typed), column.generator, column.pattern, rng)
+            elif column.kind == "category":
+                out[column.name] = pd.to_numeric(typed[column.name]).astype("Int64") if column.whole else typed[column.name]
+            elif column.kind == "date":
+                out[column.name] = pd.to_datetime(typed[column.name], unit="D").astype("datetime64[s]")
+            elif column.kind == "integer":
+                out[column.name] = typed[column.name].astype("Int64")
+            else:
+                out[column.name] = typed[column.name].astype(float)
+        frame = pd.DataFrame(out)
+        whole = [c for c in frame if frame[c].dtype == "Int64" and not frame[c].isna().any()]
+        return frame.astype(dict.fromkeys(whole, "int64"))
+
+    def write_csv(self, frame: pd.DataFrame, path: Path) -> None:
+        """Dates in their format, missing as in the input."""
+        shown = frame.copy()
+        for column in self.columns:
+            if column.kind == "date" and column.release == "keep":
+                shown[column.name] = frame[column.name].dt.strftime(column.format or "%Y-%m-%d")
+        shown.to_csv(path, index=False, na_rep=self.missing)
+
+    def write_parquet(self, frame: pd.DataFrame, path: Path) -> None:
+        """Types as in a typed source; else text, int64, double and date32."""
+        fields = []
+        for column in self.columns:
+            values = frame[column.name]
+            if column.arrow is not None and column.release == "keep":
+                fields.append((column.name, _cast(values, column.arrow)))
+            elif column.kind == "date" and column.release == "keep":
+                fields.append((column.name, pa.array(values.dt.date, pa.date32(), from_pandas=True)))
+            else:
+                fields.append((column.name, pa.array(values, from_pandas=True)))
+        pyarrow.parquet.write_table(pa.table(dict(fields)), path)
+
+    def _obeying(self, typed: pd.DataFrame) -> pd.DataFrame:
+        """Raises the larger side wherever a rule does not hold yet (rules that are not stored as gaps)."""
+        for _ in self.rules:  # as often as the longest chain can need
+            for small, large, strict, step in self.rules:
+                least = typed[small] + (step if strict else 0.0)
+                typed = typed.assign(**{large: typed[large].where(~(typed[large] < least), least)})
+        return typed
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Layout:
+        columns = tuple(OutputColumn(**column) for column in data["columns"])
+        return cls(columns, data["missing"], tuple((a, b, bool(s), float(t)) for a, b, s, t in data["rules"]))
+
+
+def _step(policy: Policy, name: str) -> float:
+    column = policy.model.columns[name] if name in policy.model.columns else None
+    return 10.0 ** -(column.decimals or 0) if column is not None and column.kind == "number" else 1.0
+
+
+def _cast(values: pd.Series, arrow: str) -> pa.Array:
+    """Values in the source's Arrow type where they fit it, else in their own (a grouped code is text)."""
+    own = pa.array(values, from_pandas=True)
+    if arrow.startswith("dictionary"):
+        return own.dictionary_encode()
+    try:
+        wanted = pa.type_for_alias(arrow.replace("[s]", "[s]"))
+        return own.cast(wanted, safe=False)
+    except (pa.ArrowException, ValueError):
+        return own

@@ -1,0 +1,65 @@
+"""Identifiers that nobody has: names, addresses and numbers invented by Faker, drawn without looking at the table."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable
+
+import numpy as np
+
+POOL = 2000  # distinct Faker values; large tables draw from so many
+
+
+def invent(n: int, generator: str | None, pattern: str | None, rng: np.random.Generator) -> list[str] | np.ndarray:
+    """n invented values. generator: a kind of `Generator`; pattern: # digit, ? letter; neither: unique whole numbers."""
+    if pattern is not None:
+        return _patterned(n, pattern, rng)
+    if generator is None:
+        return rng.permutation(n) + 10 ** max(8, len(str(n)) + 1)
+    if generator == "uuid":
+        return [_uuid(rng.bytes(16)) for _ in range(n)]
+    if generator == "email":  # reserved domains: no letter will ever arrive (RFC 2606)
+        users, hosts = _pool("user_name", n, rng), ("example.com", "example.org", "example.net")
+        picks = rng.integers(0, len(users), n)
+        numbers = rng.permutation(n)
+        return [f"{users[p]}{k}@{hosts[p % 3]}" for p, k in zip(picks, numbers, strict=True)]
+    pool = _pool(generator, n, rng)
+    return [pool[i] for i in rng.integers(0, len(pool), n)]
+
+
+def _pool(generator: str, n: int, rng: np.random.Generator) -> list[str]:
+    from faker import Faker
+
+    faker = Faker("en_US")
+    faker.seed_instance(int(rng.integers(2**62)))
+    make: Callable[[], str] = getattr(faker, generator)
+    return [str(make()).replace("\n", ", ") for _ in range(min(n, POOL))]
+
+
+def _patterned(n: int, pattern: str, rng: np.random.Generator) -> list[str]:
+    """Random fillings of the pattern, distinct as long as it has enough of them."""
+    made: dict[str, None] = {}
+    slots = len(re.findall(r"[#?]", pattern))
+    room = 10 ** pattern.count("#") * 26 ** pattern.count("?")
+    while len(made) < min(n, room):
+        digits, letters = rng.integers(0, 10, (n, max(slots, 1))), rng.integers(0, 26, (n, max(slots, 1)))
+        for row in range(n):
+            place = iter(range(slots))
+            made[re.sub(r"[#?]", lambda m, r=row, p=place: _fill(m[0], digits[r], letters[r], next(p)), pattern)] = None
+            if len(made) == min(n, room):
+                break
+        if room < 3 * n:
+            break  # a crowded pattern: repeats are unavoidable or costly
+    values = list(made)
+    return values + [values[i] for i in rng.integers(0, len(values), n - len(values))]
+
+
+def _fill(slot: str, digits: np.ndarray, letters: np.ndarray, place: int) -> str:
+    return str(digits[place]) if slot == "#" else string.ascii_uppercase[letters[place]]
+
+
+def _uuid(raw: bytes) -> str:
+    import uuid
+
+    return str(uuid.UUID(bytes=raw, version=4))

@@ -1,0 +1,151 @@
+"""The whole way of the data, on one page.
+
+    policy -> plan -> reserve -> read -> bound and split -> domain -> codec -> train -> sample
+           -> attack -> measure -> verdict -> report -> release/ and dossier/
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+
+from privsynth.errors import InputError, Problem
+from privsynth.evidence import Evidence
+from privsynth.policy import Policy
+from privsynth.policy.plan import Plan, make_plan
+from privsynth.privacy.ledger import Ledger, Run
+from privsynth.synthesizer import Synthesizer
+from privsynth.trainers.base import Progress, silent
+
+T = TypeVar("T")
+Data = str | Path | pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run made. evidence: the internal face. folder: where release/ (if released) and dossier/ lie."""
+
+    evidence: Evidence
+    synthesizer: Synthesizer
+    folder: Path
+
+    @property
+    def released(self) -> bool:
+        return self.evidence.verdict != "do_not_release"
+
+
+def run(
+    policy: Policy | str | Path, data: Data, out: str | Path | None = None, *, ledger: str | Ledger | None = None,
+    trainer: str | None = None, epsilon: float | None = None, progress: Progress = silent,
+) -> Outcome:  # fmt: skip
+    """Makes a synthetic table, attacks it, reports, and writes OUT/release (unless refused) and OUT/dossier.
+
+    Raises InputError (nothing written) or Refused (budget). A verdict of do_not_release is an outcome, not an error.
+    """
+    from privsynth.release import check_target, publish
+
+    policy = _policy(policy).with_changes(trainer, epsilon)
+    folder = check_target(Path(out) if out is not None else Path(policy.model.dataset.id))
+    books = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
+    clock = Clock(progress)
+
+    # plan: every mechanism and its price, before anything is read
+    plan = clock("planning", lambda: make_plan(policy))
+    account = books.reserve(policy, plan)
+    try:
+        synthesizer, intake = _learn(policy, plan, data, account, policy.model.audit.holdout, clock)
+
+        # sample: as many rows as the policy says, else as the table is known to have
+        rows = policy.model.release.rows or policy.model.dataset.rows or synthesizer.codec.domain.rows or 1000
+        typed, rng = clock("sampling", lambda: synthesizer.sample_typed(rows, policy.model.seed, clock.inner))
+        synthetic = clock("finishing", lambda: synthesizer.layout.finish(typed, rng))
+
+        # attack and measure, on rows that the trainer never saw
+        from privsynth.assess import assess
+
+        assessment = assess(policy, synthesizer.codec, typed, intake, account.randomness.generator(), clock)
+    except BaseException as error:
+        account.settle(f"stopped: {type(error).__name__}")
+        raise
+    head = account.settle("finished")
+
+    # report: a pure function of evidence
+    from privsynth.assess import gather
+
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    evidence = gather(policy, plan, synthesizer, intake, assessment, clock.seconds, now, head, rows)
+    evidence = clock("writing", lambda: publish(folder, evidence, synthesizer, synthetic, books.entries(policy.model.dataset.id)))
+    return Outcome(evidence, synthesizer, folder)
+
+
+def fit(
+    policy: Policy | str | Path, data: Data, *, ledger: str | Ledger | None = None, trainer: str | None = None,
+    epsilon: float | None = None, progress: Progress = silent,
+) -> Synthesizer:  # fmt: skip
+    """Trains on every row given: no holdout, no audit, no report. The ledger is charged as in `run`."""
+    policy = _policy(policy).with_changes(trainer, epsilon)
+    clock = Clock(progress)
+    plan = clock("planning", lambda: make_plan(policy))
+    account = (ledger if isinstance(ledger, Ledger) else Ledger(ledger)).reserve(policy, plan)
+    try:
+        synthesizer, _ = _learn(policy, plan, data, account, 0.0, clock)
+    except BaseException as error:
+        account.settle(f"stopped: {type(error).__name__}")
+        raise
+    account.settle("fitted")
+    return synthesizer
+
+
+def _learn(policy: Policy, plan: Plan, data: Data, account: Run, holdout: float, clock: Clock):  # type: ignore[no-untyped-def]
+    """Read, bound and split, learn the domain, encode, train. Returns (Synthesizer, Intake)."""
+    from privsynth.codec import learn_codec
+    from privsynth.domain import learn_domain
+    from privsynth.finish import Layout
+    from privsynth.reader import read_table
+    from privsynth.table import take_in
+    from privsynth.trainers import choose
+
+    raw = clock("reading", lambda: read_table(data))
+    intake = clock("checking and splitting", lambda: take_in(raw, policy, account.randomness, holdout))
+    domain = clock("learning the domain", lambda: learn_domain(policy, intake.train, account, 1 - holdout))
+    codec = clock("encoding", lambda: learn_codec(domain, intake.train, account))
+    trainer, _ = choose(policy)
+    codes = intake.train.transformed(codec.encode)
+    model = clock("training", lambda: trainer.fit(codes, codec, policy.target, account, clock.inner))
+    facts = {"dataset": policy.model.dataset.id, "policy_sha256": policy.sha256, "seeded": policy.model.seed is not None}
+    layout = Layout.of(policy, raw)
+    return Synthesizer(trainer.name, codec, model, layout, plan.privacy(), facts), intake
+
+
+def _policy(policy: Policy | str | Path) -> Policy:
+    return policy if isinstance(policy, Policy) else Policy.load(policy)
+
+
+class Clock:
+    """Times the stages and tells the progress which one is on."""
+
+    def __init__(self, progress: Progress):
+        self.progress, self.stage = progress, ""
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, stage: str, work: Callable[[], T]) -> T:
+        self.stage, start = stage, time.perf_counter()
+        self.progress(stage, 0.0)
+        try:
+            return work()
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 2)
+            self.progress(stage, 1.0)
+
+    def inner(self, what: str, share: float) -> None:
+        """Progress inside a stage."""
+        self.progress(f"{self.stage}: {what}", share)
+
+
+__all__ = ["InputError", "Outcome", "Problem", "fit", "run"]

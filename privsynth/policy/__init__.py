@@ -1,0 +1,6 @@
+"""The policy language: what the columns are, whom to protect and how much may leak. Imports no torch."""
+
+from privsynth.policy.load import Policy
+from privsynth.policy.model import LANGUAGE_VERSION, Column, PolicyModel
+
+__all__ = ["LANGUAGE_VERSION", "Column", "Policy", "PolicyModel"]

@@ -1,0 +1,227 @@
+"""Reads a policy file strictly and says everything that is wrong with it at once, with file, line, key and mend."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from privsynth.errors import PolicyError, Problem
+from privsynth.policy import model as m
+from privsynth.policy.grouping import Grouping, load_grouping
+from privsynth.policy.rules import broken_rules, doubts
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A valid policy: the model, where it came from, and the grouping files that it names.
+
+    Everything here is public. Equality and hash go by the text's SHA-256.
+    """
+
+    model: m.PolicyModel
+    source: str = "policy"
+    sha256: str = ""
+    groupings: dict[str, Grouping] = field(default_factory=dict, compare=False, repr=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Policy:
+        """Reads and checks a policy file. Raises PolicyError with all of its problems."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise PolicyError(Problem(str(path), "no such policy file", "check the path")) from None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error.strerror}"
+            raise PolicyError(Problem(str(path), reason, "name a policy in YAML")) from None
+        return cls.from_text(text, source=str(path), folder=path.parent)
+
+    @classmethod
+    def from_text(cls, text: str, source: str = "policy", folder: Path | None = None) -> Policy:
+        """Checks the text of a policy; `folder` is where its grouping files lie."""
+        content, lines = _parse(text, source)
+        try:
+            model = m.PolicyModel.model_validate(content)
+        except ValidationError as error:
+            raise PolicyError(list(_explained(error, content, lines, source))) from None
+        problems = [Problem(_place(loc, lines, source), rule, mend) for loc, rule, mend in broken_rules(model)]
+        groupings: dict[str, Grouping] = {}
+        for name, column in model.columns.items():
+            if column.grouping and column.modelled:
+                try:
+                    groupings[name] = load_grouping(column.grouping, folder)
+                except PolicyError as error:
+                    place = _place(("columns", name, "grouping"), lines, source)
+                    problems += [Problem(place, f"{p.place}: {p.rule}", p.mend) for p in error.problems]
+        if problems:
+            raise PolicyError(problems)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        warnings = tuple(f"{_place(loc, lines, source)}: {doubt}" for loc, doubt in doubts(model))
+        return cls(model, source, digest, groupings, warnings)
+
+    def with_changes(self, trainer: str | None = None, epsilon: float | None = None) -> Policy:
+        """The same policy with another trainer or epsilon, as the command line may ask; checked anew."""
+        data = self.model.model_dump(exclude_unset=True)
+        if trainer is not None:
+            options = data.get("trainer", {}).get("options", {}) if trainer == self.model.trainer.name else {}
+            data["trainer"] = {"name": trainer, "options": options}
+        if epsilon is not None:
+            data["budget"] = {k: v for k, v in data["budget"].items() if k != "risk"} | {"epsilon": epsilon}
+        try:
+            model = m.PolicyModel.model_validate(data)
+        except ValidationError as error:
+            rules = [Problem("command line", e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+            raise PolicyError(rules) from None
+        problems = [Problem("command line", rule, mend) for _, rule, mend in broken_rules(model)]
+        if problems:
+            raise PolicyError(problems)
+        text = self.sha256 + model.model_dump_json()
+        digest = self.sha256 if model == self.model else hashlib.sha256(text.encode()).hexdigest()
+        return Policy(model, self.source, digest, self.groupings, self.warnings)
+
+    @property
+    def unit_column(self) -> str | None:
+        return None if self.model.unit == "row" else self.model.unit.column
+
+    @property
+    def max_rows(self) -> int:
+        """Rows of one unit that are used at most."""
+        return 1 if self.model.unit == "row" else self.model.unit.max_rows
+
+    @property
+    def target(self) -> str | None:
+        return next((name for name, column in self.model.columns.items() if column.role == "target"), None)
+
+    def unexpected(self, column: str) -> m.Unexpected:
+        """What happens to a value that the policy does not allow: the column's rule, the table's, or the default."""
+        spec = self.model.columns[column]
+        rule = spec.unexpected or self.model.dataset.unexpected or ("missing" if spec.kind == "category" else "clip")
+        return "missing" if rule == "clip" and spec.kind == "category" else rule
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose keys are always text, as written."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
+    return {str(key.value): loader.construct_object(value, deep=True) for key, value in node.value}  # type: ignore[no-untyped-call]
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
+    """The content, and the line of every key and item."""
+    lines: dict[Path_, int] = {}
+    repeated: list[Problem] = []
+
+    def walk(node: yaml.Node, path: Path_) -> None:
+        lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                here = (*path, str(key.value))
+                if here in lines:
+                    rule = f"key {_dotted(here)!r} stands twice, first on line {lines[here]}"
+                    repeated.append(Problem(f"{source}:{key.start_mark.line + 1}", rule, "leave one of them out"))
+                lines[here] = key.start_mark.line + 1
+                walk(value, here)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                walk(item, (*path, index))
+
+    try:
+        root = yaml.compose(text, Loader=_Loader)
+        if not isinstance(root, yaml.MappingNode):
+            raise PolicyError(Problem(source, "this is not a policy", "a policy is a YAML mapping that starts `privsynth: 1`"))
+        walk(root, ())
+        content = yaml.load(text, Loader=_Loader)  # noqa: S506  # a subclass of SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{source}:{mark.line + 1}" if mark else source
+        what = getattr(error, "problem", None) or str(error)
+        raise PolicyError(Problem(place, f"not valid YAML: {what}", "check indentation, colons and quotes")) from None
+    if repeated:
+        raise PolicyError(repeated)
+    return content, lines
+
+
+def _dotted(loc: Path_) -> str:
+    return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+
+
+def _place(loc: Path_, lines: dict[Path_, int], source: str) -> str:
+    known = loc
+    while known and known not in lines:
+        known = known[:-1]
+    return f"{source}:{lines.get(known, 1)}: {_dotted(loc)}".rstrip(": ")
+
+
+def _explained(error: ValidationError, content: Any, lines: dict[Path_, int], source: str) -> Iterator[Problem]:
+    """pydantic's errors in the words of the policy, one for each place."""
+    found: dict[Path_, tuple[str, str]] = {}
+    for entry in error.errors():
+        loc, node = [], content
+        for part in entry["loc"]:  # pydantic names branches of unions too: keep only what stands in the file
+            if isinstance(node, dict) and part in node or isinstance(node, list) and isinstance(part, int) and part < len(node):
+                loc.append(part)
+                node = node[part]
+            elif entry["type"] == "missing" and part == entry["loc"][-1]:
+                loc.append(part)
+        found.setdefault(tuple(loc), _words(entry, tuple(loc), node))
+    deeper = set(found)
+    for loc, (rule, mend) in found.items():
+        # a list that is wrong in one item is not also "not the word `private`"
+        if not any(other != loc and other[: len(loc)] == loc for other in deeper) or loc == ():
+            yield Problem(_place(loc, lines, source), rule, mend)
+
+
+def _words(entry: Any, loc: Path_, value: Any) -> tuple[str, str]:
+    """(rule, mend) of one error of pydantic."""
+    kind, message = entry["type"], entry["msg"]
+    if kind == "extra_forbidden":
+        known = _known_keys(loc[:-1])
+        near = difflib.get_close_matches(str(loc[-1]), known, 1)
+        guess = f"did you mean `{near[0]}`? " if near else ""
+        return f"unknown key `{loc[-1]}`", f"{guess}known here: {', '.join(known)}"
+    if kind == "missing":
+        return f"key `{loc[-1]}` is missing", "add it"
+    if kind == "value_error":
+        return message.removeprefix("Value error, "), ""
+    if loc == ("privsynth",):
+        return f"version {value!r} of the policy language", f"this privsynth reads version {m.LANGUAGE_VERSION}"
+    if loc[-1:] == ("bounds",) or loc[-2:-1] == ("bounds",):
+        return "bounds are two numbers, two dates, or the word `private`", "write `bounds: [low, high]`"
+    if loc[-1:] == ("categories",):
+        return "categories are a list of texts, or the word `private`", "write `categories: [a, b]`"
+    if loc == ("unit",):
+        return "the unit is `row`, or a column with max_rows", "write `unit: row` or `unit: {column: NAME, max_rows: N}`"
+    if isinstance(value, (dict, list)):
+        return re.sub(r"^Input should", "this should", message), ""
+    return f"{value!r}: {re.sub(r'^Input should', 'should', message)}", ""
+
+
+def _known_keys(loc: Path_) -> list[str]:
+    """The keys that may stand at a place of the policy."""
+    if loc[:1] == ("columns",) and len(loc) == 2:
+        return list(m.Column.model_fields)
+    if loc[:1] == ("constraints",):
+        return list(m.Constraint.model_fields)
+    here: type[BaseModel] = m.PolicyModel
+    nested = {"unit": m.UnitSpec, "risk": m.RiskTarget, "lifetime": m.Lifetime}
+    for part in loc:
+        kind = nested.get(str(part)) or here.model_fields[str(part)].annotation
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        here = kind
+    return list(here.model_fields)

@@ -1,0 +1,260 @@
+"""The policy language, version 1: what the columns are, whom to protect, how much may leak.
+
+Every field is public: a policy is written before the table is opened and is published with the release. Rules that
+need one field stand beside it; rules that need several stand in `rules.py`, so that all of them are shown at once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+LANGUAGE_VERSION = 1
+
+Kind = Literal["id", "category", "integer", "number", "date", "text"]
+Role = Literal["direct_identifier", "quasi_identifier", "sensitive", "target", "attribute"]
+ReleaseRule = Literal["keep", "drop", "regenerate"]
+Unexpected = Literal["clip", "missing", "refuse"]
+Generator = Literal[
+    "name", "first_name", "last_name", "email", "phone_number", "address", "street_address", "city", "postcode",
+    "company", "ssn", "iban", "uuid",
+]  # fmt: skip
+NUMERIC: tuple[Kind, ...] = ("integer", "number", "date")
+MODELLED: tuple[Kind, ...] = ("category", *NUMERIC)
+
+
+def _text(value: Any) -> Any:
+    """Whole and decimal numbers may stand unquoted; what YAML turned into something else may not."""
+    if isinstance(value, bool) or value is None or isinstance(value, date):
+        raise ValueError("YAML reads this word as a truth value, a date or nothing; put it in quotes")
+    if isinstance(value, (int, float)):
+        return str(value)
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Bound = int | float | date
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetSpec(_Strict):
+    """Which table this is. `id` names its lifetime budget."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    description: str = ""
+    rows: int | None = Field(default=None, ge=1)  # public row count; without it the count is bought
+    missing: list[Text] = []  # tokens that mean "missing"; the empty cell always does
+    unexpected: Unexpected | None = None  # the rule of every column that states none
+
+
+class UnitSpec(_Strict):
+    """Whom a neighbouring table adds or removes: all rows that share one value of `column`."""
+
+    column: str
+    max_rows: int = Field(ge=1, le=1000)  # at most so many rows of a unit are used, chosen at random
+
+
+class RiskTarget(_Strict):
+    """Asks for a risk in place of an epsilon: no attack finds more than `max_tpr` at `fpr` false positives."""
+
+    fpr: Share
+    max_tpr: Share
+
+    @model_validator(mode="after")
+    def _above_chance(self) -> RiskTarget:
+        if self.max_tpr <= self.fpr:
+            raise ValueError("max_tpr must be above fpr: guessing alone reaches fpr")
+        return self
+
+
+class Lifetime(_Strict):
+    """Cap on the sum of all runs on this data set; the ledger refuses the run that would pass it."""
+
+    epsilon: Positive
+    delta: Share
+
+
+class Budget(_Strict):
+    epsilon: Positive | None = None
+    risk: RiskTarget | None = None
+    delta: Share
+    lifetime: Lifetime | None = None
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Budget:
+        if (self.epsilon is None) == (self.risk is None):
+            raise ValueError("state either epsilon or risk, and not both")
+        if self.epsilon is not None and self.epsilon > 100:
+            raise ValueError("an epsilon above 100 protects nobody; state at most 100")
+        if self.lifetime and self.epsilon and (self.epsilon > self.lifetime.epsilon or self.delta > self.lifetime.delta):
+            raise ValueError("one run's epsilon and delta must fit into the lifetime budget")
+        return self
+
+
+class Column(_Strict):
+    """What is publicly known of one column, and what may become of it."""
+
+    kind: Kind
+    role: Role = "attribute"
+    release: ReleaseRule | None = None
+    categories: list[Text] | Literal["private"] | None = None
+    ordered: bool = False
+    grouping: str | None = None  # CSV file `code,group`, beside the policy or shipped with privsynth
+    bounds: tuple[Bound, Bound] | Literal["private"] | None = None
+    decimals: int | None = Field(default=None, ge=0, le=9)
+    nullable: bool = True  # false: publicly known never to be missing
+    format: str | None = None  # of dates, as in strptime; ISO by default
+    generator: Generator | None = None
+    pattern: str | None = None  # invented identifiers: # is a digit, ? a letter
+    unexpected: Unexpected | None = None
+
+    @property
+    def released_as(self) -> ReleaseRule:
+        """`release`, or its default: modelled columns are kept."""
+        return self.release or "keep"
+
+    @property
+    def modelled(self) -> bool:
+        """True if the generator learns this column."""
+        return self.kind in MODELLED and self.released_as == "keep"
+
+    @field_validator("bounds")
+    @classmethod
+    def _finite_rising(cls, bounds: Any) -> Any:
+        if isinstance(bounds, tuple):
+            low, high = bounds
+            if isinstance(low, date) != isinstance(high, date):
+                raise ValueError("both bounds must be of one type")
+            if isinstance(low, float) and not math.isfinite(low) or isinstance(high, float) and not math.isfinite(high):
+                raise ValueError("bounds must be finite numbers")
+            if not low < high:  # type: ignore[operator]  # one type, as checked above
+                raise ValueError("bounds must rise: the first must be below the second")
+        return bounds
+
+    @field_validator("categories")
+    @classmethod
+    def _distinct(cls, categories: Any) -> Any:
+        if isinstance(categories, list):
+            if not categories:
+                raise ValueError("list at least one category, or write `private` to buy them")
+            if len(set(categories)) < len(categories):
+                raise ValueError("a category stands twice")
+        return categories
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> Column:
+        kind = self.kind
+        wrong: list[str] = []
+        only = {
+            "categories": ("category",), "ordered": ("category",), "grouping": ("category",), "bounds": NUMERIC,
+            "decimals": ("number",), "format": ("date",), "generator": ("text", "id"), "pattern": ("text", "id"),
+        }  # fmt: skip
+        for key, kinds in only.items():
+            if getattr(self, key) not in (None, False) and kind not in kinds:
+                wrong.append(f"`{key}` does not belong to kind {kind}")
+        if kind in ("id", "text") and self.released_as == "keep":
+            wrong.append(f"a column of kind {kind} cannot be kept; write `release: drop` or `release: regenerate`")
+        if self.role == "direct_identifier" and self.released_as == "keep":
+            wrong.append("a direct identifier must not leave; write `release: drop` or `release: regenerate`")
+        if self.modelled:
+            wrong += self._needs()
+        if self.release == "regenerate" and kind in MODELLED:
+            wrong.append(f"only kinds id and text can be regenerated, not {kind}; drop it or declare it as text")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+    def _needs(self) -> list[str]:
+        """What a modelled column must state, by kind."""
+        if self.kind == "category":
+            if self.grouping and self.categories is not None:
+                return ["`grouping` already names the groups; leave `categories` out"]
+            if not self.grouping and self.categories is None:
+                return ["state `categories: [...]` (public), `categories: private` (bought) or a `grouping` file"]
+            return ["`clip` means nothing for categories; write missing or refuse"] if self.unexpected == "clip" else []
+        if self.bounds is None:
+            return ["state `bounds: [low, high]` (public) or `bounds: private` (bought)"]
+        if self.bounds == "private":
+            return ["private bounds of dates are not offered; state public ones"] if self.kind == "date" else []
+        low = self.bounds[0]
+        if (self.kind == "date") != isinstance(low, date):
+            return [f"bounds of kind {self.kind} must be {'dates, like 1999-01-01' if self.kind == 'date' else 'numbers'}"]
+        if self.kind == "integer" and any(b != int(b) for b in self.bounds if isinstance(b, float)):
+            return ["bounds of an integer must be whole numbers"]
+        return []
+
+
+class Constraint(_Strict):
+    """A logical rule that every synthetic row obeys: [a, "<=", b]; it holds where neither is missing."""
+
+    inequality: tuple[str, Literal["<=", "<", ">=", ">"], str]
+
+    @property
+    def rising(self) -> tuple[str, str, bool]:
+        """(smaller column, larger column, strict)."""
+        a, op, b = self.inequality
+        return (a, b, op == "<") if op in ("<=", "<") else (b, a, op == ">")
+
+
+class TrainerSpec(_Strict):
+    name: str = "auto"
+    options: dict[str, int | float | str | bool] = {}
+
+
+class AuditSpec(_Strict):
+    holdout: float = Field(default=0.2, ge=0.05, le=0.5)  # share of units the trainer never sees
+    effort: Literal["quick", "standard", "thorough"] = "standard"
+
+
+class Thresholds(_Strict):
+    """What the audit may find at most; fixed before anything is measured. 0.09: EMA policy 0070, Health Canada."""
+
+    membership_tpr_at_1pct_fpr: float = Field(default=0.05, gt=0, le=1)
+    singling_out: float = Field(default=0.09, gt=0, le=1)
+    linkability: float = Field(default=0.09, gt=0, le=1)
+    inference: float = Field(default=0.09, gt=0, le=1)
+
+
+class ReleaseSpec(_Strict):
+    rows: int | None = Field(default=None, ge=1, le=100_000_000)
+    formats: list[Literal["csv", "parquet"]] = Field(default=["csv", "parquet"], min_length=1)
+
+
+class ReportSpec(_Strict):
+    frameworks: list[str] = []
+    recipient: str | None = None
+    approver: str | None = None
+
+
+class PolicyModel(_Strict):
+    """The whole file. Use `privsynth.Policy`, which knows its place on disk too."""
+
+    privsynth: Literal[1]
+    dataset: DatasetSpec
+    unit: Literal["row"] | UnitSpec
+    budget: Budget
+    columns: dict[str, Column] = Field(min_length=1)
+    constraints: list[Constraint] = []
+    trainer: TrainerSpec = TrainerSpec()
+    audit: AuditSpec = AuditSpec()
+    thresholds: Thresholds = Thresholds()
+    release: ReleaseSpec = ReleaseSpec()
+    report: ReportSpec = ReportSpec()
+    seed: int | None = Field(default=None, ge=0)  # development only: what is made with a seed is never released
+
+    @field_validator("columns")
+    @classmethod
+    def _names(cls, columns: dict[str, Column]) -> dict[str, Column]:
+        for name in columns:
+            if not name or re.match(r"^__.*__$", name):
+                raise ValueError("a column needs a name, and names like __x__ are privsynth's own")
+        return columns

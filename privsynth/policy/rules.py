@@ -1,0 +1,108 @@
+"""Rules that need more than one field of the policy, and doubts that do not stop it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from privsynth.policy.model import NUMERIC, PolicyModel
+
+Broken = tuple[tuple[str | int, ...], str, str]  # (place in the policy, rule, mend)
+
+
+def broken_rules(policy: PolicyModel) -> Iterator[Broken]:
+    """Every rule that the policy breaks; none means that it is valid."""
+    yield from _budget(policy)
+    yield from _unit(policy)
+    yield from _roles(policy)
+    yield from _constraints(policy)
+    yield from _names(policy)
+
+
+def _budget(policy: PolicyModel) -> Iterator[Broken]:
+    rows = policy.dataset.rows
+    if rows is not None and policy.budget.delta >= 1 / rows:
+        rule = f"delta {policy.budget.delta:g} is not below 1/rows = {1 / rows:.2g}: it would allow one person to be published whole"
+        yield ("budget", "delta"), rule, f"write at most {0.1 / rows:.1e}"
+
+
+def _unit(policy: PolicyModel) -> Iterator[Broken]:
+    if policy.unit == "row":
+        return
+    name = policy.unit.column
+    if name not in policy.columns:
+        near = difflib.get_close_matches(name, list(policy.columns), 1)
+        yield ("unit", "column"), f"column {name!r} is not declared", f"did you mean {near[0]!r}?" if near else "declare it"
+    elif policy.columns[name].modelled:
+        rule = f"column {name!r} names the people to protect, so it cannot be kept"
+        yield ("columns", name, "release"), rule, "write `kind: id` with `release: regenerate` or `drop`"
+
+
+def _roles(policy: PolicyModel) -> Iterator[Broken]:
+    targets = [name for name, column in policy.columns.items() if column.role == "target"]
+    if len(targets) > 1:
+        yield ("columns", targets[1], "role"), f"two targets: {targets[0]!r} and {targets[1]!r}", "leave one"
+    for name in targets:
+        if not policy.columns[name].modelled:
+            yield ("columns", name, "role"), f"target {name!r} is not kept", "keep it, or give it another role"
+    if sum(column.modelled for column in policy.columns.values()) < 2:
+        yield ("columns",), "fewer than two columns are kept", "a synthetic table needs at least two modelled columns"
+
+
+def _constraints(policy: PolicyModel) -> Iterator[Broken]:
+    larger_side: dict[str, str] = {}
+    for index, constraint in enumerate(policy.constraints):
+        place = ("constraints", index, "inequality")
+        small, large, _ = constraint.rising
+        if small == large:
+            yield place, "a column cannot be compared with itself", "name two columns"
+            continue
+        kinds = [policy.columns[name].kind for name in (small, large) if name in policy.columns]
+        if any(kind not in NUMERIC for kind in kinds):
+            yield place, "only numbers and dates can be compared", "name columns of kind integer, number or date"
+        elif len(kinds) == 2 and (kinds[0] == "date") != (kinds[1] == "date"):
+            yield place, "a date cannot be compared with a number", "name two dates or two numbers"
+        elif len(kinds) == 2 and not all(policy.columns[name].modelled for name in (small, large)):
+            yield place, "a column that is not kept cannot be held to a rule", "keep both columns, or drop the rule"
+        larger_side[small] = large
+        seen, at = {small}, large
+        while at in larger_side:
+            if at in seen:
+                yield place, "the constraints form a circle", "leave one of them out"
+                break
+            seen.add(at)
+            at = larger_side[at]
+
+
+def _names(policy: PolicyModel) -> Iterator[Broken]:
+    from privsynth.report.frameworks import known_frameworks
+    from privsynth.trainers import OPTIONS, check_options
+
+    if policy.trainer.name not in OPTIONS:
+        yield ("trainer", "name"), f"no trainer {policy.trainer.name!r}", f"known: {', '.join(OPTIONS)}"
+    else:
+        for key, rule, mend in check_options(policy.trainer.name, policy.trainer.options):
+            yield ("trainer", "options", key), rule, mend
+    known = known_frameworks()
+    for index, name in enumerate(policy.report.frameworks):
+        if name not in known:
+            yield ("report", "frameworks", index), f"no framework {name!r}", f"known: {', '.join(known)}"
+
+
+def doubts(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What a careful reader would ask about; shown by `check`, does not stop anything."""
+    for index, constraint in enumerate(policy.constraints):
+        for name in undeclared(constraint.inequality[::2], policy):
+            yield ("constraints", index), f"column {name!r} is not declared; `run` will refuse until it is"
+    for name, column in policy.columns.items():
+        rule = column.unexpected or policy.dataset.unexpected
+        if rule == "refuse":
+            yield ("columns", name), "`unexpected: refuse` lets whoever sees the refusal learn about one row's value"
+    if policy.seed is not None:
+        yield ("seed",), "a seed makes the noise guessable: what this policy makes is never released"
+    if policy.dataset.rows is None:
+        yield ("dataset",), "rows is not declared: the number of rows is bought from the budget"
+
+
+def undeclared(names: tuple[str, ...], policy: PolicyModel) -> list[str]:
+    return [name for name in names if name not in policy.columns]

@@ -1,0 +1,120 @@
+"""Privacy events: what one mechanism did, as far as the accountant needs to know it. All fields are public.
+
+Every event is for the policy's unit: sensitivities have been divided out, so that adding or removing one unit moves
+the mechanism's input by at most 1 in the norm that the event belongs to.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be a finite number above 0")
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Gaussian noise of standard deviation noise_multiplier on an input of L2 sensitivity 1.
+
+    >>> round(Gaussian(2.0).mu, 3)
+    0.5
+    """
+
+    noise_multiplier: float
+
+    def __post_init__(self) -> None:
+        _check_positive("noise_multiplier", self.noise_multiplier)
+
+    @property
+    def mu(self) -> float:
+        """Its parameter in Gaussian differential privacy (Dong, Roth, Su 2022, Theorem 1)."""
+        return 1 / self.noise_multiplier
+
+    def __str__(self) -> str:
+        return f"Gaussian(noise_multiplier={self.noise_multiplier:.4g})"
+
+
+@dataclass(frozen=True)
+class Geometric:
+    """Two-sided geometric noise with parameter epsilon on an integer input of L1 sensitivity 1 (Ghosh et al. 2009)."""
+
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        _check_positive("epsilon", self.epsilon)
+
+    def __str__(self) -> str:
+        return f"Geometric(epsilon={self.epsilon:.4g})"
+
+
+@dataclass(frozen=True)
+class ApproximateDP:
+    """Anything that is (epsilon, delta)-differentially private by itself, e.g. thresholded selection of categories."""
+
+    epsilon: float
+    delta: float
+
+    def __post_init__(self) -> None:
+        _check_positive("epsilon", self.epsilon)
+        if not 0 < self.delta < 1:
+            raise ValueError("delta must lie between 0 and 1")
+
+    def __str__(self) -> str:
+        return f"ApproximateDP(epsilon={self.epsilon:.4g}, delta={self.delta:.1e})"
+
+
+@dataclass(frozen=True)
+class SampledGaussian:
+    """`steps` Gaussian mechanisms, each on a Poisson sample of the units at `sampling_rate` (DP-SGD, Abadi et al. 2016)."""
+
+    noise_multiplier: float
+    sampling_rate: float
+    steps: int
+
+    def __post_init__(self) -> None:
+        _check_positive("noise_multiplier", self.noise_multiplier)
+        if not 0 < self.sampling_rate <= 1:
+            raise ValueError("sampling_rate must lie in (0, 1]")
+        if self.steps < 1:
+            raise ValueError("steps must be at least 1")
+
+    def __str__(self) -> str:
+        return (
+            f"DP-SGD(noise_multiplier={self.noise_multiplier:.4g}, "
+            f"sampling_rate={self.sampling_rate:.4g}, steps={self.steps})"
+        )
+
+
+Event = Gaussian | Geometric | ApproximateDP | SampledGaussian
+_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (Gaussian, Geometric, ApproximateDP, SampledGaussian)}
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """A plain dict that `from_json` reads back."""
+    return {"kind": type(event).__name__} | asdict(event)
+
+
+def from_json(data: dict[str, Any]) -> Event:
+    """Inverse of `to_json`. Raises KeyError for an unknown kind."""
+    fields = {key: value for key, value in data.items() if key != "kind"}
+    return _KINDS[data["kind"]](**fields)
+
+
+def gaussian_of_strength(mu: float) -> Gaussian:
+    return Gaussian(1 / mu)
+
+
+def sampled_gaussian_of_strength(mu: float, sampling_rate: float, steps: int) -> SampledGaussian:
+    """DP-SGD about as strong as one Gaussian of parameter mu, by the central limit theorem of subsampling.
+
+    mu = q sqrt(T (exp(1/sigma^2) - 1)) (Bu, Dong, Long, Su 2020, Theorem 5), solved for sigma. It only shares out the
+    budget; what is claimed comes from the exact composition in `accountant`.
+
+    >>> sampled_gaussian_of_strength(1.0, 0.01, 1000).noise_multiplier < 1
+    True
+    """
+    return SampledGaussian(1 / math.sqrt(math.log1p((mu / sampling_rate) ** 2 / steps)), sampling_rate, steps)

@@ -1,0 +1,188 @@
+"""What the evidence says, in sentences: the first screen is made of them, and crosswalks use them as vocabulary.
+
+Everything here is computed from an evidence whose face is already cut, so no sentence can say more than its face may.
+"""
+
+from __future__ import annotations
+
+from privsynth.evidence import ColumnFacts, Evidence, Finding
+from privsynth.report import words
+
+_DATE_KINDS = ("date", "datetime", "time")
+
+
+def effective_verdict(finding: Finding, evidence: Evidence) -> str:
+    """The verdict that may be shown: an attack that missed its leaky twin has no power, whatever it is marked."""
+    missed = {c.attack for c in evidence.audit.controls if c.kind == "positive" and not c.ok}
+    return "no_power" if finding.verdict == "pass" and finding.attack in missed else finding.verdict
+
+
+def contradictions(evidence: Evidence) -> list[str]:
+    """Where the evidence disagrees with itself. A reader should see this before anything else."""
+    said = []
+    audit = evidence.audit
+    failed = [f.attack for f in audit.findings if f.verdict == "fail"]
+    released = evidence.verdict != "do_not_release"
+    if released and (failed or audit.verdict == "fail"):
+        said.append(f"The verdict lets the table leave, yet the audit failed ({words.listed(failed, 'as a whole')}).")
+    if released and not audit.findings:
+        said.append("The verdict lets the table leave, yet no attack was run.")
+    for finding in audit.findings:
+        if effective_verdict(finding, evidence) != finding.verdict:
+            said.append(f"“{finding.attack}” missed its leaky twin, yet is marked as passed. Shown as no power here.")
+    alarms = [c.attack for c in audit.controls if c.kind == "negative" and not c.ok]
+    if alarms:
+        said.append(f"False alarm on an independent table: {words.listed(alarms)}. These figures cannot be trusted.")
+    shares = sum(m.share for m in evidence.privacy.mechanisms)
+    if shares > 1.001:
+        said.append(f"The shares of the budget add up to {words.percent(shares)}.")
+    return said
+
+
+def risk_sentence(evidence: Evidence) -> str:
+    """The claim as one sentence that a board understands."""
+    one, many = words.unit_one(evidence.privacy.unit), words.unit_many(evidence.privacy.unit)
+    tpr = evidence.privacy.risk.max_tpr
+    if not tpr:
+        return f"No bound on what an attacker can learn about {one} was computed."
+    key = min(tpr, key=lambda rate: abs(float(rate) - 0.01))
+    return (
+        f"An attacker who knows everything except whether {one} is in the table, at {words.rate(key)} false alarms, "
+        f"finds at most {words.bound(tpr[key])} of the {many}. Guessing alone would find {words.rate(key)}."
+    )
+
+
+def claim(evidence: Evidence) -> str:
+    """Epsilon, delta, unit and neighbours in one line."""
+    privacy = evidence.privacy
+    return (
+        f"differential privacy with ε = {words.epsilon(privacy.epsilon)} and δ = {words.delta(privacy.delta)} "
+        f"for {words.unit_one(privacy.unit)} ({privacy.neighbours})"
+    )
+
+
+def tested(evidence: Evidence) -> list[tuple[str, str]]:
+    """Each family of attacks with its results in words."""
+    told = []
+    for family, title in words.FAMILY.items():
+        verdicts = [effective_verdict(f, evidence) for f in evidence.audit.findings if f.family == family]
+        told.append((title, _tally(verdicts) if verdicts else "not tested"))
+    return told
+
+
+def not_tested(evidence: Evidence) -> list[str]:
+    """What nobody tried, and what was tried without power: neither is good news."""
+    families = {f.family for f in evidence.audit.findings}
+    blank = [title for family, title in words.FAMILY.items() if family not in families]
+    weak = [f.attack for f in evidence.audit.findings if effective_verdict(f, evidence) == "no_power"]
+    no_power = [f"No power here, so nothing is known: {words.listed(weak)}"] if weak else []
+    return [*evidence.audit.not_tested, *blank, *no_power]
+
+
+def vocabulary(evidence: Evidence) -> dict[str, str]:
+    """The words that a crosswalk's templates may use. Names are stable: yaml files rely on them."""
+    return _claim_facts(evidence) | _audit_facts(evidence) | _table_facts(evidence)
+
+
+def _claim_facts(evidence: Evidence) -> dict[str, str]:
+    privacy, report = evidence.privacy, evidence.report
+    names = [m.name for m in privacy.mechanisms]
+    return {
+        "claim": claim(evidence),
+        "epsilon": words.epsilon(privacy.epsilon),
+        "delta": words.delta(privacy.delta),
+        "unit": "a row" if privacy.unit == "row" else f"all rows of one value of {privacy.unit}",
+        "unit_one": words.unit_one(privacy.unit),
+        "unit_many": words.unit_many(privacy.unit),
+        "max_rows": words.plural(privacy.max_rows, "row"),
+        "neighbours": privacy.neighbours,
+        "composition": privacy.composition,
+        "mechanism_count": words.plural(len(names), "mechanism"),
+        "mechanisms": words.listed(names),
+        "risk": risk_sentence(evidence),
+        "advantage": words.bound(privacy.risk.advantage),
+        "verdict": words.VERDICT[evidence.verdict],
+        "recipient": report.recipient or "not named in the policy",
+        "approver": report.approver or "not named in the policy",
+        "rows_released": words.count(report.rows_released, "an unstated number of"),
+        "trainer": evidence.trainer.name,
+        "privsynth": evidence.provenance.privsynth,
+        "created": evidence.provenance.created,
+        "policy_hash": evidence.provenance.policy_sha256[:16],
+        "ledger_head": (evidence.provenance.ledger_head or "not recorded")[:16],
+    }
+
+
+def _audit_facts(evidence: Evidence) -> dict[str, str]:
+    findings, controls = evidence.audit.findings, evidence.audit.controls
+    caught = [c for c in controls if c.kind == "positive"]
+    clean = [c for c in controls if c.kind == "negative"]
+    facts = {f"{family}_result": _family_result(evidence, family) for family in words.FAMILY}
+    return facts | {
+        "attacks": f"{words.plural(len(findings), 'attack')} run: "
+        f"{_tally([effective_verdict(f, evidence) for f in findings])}",
+        "controls": (
+            f"the leaky twin was found by {sum(c.ok for c in caught)} of {words.plural(len(caught), 'attack')}, "
+            f"the independent table left clean by {sum(c.ok for c in clean)} of {len(clean)}"
+            if controls
+            else "no controls were run"
+        ),
+        "not_tested": words.listed(not_tested(evidence), "nothing listed"),
+        "figures": (
+            "the internal report holds every figure with its interval"
+            if evidence.visibility == "public"
+            else "every figure stands in this report with its interval"
+        ),
+        "reidentification": (
+            f"{words.plural(len(evidence.audit.identifier_risk), 'figure')} on quasi-identifiers in this report"
+            if evidence.audit.identifier_risk
+            else "figures on quasi-identifiers are kept in the internal report"
+            if evidence.visibility == "public"
+            else "no figures on quasi-identifiers were computed"
+        ),
+        "utility": _utility(evidence),
+    }
+
+
+def _table_facts(evidence: Evidence) -> dict[str, str]:
+    columns = evidence.dataset.columns
+    kept = [c for c in columns if c.release == "keep"]
+    return {
+        "dataset": evidence.dataset.id,
+        "columns": words.plural(len(columns), "column"),
+        "direct_identifiers": _names([c for c in columns if c.role == "direct_identifier"]),
+        "direct_identifiers_kept": _names([c for c in kept if c.role == "direct_identifier"]),
+        "quasi_identifiers": _names([c for c in columns if c.role == "quasi_identifier"]),
+        "sensitive": _names([c for c in columns if c.role == "sensitive"]),
+        "dropped": _names([c for c in columns if c.release == "drop"]),
+        "regenerated": _names([c for c in columns if c.release == "regenerate"]),
+        "dates_kept": _names([c for c in kept if c.kind in _DATE_KINDS]),
+        "constraints": words.plural(len(evidence.dataset.constraints), "rule"),
+    }
+
+
+def _names(columns: list[ColumnFacts]) -> str:
+    return words.listed([c.name for c in columns], "none")
+
+
+def _tally(verdicts: list[str]) -> str:
+    said = {"pass": "passed", "fail": "failed", "no_power": "with no power here"}
+    counts = [f"{verdicts.count(key)} {text}" for key, text in said.items() if key in verdicts]
+    return ", ".join(counts) or "none"
+
+
+def _family_result(evidence: Evidence, family: str) -> str:
+    found = [f for f in evidence.audit.findings if f.family == family]
+    if not found:
+        return "not tested"
+    said = {"pass": "passed", "fail": "failed", "no_power": "no power here"}
+    return "; ".join(f"{f.attack}: {said[effective_verdict(f, evidence)]}" for f in found)
+
+
+def _utility(evidence: Evidence) -> str:
+    utility = evidence.utility
+    if words.is_figure(utility.tvd3):
+        return f"mean total variation {words.number(utility.tvd3)} over triples of columns (0 is perfect)"
+    if words.is_figure(utility.tvd1_bought):
+        return f"mean total variation {words.number(utility.tvd1_bought)} against the bought histograms (0 is perfect)"
+    return "figures on real rows are kept internal" if evidence.visibility == "public" else "not measured"

@@ -1,0 +1,78 @@
+"""Crosswalks as data: each file in `frameworks/` maps one framework's clauses to the evidence that speaks to them.
+
+To add a framework, add one yaml file; its name is the id that a policy writes under `report.frameworks`. Texts under
+`evidence` are templates over the vocabulary of `facts.py`. A crosswalk says what is evidence for a clause and what it
+leaves open. It never says that a law is complied with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from privsynth.errors import InputError, Problem
+
+_FOLDER = Path(__file__).parent / "frameworks"
+_FRAMEWORK_KEYS = {"title", "cite", "about", "clauses"}
+_CLAUSE_KEYS = {"id", "requirement", "support", "evidence", "open"}
+SUPPORT = {  # how far the evidence speaks to a clause; the words are printed
+    "evidence": "Evidence here",
+    "partial": "Part of the evidence",
+    "outside": "Outside this report",
+}
+
+
+@dataclass(frozen=True)
+class Clause:
+    """One clause: what it asks in our own words, a template for the evidence, and what stays for people to decide."""
+
+    id: str
+    requirement: str
+    support: str
+    evidence: str
+    open: str
+
+
+@dataclass(frozen=True)
+class Framework:
+    """One framework with its citation and its clauses in order."""
+
+    id: str
+    title: str
+    cite: str
+    about: str
+    clauses: tuple[Clause, ...]
+
+
+def known_frameworks() -> list[str]:
+    """The ids that a policy may name, in alphabetical order. Reads the folder's names alone."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def load_framework(name: str) -> Framework:
+    """The framework called `name`, or an `InputError` that lists the known ones."""
+    if name not in known_frameworks():
+        mend = "use one of " + ", ".join(known_frameworks())
+        raise InputError(Problem("report.frameworks", f"there is no framework called {name!r}", mend))
+    import yaml
+
+    return _parse(name, yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
+
+
+def _parse(name: str, raw: dict[str, Any]) -> Framework:
+    """Check at birth: a misspelt key or a doubled clause would silently lose a line of the crosswalk."""
+    place = f"report/frameworks/{name}.yaml"
+    problems = [] if set(raw) == _FRAMEWORK_KEYS else [Problem(place, f"keys must be {sorted(_FRAMEWORK_KEYS)}")]
+    clauses = []
+    for index, clause in enumerate(raw.get("clauses", [])):
+        if set(clause) != _CLAUSE_KEYS or clause.get("support") not in SUPPORT:
+            rule = f"keys must be {sorted(_CLAUSE_KEYS)}, support one of {sorted(SUPPORT)}"
+            problems.append(Problem(f"{place}: clauses[{index}]", rule))
+            continue
+        clauses.append(Clause(**{key: str(value).strip() for key, value in clause.items()}))
+    if len({clause.id for clause in clauses}) < len(clauses):
+        problems.append(Problem(place, "clause ids must be unique"))
+    if problems:
+        raise InputError(problems)
+    return Framework(name, raw["title"].strip(), raw["cite"].strip(), raw["about"].strip(), tuple(clauses))

@@ -1,0 +1,204 @@
+"""The report's tables as plain values: what stands in which cell. How a table looks is the template's affair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from privsynth.evidence import Control, Evidence, Finding
+from privsynth.report import facts, tiles, words
+from privsynth.report.frameworks import SUPPORT, Framework
+
+Cell = str | Markup
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: the first cell is its header, `note` a line under it over the full width."""
+
+    cells: list[Cell]
+    note: Cell = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a caption for those who cannot see it. `numeric` names the columns set flush right."""
+
+    caption: str
+    heads: list[str]
+    rows: list[Row] = field(default_factory=list)
+    numeric: tuple[int, ...] = ()
+    kind: str = ""  # css class
+
+
+_CHIPS = {  # verdict -> (css class, sign, words); sign and words carry it without colour
+    "pass": ("pass", "✓", "passed"),
+    "fail": ("fail", "✕", "failed"),
+    "no_power": ("none", "?", "no power here"),
+}
+_RELEASE = {
+    "keep": "kept: values drawn from the fitted model",
+    "drop": "dropped: not in the table",
+    "regenerate": "regenerated: invented values that point to nobody",
+}
+_ROLE = {
+    "direct_identifier": "direct identifier",
+    "quasi_identifier": "quasi-identifier",
+    "sensitive": "sensitive",
+    "target": "target",
+    "attribute": "attribute",
+}
+
+
+def chip(kind: str, sign: str, text: str) -> Markup:
+    """A word with a sign before it, coloured for those who see colour."""
+    return Markup('<span class="chip {}"><span aria-hidden="true">{}</span> {}</span>').format(kind, sign, text)
+
+
+def ledger(evidence: Evidence) -> Table:
+    """Every mechanism that touched private rows, and what it cost."""
+    rows = [
+        Row(
+            [
+                _strong(m.name, m.purpose),
+                Markup("<code>{}</code>").format(m.event),
+                words.percent(m.share),
+                words.epsilon(m.epsilon_alone, "–"),
+            ]
+        )
+        for m in evidence.privacy.mechanisms
+    ]
+    heads = ["Mechanism and purpose", "Privacy event", "Share of budget", "ε alone"]
+    return Table("Mechanisms that touched private rows", heads, rows, (2, 3), "ledger")
+
+
+def risk(evidence: Evidence) -> Table:
+    """What any attacker reaches at most, at several rates of false alarms."""
+    rows = []
+    for key, tpr in sorted(evidence.privacy.risk.max_tpr.items(), key=lambda item: float(item[0])):
+        times = tpr / float(key) if float(key) else float("inf")
+        rows.append(Row([words.rate(key), words.bound(tpr), f"{words.number(times)} times"]))
+    heads = ["False alarms allowed", "Found at most", "Against guessing"]
+    return Table("What any attacker reaches at most", heads, rows, (1, 2), "compact")
+
+
+def inference(evidence: Evidence) -> Table:
+    """How far a guess about a hidden value can improve through the release, at most."""
+    pairs = sorted(evidence.privacy.risk.attribute_inference.items(), key=lambda item: float(item[0]))
+    rows = [Row([words.rate(key), words.bound(success)]) for key, success in pairs]
+    heads = ["Guess right without this person's row", "Right with it, at most"]
+    return Table("Bound on guessing a hidden value", heads, rows, (1,), "compact")
+
+
+def attacks(evidence: Evidence) -> Table:
+    """All attacks with figure, interval, baseline, threshold, verdict and power; the meaning under each."""
+    public = evidence.visibility == "public"
+    heads = ["Attack", "Statistic", "Threshold", "Verdict"]
+    if not public:
+        heads = ["Attack", "Statistic", "Value and 95 % interval", "Baseline", "Threshold", "Power", "Verdict"]
+    rows = [Row(_attack_cells(f, evidence), f.meaning) for f in evidence.audit.findings]
+    return Table("Attacks on this release", heads, rows, () if public else (2, 3, 4, 5), "attacks")
+
+
+def _attack_cells(finding: Finding, evidence: Evidence) -> list[Cell]:
+    threshold = words.number(finding.threshold, "none: diagnostic")
+    verdict = chip(*_CHIPS[facts.effective_verdict(finding, evidence)])
+    if evidence.visibility == "public":
+        return [finding.attack, _under(finding.statistic, words.KEPT_INTERNAL), threshold, verdict]
+    figure: Cell = words.number(finding.value)
+    if words.is_figure(finding.low) and words.is_figure(finding.high):
+        figure = Markup("<b>{}</b> <span class='quiet'>{}</span>{}").format(
+            figure, words.interval(finding.low, finding.high), tiles.strip(finding)
+        )
+    baseline, power = words.number(finding.baseline), words.percent(finding.power)
+    return [finding.attack, finding.statistic, figure, baseline, threshold, power, verdict]
+
+
+def controls(evidence: Evidence) -> Table:
+    """What each attack finds where the answer is known."""
+    public = evidence.visibility == "public"
+    heads = ["Attack", "Control", "Must find", "Outcome"]
+    if not public:
+        heads.insert(2, "Value and 95 % interval")
+    rows = []
+    for control in evidence.audit.controls:
+        kind = {"positive": "leaky twin", "negative": "independent table"}[control.kind]
+        cells: list[Cell] = [control.attack, kind, control.expected, _outcome(control)]
+        if not public:
+            figure: Cell = words.number(control.value)
+            if words.is_figure(control.low) and words.is_figure(control.high):
+                around = words.interval(control.low, control.high)
+                figure = Markup("<b>{}</b> <span class='quiet'>{}</span>").format(figure, around)
+            cells.insert(2, figure)
+        rows.append(Row(cells))
+    return Table("Controls: attacks where the answer is known", heads, rows, () if public else (2,))
+
+
+def _outcome(control: Control) -> Markup:
+    if control.kind == "positive":
+        return chip("pass", "✓", "found") if control.ok else chip("none", "?", "missed: no power here")
+    return chip("pass", "✓", "clean") if control.ok else chip("fail", "✕", "false alarm: do not trust")
+
+
+def identifiers(evidence: Evidence) -> Table:
+    """Figures on quasi-identifiers. Internal: the public face holds none."""
+    rows = [
+        Row([r.name, words.number(r.value), words.number(r.baseline, "–"), r.meaning])
+        for r in evidence.audit.identifier_risk
+    ]
+    return Table("Risk on quasi-identifiers", ["Figure", "Value", "Baseline", "Meaning"], rows, (1, 2), "meaning")
+
+
+def utility(evidence: Evidence) -> Table:
+    """Headline figures of usefulness with what each means."""
+    u = evidence.utility
+    target = f"“{u.target}”" if u.target else "the target"
+    lines = [
+        ("Single columns, total variation", u.tvd1, "Mean difference of shares, column by column. 0 is perfect, 1 the worst."),
+        ("Pairs of columns, total variation", u.tvd2, "The same over pairs: are relations between two columns kept?"),
+        ("Triples of columns, total variation", u.tvd3, "The same over triples: are relations among three columns kept?"),
+        ("Model trained on synthetic, tested on real (AUC)", u.tstr_auc, f"How well {target} is told; 0.5 is a coin, 1 is perfect."),
+        ("Model trained on real, tested on real (AUC)", u.trtr_auc, "The ceiling for the line above. The gap is what privacy cost."),
+        ("Column shapes (SDMetrics)", u.column_shapes, "1 is perfect."),
+        ("Column pair trends (SDMetrics)", u.column_pair_trends, "1 is perfect."),
+        ("Against bought histograms, total variation", u.tvd1_bought, "Paid for by the budget, so free to publish. Holds the histograms' own noise."),
+    ]  # fmt: skip
+    rows = [Row([name, words.number(value), meaning]) for name, value, meaning in lines if words.is_figure(value)]
+    return Table("Usefulness", ["Figure", "Value", "Meaning"], rows, (1,), "meaning")
+
+
+def groups(evidence: Evidence) -> Table:
+    """Fidelity inside subgroups, worst first: a mean hides whom the noise hits."""
+    last = float("-inf")
+    ordered = sorted(evidence.utility.groups, key=lambda g: g.tvd1 if words.is_figure(g.tvd1) else last, reverse=True)
+    rows = [Row([g.group, words.count(g.rows_real), words.number(g.tvd1)]) for g in ordered]
+    return Table("Fidelity by subgroup", ["Subgroup", "Real rows", "Total variation"], rows, (1, 2), "compact")
+
+
+def columns(evidence: Evidence) -> Table:
+    """What was done with each column."""
+    rows = [
+        Row([c.name, c.kind, _ROLE.get(c.role, c.role), _RELEASE.get(c.release, c.release), c.domain or "–"])
+        for c in evidence.dataset.columns
+    ]
+    return Table("Columns", ["Column", "Kind", "Role", "What was done", "Domain"], rows, (), "columns")
+
+
+def crosswalk(framework: Framework, evidence_texts: list[str]) -> Table:
+    """One framework's clauses beside their evidence."""
+    kinds = {"evidence": ("info", "●"), "partial": ("warn", "◐"), "outside": ("none", "○")}
+    rows = []
+    for clause, text in zip(framework.clauses, evidence_texts, strict=True):
+        badge = chip(*kinds[clause.support], SUPPORT[clause.support])
+        rows.append(Row([clause.id, clause.requirement, Markup("{} {}").format(badge, text), clause.open]))
+    heads = ["Clause", "Asks for", "Evidence for it", "Not settled here; people decide"]
+    return Table(f"Crosswalk: {framework.title}", heads, rows, (), "crosswalk")
+
+
+def _strong(text: str, under: str) -> Cell:
+    return Markup("<b>{}</b><br><span class='quiet'>{}</span>").format(text, under) if under else text
+
+
+def _under(text: str, under: str) -> Markup:
+    return Markup("{}<br><span class='quiet'>{}</span>").format(text, under)

@@ -1,0 +1,196 @@
+"""Numbers and verdicts in words. One place decides how a figure is printed, and what stands where none may be."""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import ROUND_CEILING, Decimal
+
+NOT_MEASURED = "not measured"
+KEPT_INTERNAL = "measured, kept internal"
+WHY_INTERNAL = "measured, kept internal: publishing exact attack figures would itself leak"
+NBSP = "\N{NO-BREAK SPACE}"
+
+VERDICT = {
+    "release": "Release",
+    "release_with_conditions": "Release with conditions",
+    "do_not_release": "Do not release",
+}
+VERDICT_MEANS = {
+    "release": "The claim is accounted, the attacks with a threshold stayed below it, and the controls worked.",
+    "release_with_conditions": "The claim is accounted. The table may leave only under the conditions listed here.",
+    "do_not_release": "The table must stay inside. At least one rule fixed beforehand is broken.",
+}
+FAMILY = {
+    "membership": "Membership: is this person in the table?",
+    "singling_out": "Singling out: can one person be isolated?",
+    "linkability": "Linkability: can two records be tied to one person?",
+    "inference": "Inference: can a hidden value of one person be told?",
+}
+_SUFFIX = re.compile(r"(?:[_\s.-]+|(?<=[a-z])(?=[A-Z]))(?:id|nbr|no|nr|num|number|key|code|identifier)$", re.IGNORECASE)
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
+)
+
+
+def clean(value: object) -> object:
+    """`value` with characters that cannot be printed, or that turn text around, replaced in every string."""
+    if isinstance(value, str):
+        return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, dict):
+        return {clean(key): clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean(item) for item in value]
+    return value
+
+
+def is_figure(value: float | None) -> bool:
+    """Whether there is a figure to print at all."""
+    return value is not None and math.isfinite(value)
+
+
+def number(value: float | None, missing: str = NOT_MEASURED) -> str:
+    """A measured figure.
+
+    >>> number(0.04312), number(3.14159), number(12345.6), number(0.0), number(2e-5), number(None)
+    ('0.043', '3.14', '12,346', '0', '2.0e-5', 'not measured')
+    """
+    if value is None or not math.isfinite(value):
+        return missing
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if size >= 100:
+        return f"{value:,.0f}"
+    if size >= 1:
+        return f"{value:.2f}"
+    return f"{value:.3f}" if size >= 0.001 else scientific(value)
+
+
+def scientific(value: float) -> str:
+    """Two digits and a short exponent.
+
+    >>> scientific(1e-6)
+    '1.0e-6'
+    """
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def count(value: int | None, missing: str = NOT_MEASURED) -> str:
+    """A whole number with thousands set apart."""
+    return missing if value is None else f"{value:,}"
+
+
+def percent(value: float | None, missing: str = NOT_MEASURED) -> str:
+    """A rate in percent.
+
+    >>> percent(0.0431).replace(NBSP, " "), percent(0.5).replace(NBSP, " ")
+    ('4.3 %', '50 %')
+    """
+    if value is None or not math.isfinite(value):
+        return missing
+    return f"{_short(f'{100 * value:.1f}')}{NBSP}%"
+
+
+def rate(key: str) -> str:
+    """A rate written in a key, such as "0.001", in percent and without rounding."""
+    return f"{format((Decimal(key) * 100).normalize(), 'f')}{NBSP}%"
+
+
+def bound(value: float) -> str:
+    """An upper bound in percent, rounded up: rounding must never better a guarantee.
+
+    >>> bound(0.10301).replace(NBSP, " "), bound(0.99999).replace(NBSP, " ")
+    ('10.4 %', '100 %')
+    """
+    return f"{_short(str(_up(_exact(value) * 100, Decimal('0.1'))))}{NBSP}%"
+
+
+def epsilon(value: float | None, missing: str = NOT_MEASURED) -> str:
+    """An epsilon, rounded up in the third place.
+
+    >>> epsilon(3.0), epsilon(2.0004), epsilon(0.5)
+    ('3', '2.001', '0.5')
+    """
+    if value is None or not math.isfinite(value):
+        return missing
+    return _short(str(_up(_exact(value), Decimal("0.001"))))
+
+
+def delta(value: float) -> str:
+    """A delta, rounded up, never as 0.000.
+
+    >>> delta(1e-6), delta(1.04e-6), delta(0.0)
+    ('1.0e-6', '1.1e-6', '0')
+    """
+    if value == 0:
+        return "0"
+    exact = _exact(value)
+    step = Decimal(10) ** (exact.adjusted() - 1)
+    return scientific(float(_up(exact, step)))
+
+
+def odds(value: float) -> str:
+    """A small chance as "1 in n"; n is rounded down, so the chance is never belittled."""
+    return "0" if value == 0 else f"1{NBSP}in{NBSP}{int(1 / _exact(value)):,}"
+
+
+def interval(low: float | None, high: float | None, missing: str = NOT_MEASURED) -> str:
+    """An interval, or the words that stand for it."""
+    return f"{number(low)} to {number(high)}" if is_figure(low) and is_figure(high) else missing
+
+
+def unit_one(unit: str) -> str:
+    """One unit of privacy as a reader would call it.
+
+    >>> unit_one("patient_nbr"), unit_one("CustomerID"), unit_one("row"), unit_one("mrn")
+    ('one patient', 'one customer', 'one row', 'one value of “mrn”')
+    """
+    noun = _noun(unit)
+    return f"one {noun}" if noun else f"one value of “{unit}”"
+
+
+def unit_many(unit: str) -> str:
+    """The plural of `unit_one`.
+
+    >>> unit_many("patient_nbr"), unit_many("company_id"), unit_many("mrn")
+    ('patients', 'companies', 'values of “mrn”')
+    """
+    noun = _noun(unit)
+    if not noun:
+        return f"values of “{unit}”"
+    return noun[:-1] + "ies" if re.search("[^aeiou]y$", noun) else noun + "s"
+
+
+def listed(items: list[str], none: str = "none", most: int = 12) -> str:
+    """Items in a sentence, cut short when there are many."""
+    if not items:
+        return none
+    if len(items) > most:
+        return ", ".join(items[:most]) + f" and {len(items) - most} more"
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
+
+
+def plural(n: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: "1 attack", "3 attacks"."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def _noun(unit: str) -> str:
+    if unit == "row":
+        return "row"
+    stem = _SUFFIX.sub("", unit)
+    return re.sub(r"[_\s.-]+", " ", stem).strip().lower() if stem != unit and stem.strip() else ""
+
+
+def _exact(value: float) -> Decimal:
+    return Decimal(repr(float(value)))  # the shortest decimal: 0.07 is .07, not a hair above it, and rounds up to 7 %
+
+
+def _up(value: Decimal, step: Decimal) -> Decimal:
+    return value.quantize(step, rounding=ROUND_CEILING)
+
+
+def _short(digits: str) -> str:
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits

@@ -1,0 +1,55 @@
+"""The trainers, by name. Adding one is one file and one line here; importing this imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from privsynth.trainers.base import Trainer
+from privsynth.trainers.ctgan import CTGAN
+from privsynth.trainers.marginals import Marginals
+from privsynth.trainers.vae import VAE
+
+if TYPE_CHECKING:
+    from privsynth.policy import Policy
+    from privsynth.policy.plan import Request
+
+TRAINERS: dict[str, type[Trainer]] = {trainer.name: trainer for trainer in (CTGAN, VAE, Marginals)}
+OPTIONS: dict[str, type[Any]] = {name: trainer.Options for name, trainer in TRAINERS.items()} | {"auto": Marginals.Options}
+
+
+def check_options(name: str, options: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(key, rule, mend) of each wrong option."""
+    try:
+        OPTIONS[name](**options)
+    except ValidationError as error:
+        known = ", ".join(OPTIONS[name].model_fields)
+        for entry in error.errors():
+            key = str(entry["loc"][0]) if entry["loc"] else ""
+            rule = "unknown option" if entry["type"] == "extra_forbidden" else entry["msg"]
+            yield key, f"{key}: {rule}", f"options of {name}: {known}"
+
+
+def choose(policy: Policy) -> tuple[Trainer, list[str]]:
+    """The policy's trainer with its options, and why, if a rule chose it.
+
+    `auto` goes by public facts only: DP-SGD adds something over noisy marginals from about a hundred thousand rows
+    with structure of fourth order on (measured on simulated tables); below, it would only take budget away from them.
+    """
+    name, options = policy.model.trainer.name, policy.model.trainer.options
+    reasons = []
+    if name == "auto":
+        name = Marginals.name
+        reasons.append(
+            "auto chose `marginals`: no measurement shows DP-SGD to add anything over noisy marginals on tables of "
+            "this kind, so nothing is spent on it"
+        )
+    return TRAINERS[name](TRAINERS[name].Options(**options)), reasons
+
+
+def trainer_requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
+    """(name, reasons, mechanisms it wants); shares sum to 1."""
+    trainer, reasons = choose(policy)
+    return trainer.name, reasons, trainer.requests(policy)

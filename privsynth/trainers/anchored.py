@@ -1,0 +1,142 @@
+"""What the network trainers share: anchor, pretrain, DP-SGD, calibrate. A network fills in three steps."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from privsynth.privacy.events import gaussian_of_strength, sampled_gaussian_of_strength
+from privsynth.trainers.base import Model, NetworkOptions, Progress, Trainer, silent
+from privsynth.trainers.marginals import PURPOSE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from privsynth.codec import Codec
+    from privsynth.policy import Policy
+    from privsynth.policy.plan import Request
+    from privsynth.privacy.ledger import Run
+    from privsynth.table import PrivateTable
+    from privsynth.trainers.anchor import Anchor
+
+DRAW_BLOCK = 8192
+
+
+class AnchoredTrainer(Trainer):
+    """Anchor (noisy marginals) -> pretrain on the population -> DP-SGD on the rows -> calibrated samples."""
+
+    Options: ClassVar[type[Any]] = NetworkOptions
+
+    def requests(self, policy: Policy) -> list[Request]:
+        from privsynth.policy.plan import Request
+
+        o, rate = self.options, self._rate(policy)
+        requests = [
+            Request(
+                "dp-sgd", f"what {self.name} learns from rows beyond that", 1 - o.anchor,
+                lambda mu: sampled_gaussian_of_strength(mu, rate, o.steps),
+            )
+        ]  # fmt: skip
+        if o.anchor > 0:
+            requests.insert(0, Request("marginals", PURPOSE, o.anchor, gaussian_of_strength))
+        return requests
+
+    def _rate(self, policy: Policy) -> float:
+        """Sampling rate: as asked, else batch / public row count, else 0.05."""
+        rows = policy.model.dataset.rows
+        if self.options.sampling_rate is not None:
+            return float(self.options.sampling_rate)
+        return min(0.25, max(0.002, self.options.batch / rows)) if rows else 0.05
+
+    def fit(self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress) -> Model:
+        import torch
+
+        from privsynth.privacy.dpsgd import DPSGD
+        from privsynth.trainers.anchor import measure_anchor
+
+        rng = run.randomness.generator()
+        torch.manual_seed(int(rng.integers(2**62)))  # initial weights and latent noise protect nobody
+        anchor = measure_anchor(table, codec, target, run) if self.options.anchor > 0 else None
+        network = self.network(codec)
+        if anchor is not None and self.options.pretrain_steps:
+            population = anchor.population(anchor.natural_size, rng, self.options.sweeps, progress)
+            network.pretrain(population, self.options.pretrain_steps, progress)
+        steps = self.options.steps
+        event = run.plan["dp-sgd"]
+        units = codec.domain.rows or codec.total
+        mechanism = DPSGD(
+            event, network.private, network.loss, network.learner(steps, progress),  # type: ignore[arg-type]
+            self.options.max_grad_norm, float(units),
+        )  # fmt: skip
+        table.ask(mechanism, run)
+        return NetworkModel(codec, anchor if self.options.calibrate else None, network)
+
+    @abstractmethod
+    def network(self, codec: Codec) -> Network:
+        """A fresh network for this codec."""
+
+    @classmethod
+    def restore(cls, codec: Codec, tensors: dict[str, np.ndarray], settings: dict[str, Any]) -> Model:
+        from privsynth.trainers.anchor import Anchor
+
+        network = cls(cls.Options(**settings["options"])).network(codec)
+        network.load(tensors)
+        return NetworkModel(codec, Anchor.restore(codec, tensors) if "goal" in tensors else None, network)
+
+
+class Network:
+    """One kind of network. `private`: the module whose loss sees real rows, and the only one that does."""
+
+    private: Any
+    options: NetworkOptions
+
+    def pretrain(self, population: np.ndarray, steps: int, progress: Progress) -> None:
+        """Learns the population: post-processing."""
+        raise NotImplementedError
+
+    def loss(self, module: Any, codes: Any) -> Any:
+        """(b, columns) real codes -> (b,) losses, each of its own row alone."""
+        raise NotImplementedError
+
+    def learner(self, steps: int, progress: Progress) -> Any:
+        """What to do with each step's noisy gradients."""
+        raise NotImplementedError
+
+    def draw(self, n: int) -> Any:
+        """(n, columns) int64 codes."""
+        raise NotImplementedError
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        raise NotImplementedError
+
+    def load(self, tensors: dict[str, np.ndarray]) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class NetworkModel:
+    """A trained network, and the anchor its samples are calibrated to."""
+
+    codec: Codec
+    anchor: Anchor | None
+    network: Network
+
+    def sample(self, n: int, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
+        import numpy as np
+        import torch
+
+        torch.manual_seed(int(rng.integers(2**62)))
+        blocks = []
+        with torch.no_grad():
+            for start in range(0, n, DRAW_BLOCK):
+                blocks.append(self.network.draw(min(DRAW_BLOCK, n - start)).numpy())
+                progress("sampling", min(1.0, (start + DRAW_BLOCK) / n))
+        rows = np.concatenate(blocks).astype(np.int32) if blocks else np.zeros((0, len(self.codec.sizes)), np.int32)
+        return self.anchor.refined(rows, rng, progress=progress) if self.anchor is not None else rows
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        return self.network.tensors() | (self.anchor.tensors() if self.anchor is not None else {})
+
+    def settings(self) -> dict[str, Any]:
+        return {"options": self.network.options.model_dump()}

@@ -1,0 +1,81 @@
+"""What every trainer is: public options, the mechanisms it wants, and a fit that ends in a model without data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from privsynth.codec import Codec
+    from privsynth.policy import Policy
+    from privsynth.policy.plan import Request
+    from privsynth.privacy.ledger import Run
+    from privsynth.table import PrivateTable
+
+Progress = Callable[[str, float], None]  # (what is being done, share done)
+
+
+def silent(what: str, share: float) -> None:
+    """A progress that nobody watches."""
+
+
+class Model(Protocol):
+    """What was learned: tensors and plain settings, nothing else."""
+
+    def sample(self, n: int, rng: np.random.Generator, progress: Progress) -> np.ndarray:
+        """(n, columns) int32 codes."""
+
+    def tensors(self) -> dict[str, np.ndarray]: ...
+
+    def settings(self) -> dict[str, Any]: ...
+
+
+class AnchorOptions(BaseModel):
+    """Options that all trainers share. All are public."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sweeps: int = Field(default=40, ge=4, le=400)  # annealed Gibbs sweeps that fit the population
+
+
+class NetworkOptions(AnchorOptions):
+    """Options of trainers that add a network. A step count, a rate and a clip norm are fixed before any data is read."""
+
+    anchor: float = Field(default=0.8, ge=0, lt=1)  # share for noisy marginals; 0: the network alone
+    steps: int = Field(default=300, ge=1, le=100_000)  # DP-SGD steps
+    batch: int = Field(default=1024, ge=16, le=65536)  # expected units of a step, where the row count is public
+    sampling_rate: float | None = Field(default=None, gt=0, le=1)
+    max_grad_norm: float = Field(default=1.0, gt=0, le=1000)
+    learning_rate: float = Field(default=5e-4, gt=0, le=1)
+    pretrain_steps: int = Field(default=1500, ge=0, le=100_000)  # on the population: costs no privacy
+    calibrate: bool = True  # live sweeps towards the noisy marginals after sampling
+    hidden: int = Field(default=192, ge=8, le=4096)
+    latent: int = Field(default=64, ge=2, le=1024)
+
+
+class Trainer(ABC):
+    """One way to learn a table."""
+
+    name: ClassVar[str]
+    Options: ClassVar[type[Any]]
+
+    def __init__(self, options: Any):
+        self.options = options
+
+    @abstractmethod
+    def requests(self, policy: Policy) -> list[Request]:
+        """The mechanisms it wants, from public facts only; their shares sum to 1."""
+
+    @abstractmethod
+    def fit(self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress) -> Model:
+        """Learns from codes; every touch of them goes through `table.ask(mechanism, run)`."""
+
+    @staticmethod
+    @abstractmethod
+    def restore(codec: Codec, tensors: dict[str, np.ndarray], settings: dict[str, Any]) -> Model:
+        """The model back from its tensors and settings."""

@@ -1,0 +1,144 @@
+"""`ctgan`: a conditional GAN for tables (Xu et al. 2019) whose critic learns from real rows by DP-SGD.
+
+Real rows touch the critic alone, through one term of its loss: the mean score of real rows, whose gradient is clipped
+and noised. The scores of generated rows and the gradient penalty are computed on generated and population rows, which
+cost nothing. The generator learns through the critic (Xie et al. 2018), with conditions drawn from released histograms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from privsynth.trainers.anchored import AnchoredTrainer, Network
+from privsynth.trainers.base import NetworkOptions, Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from privsynth.codec import Codec
+
+PENALTY = 10.0  # weight of the gradient penalty (Gulrajani et al. 2017)
+CRITIC_STEPS = 4  # critic steps for one generator step under DP-SGD (more help: Bie, Kamath, Zhang 2023)
+PUBLIC_BATCH = 500
+
+
+class CTGAN(AnchoredTrainer):
+    name = "ctgan"
+
+    def network(self, codec: Codec) -> Network:
+        return GAN(codec, self.options)
+
+
+class GAN(Network):
+    """Generator and critic; the critic is the module that sees real rows."""
+
+    def __init__(self, codec: Codec, options: NetworkOptions):
+        import torch
+
+        from privsynth.trainers.networks import Critic, Generator, OneHot
+
+        self.options = options
+        self.onehot = OneHot(codec.sizes)
+        self.shares = [torch.tensor(c.shares / c.shares.sum(), dtype=torch.float32) for c in codec.columns]
+        self.generator = Generator(options.latent, self.onehot.width, options.hidden)
+        self.critic = self.private = Critic(self.onehot.width, options.hidden)
+        self.population: Any = None  # released rows for the gradient penalty; generated ones serve where there are none
+
+    def loss(self, module: Any, codes: Any) -> Any:
+        return -module(self.onehot(codes))
+
+    def pretrain(self, population: np.ndarray, steps: int, progress: Progress) -> None:
+        import torch
+
+        self.population = torch.from_numpy(population.astype("int64"))
+        critic, generator = self._optimizers(4 * self.options.learning_rate)
+        for step in range(steps):
+            codes = self._released(PUBLIC_BATCH)
+            critic.zero_grad()
+            (self.loss(self.critic, codes).mean() + self._public_loss(codes)).backward()
+            critic.step()
+            if step % 2:
+                self._generator_step(generator)
+            progress("learning the population", (step + 1) / steps)
+
+    def learner(self, steps: int, progress: Progress) -> Callable[[int], None]:
+        critic, generator = self._optimizers(self.options.learning_rate)
+
+        def after(step: int) -> None:
+            # .grad holds the noisy gradient of the real term; backward adds the public terms to it
+            self._public_loss(self._released(PUBLIC_BATCH)).backward()
+            critic.step()
+            critic.zero_grad(set_to_none=True)
+            if step % CRITIC_STEPS == CRITIC_STEPS - 1:
+                self._generator_step(generator)
+            progress("learning from rows by DP-SGD", (step + 1) / steps)
+
+        return after
+
+    def draw(self, n: int) -> Any:
+        logits, codes = self._generate(n)[:2]
+        drawn = self.onehot.draw(logits)
+        return codes.where(codes >= 0, drawn)
+
+    def _optimizers(self, rate: float) -> Any:
+        import torch
+
+        betas = {"lr": rate, "betas": (0.5, 0.9)}
+        return torch.optim.Adam(self.critic.parameters(), **betas), torch.optim.Adam(self.generator.parameters(), **betas)
+
+    def _released(self, n: int) -> Any:
+        """n rows that cost nothing: of the population, or generated."""
+        import torch
+
+        if self.population is not None:
+            return self.population[torch.randint(len(self.population), (n,))]
+        with torch.no_grad():
+            return self.draw(n)
+
+    def _generate(self, n: int) -> Any:
+        """(n, width) logits, (n, columns) codes that are -1 but where conditioned, (n, width) conditions."""
+        import torch
+
+        column = torch.randint(len(self.shares), (n,))
+        codes = torch.full((n, len(self.shares)), -1)
+        condition = torch.zeros(n, self.onehot.width)
+        for j, share in enumerate(self.shares):
+            here = torch.nonzero(column == j)[:, 0]
+            if len(here):
+                codes[here, j] = torch.multinomial(share, len(here), replacement=True)
+                condition[here, self.onehot.offset[j] + codes[here, j]] = 1.0
+        noise = torch.randn(n, self.options.latent)
+        return self.generator(noise, condition), codes, condition
+
+    def _public_loss(self, released: Any) -> Any:
+        """Mean score of generated rows and the gradient penalty between them and released rows: no real row in it."""
+        import torch
+
+        with torch.no_grad():
+            fake = self.onehot.gumbel(self._generate(len(released))[0])
+        real = self.onehot(released)
+        mix = torch.rand(len(released), 1)
+        between = (mix * real + (1 - mix) * fake).requires_grad_(True)
+        slope = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)[0]
+        return self.critic(fake).mean() + PENALTY * ((slope.norm(dim=1) - 1) ** 2).mean()
+
+    def _generator_step(self, optimizer: Any) -> None:
+        logits, codes, _ = self._generate(PUBLIC_BATCH)
+        chosen = codes.clamp(min=0)
+        parts = self.onehot.softmax(logits).gather(1, chosen + self.onehot.offset)
+        asked = (-(parts + 1e-9).log() * (codes >= 0)).sum(1).mean()  # the condition must be met
+        optimizer.zero_grad()
+        (asked - self.critic(self.onehot.gumbel(logits)).mean()).backward()
+        optimizer.step()
+        self.critic.zero_grad(set_to_none=True)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        from privsynth.trainers.networks import arrays
+
+        return arrays(self.generator, "generator")  # the critic stays behind: sampling does not need it
+
+    def load(self, tensors: dict[str, np.ndarray]) -> None:
+        from privsynth.trainers.networks import load_arrays
+
+        load_arrays(self.generator, "generator", tensors)

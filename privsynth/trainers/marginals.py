@@ -1,0 +1,68 @@
+"""`marginals`: noisy marginals and the population fitted to them; no network, no DP-SGD."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from privsynth.privacy.events import gaussian_of_strength
+from privsynth.trainers.base import AnchorOptions, Model, Progress, Trainer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from privsynth.codec import Codec
+    from privsynth.policy import Policy
+    from privsynth.policy.plan import Request
+    from privsynth.privacy.ledger import Run
+    from privsynth.table import PrivateTable
+    from privsynth.trainers.anchor import Anchor
+
+PURPOSE = "how every two columns go together"
+
+
+class Marginals(Trainer):
+    name = "marginals"
+    Options = AnchorOptions
+
+    def requests(self, policy: Policy) -> list[Request]:
+        from privsynth.policy.plan import Request
+
+        return [Request("marginals", PURPOSE, 1.0, gaussian_of_strength)]
+
+    def fit(self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress) -> Model:
+        from privsynth.trainers.anchor import measure_anchor
+
+        rng = run.randomness.generator()
+        anchor = measure_anchor(table, codec, target, run)
+        population = anchor.population(anchor.natural_size, rng, self.options.sweeps, progress)
+        return PopulationModel(anchor, population)
+
+    @staticmethod
+    def restore(codec: Codec, tensors: dict[str, np.ndarray], settings: dict[str, Any]) -> Model:
+        from privsynth.trainers.anchor import Anchor
+
+        return PopulationModel(Anchor.restore(codec, tensors), tensors["population"])
+
+
+@dataclass(frozen=True)
+class PopulationModel:
+    """population: (rows, columns) synthetic rows fitted to the noisy marginals alone; a sample starts from them."""
+
+    anchor: Anchor
+    population: np.ndarray
+
+    def sample(self, n: int, rng: np.random.Generator, progress: Progress) -> np.ndarray:
+        import numpy as np
+
+        size = len(self.population)
+        if n <= size:
+            return self.population[rng.permutation(size)[:n]].astype(np.int32)
+        start = self.population[np.concatenate([rng.permutation(size), rng.integers(0, size, n - size)])]
+        return self.anchor.refined(start.astype(np.int32), rng, progress=progress)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        return self.anchor.tensors() | {"population": self.population}
+
+    def settings(self) -> dict[str, Any]:
+        return {}

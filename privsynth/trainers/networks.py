@@ -1,0 +1,109 @@
+"""The networks, each on one page. Rows are codes; inside they are one-hot, side by side: (rows, width).
+
+No batch norm, no packs, no dropout: no row of a batch may touch another's gradient.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class OneHot:
+    """Codes <-> one-hot blocks. sizes: codes of each column."""
+
+    def __init__(self, sizes: tuple[int, ...]):
+        self.sizes = list(sizes)
+        self.width = sum(sizes)
+        self.offset = torch.tensor(np.concatenate([[0], np.cumsum(sizes)[:-1]]), dtype=torch.int64)
+
+    def __call__(self, codes: torch.Tensor) -> torch.Tensor:
+        """(b, columns) int64 -> (b, width) float32"""
+        out = torch.zeros(len(codes), self.width)
+        return out.scatter_(1, codes + self.offset, 1.0)
+
+    def softmax(self, logits: torch.Tensor) -> torch.Tensor:
+        """(b, width) logits -> one softmax for each column."""
+        return torch.cat([F.softmax(block, 1) for block in logits.split(self.sizes, 1)], 1)
+
+    def gumbel(self, logits: torch.Tensor, temperature: float = 0.3) -> torch.Tensor:
+        """(b, width) logits -> relaxed one-hot samples (Jang et al. 2017), as in CTGAN."""
+        noise = -torch.log(-torch.log(torch.rand_like(logits).clamp(1e-9, 1 - 1e-7)))
+        return self.softmax((logits + noise) / temperature)
+
+    def cross_entropy(self, logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """(b,) sum over columns of -log p(code)."""
+        parts = [F.cross_entropy(b, codes[:, j], reduction="none") for j, b in enumerate(logits.split(self.sizes, 1))]
+        return torch.stack(parts).sum(0)
+
+    def draw(self, logits: torch.Tensor) -> torch.Tensor:
+        """(b, width) logits -> (b, columns) codes drawn column by column."""
+        return torch.stack([torch.multinomial(F.softmax(b, 1), 1)[:, 0] for b in logits.split(self.sizes, 1)], 1)
+
+
+class Generator(nn.Module):
+    """(b, latent) noise and (b, width) condition -> (b, width) logits (Xu et al. 2019, without batch norm)."""
+
+    def __init__(self, latent: int, width: int, hidden: int):
+        super().__init__()
+        self.one = nn.Linear(latent + width, hidden)
+        self.two = nn.Linear(hidden, hidden)
+        self.three = nn.Linear(hidden, width)
+
+    def forward(self, noise: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        h = F.silu(self.one(torch.cat([noise, condition], 1)))
+        h = h + F.silu(self.two(h))
+        return self.three(h)
+
+
+class Critic(nn.Module):
+    """(b, width) rows -> (b,) scores."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.one = nn.Linear(width, hidden)
+        self.two = nn.Linear(hidden, hidden)
+        self.three = nn.Linear(hidden, 1)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        h = F.leaky_relu(self.one(rows), 0.2)
+        h = F.leaky_relu(self.two(h), 0.2)
+        return self.three(h)[:, 0]
+
+
+class VAE(nn.Module):
+    """(b, width) rows -> logits, mean and log-variance of the latent code (Kingma & Welling 2014; TVAE, Xu et al. 2019)."""
+
+    def __init__(self, width: int, hidden: int, latent: int):
+        super().__init__()
+        self.enter = nn.Linear(width, hidden)
+        self.moments = nn.Linear(hidden, 2 * latent)
+        self.leave = nn.Linear(latent, hidden)
+        self.middle = nn.Linear(hidden, hidden)
+        self.logits = nn.Linear(hidden, width)
+
+    def encode(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean, log_variance = self.moments(F.silu(self.enter(rows))).chunk(2, 1)
+        return mean, log_variance.clamp(-8, 4)
+
+    def decode(self, latent: torch.Tensor) -> torch.Tensor:
+        h = F.silu(self.leave(latent))
+        return self.logits(h + F.silu(self.middle(h)))
+
+    def forward(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        mean, log_variance = self.encode(rows)
+        latent = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        return self.decode(latent), mean, log_variance
+
+
+def arrays(module: nn.Module, prefix: str) -> dict[str, np.ndarray]:
+    """A module's parameters as named arrays, for safetensors."""
+    return {f"{prefix}.{name}": value.detach().numpy().copy() for name, value in module.state_dict().items()}
+
+
+def load_arrays(module: nn.Module, prefix: str, tensors: dict[str, np.ndarray]) -> nn.Module:
+    state = {name: torch.from_numpy(tensors[f"{prefix}.{name}"].copy()) for name in module.state_dict()}
+    module.load_state_dict(state)
+    return module.eval()

@@ -1,0 +1,141 @@
+"""Columns side by side: bars that a person can read, at most 24 of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from privsynth.evidence import ColumnUtility
+from privsynth.utility.cells import is_category, known_numbers, numbers
+
+MOST_BARS = 24
+_STEPS = (1, 2, 5, 10)
+_YEAR = 365.25
+
+
+def histogram(name: str, kind: str, synthetic: pd.Series, real: pd.Series, distance: float | None) -> ColumnUtility:
+    """Shares of both tables in the same bars, "missing" in a bar of its own if there is any.
+
+    `kind`: as in the policy; "date" columns are days since 1970 and are labelled by date or year. `distance`: the
+    column's total variation distance, passed through.
+    """
+    if is_category(real):
+        labels, one, two = _category_bars(synthetic, real)
+    else:
+        labels, one, two = _number_bars(synthetic, real, kind)
+    return ColumnUtility(
+        name=name,
+        kind=kind,
+        tvd=distance,
+        labels=labels,
+        synthetic=one,
+        reference=two,
+        reference_name="real",
+    )
+
+
+def _category_bars(synthetic: pd.Series, real: pd.Series) -> tuple[list[str], list[float], list[float]]:
+    """The most common categories (of both tables together) in their own order, then "other", then "missing"."""
+    names = [str(value) for value in real.cat.categories]
+    counts = [np.bincount(column.cat.codes.to_numpy() + 1, minlength=len(names) + 1) for column in (synthetic, real)]
+    shares = [count / max(count.sum(), 1) for count in counts]
+    both = shares[0][1:] + shares[1][1:]
+    room = MOST_BARS - 2
+    top = np.arange(len(names)) if len(names) <= room else np.sort(np.argsort(-both, kind="stable")[:room])
+    rest = np.setdiff1d(np.arange(len(names)), top)
+    bars = [[*share[1:][top], *([share[1:][rest].sum()] if len(rest) else []), share[0]] for share in shares]
+    labels = [names[i] for i in top] + (["other"] if len(rest) else []) + ["missing"]
+    return _without_empty_missing(labels, *bars)
+
+
+def _number_bars(synthetic: pd.Series, real: pd.Series, kind: str) -> tuple[list[str], list[float], list[float]]:
+    known = known_numbers(real)
+    values = [numbers(synthetic), numbers(real)]
+    edges, labels = _bins(known if len(known) else known_numbers(synthetic), kind)
+    bars = []
+    for column in values:
+        missing = np.isnan(column)
+        count = np.bincount(np.searchsorted(edges, column[~missing], side="right"), minlength=len(labels))
+        bars.append([*(count / max(len(column), 1)), missing.sum() / max(len(column), 1)])
+    return _without_empty_missing([*labels, "missing"], *bars)
+
+
+def _bins(known: np.ndarray, kind: str) -> tuple[np.ndarray, list[str]]:
+    """(inner edges float[k], k + 1 labels). Bin i is [edge i-1, edge i); the outer bins are open."""
+    if len(known) == 0:
+        return np.empty(0), ["any value"]
+    distinct = np.unique(known)
+    if kind != "date" and len(distinct) <= MOST_BARS - 1:
+        return distinct[1:], [_short(value) for value in distinct]
+    low, high = np.quantile(known, [0.01, 0.99])
+    if low == high:
+        low, high = distinct[0], distinct[-1]
+    if kind == "date":
+        return _date_bins(low, high)
+    whole = bool(np.all(distinct == np.rint(distinct)))
+    step = _round_step((high - low) / (MOST_BARS - 6), whole)
+    edges = np.arange(np.floor(low / step) + 1, np.floor(high / step) + 1) * step
+    edges = np.unique(edges)[: MOST_BARS - 2]
+    if len(edges) == 0:
+        return np.empty(0), [_short(low)]
+    inner = [_span(a, b, step, whole) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return edges, [f"< {_short(edges[0])}", *inner, f"≥ {_short(edges[-1])}"]
+
+
+def _date_bins(low: float, high: float) -> tuple[np.ndarray, list[str]]:
+    """Whole years if there are three or more, else whole days."""
+    first, last = _year(low), _year(high)
+    if last - first >= 3:
+        step = int(_round_step((last - first + 1) / (MOST_BARS - 6), True))
+        years = list(range(first - first % step + step, last + 1, step))[: MOST_BARS - 2]
+        edges = np.array([np.datetime64(f"{year:04d}-01-01", "D").astype(np.int64) for year in years], float)
+        inner = [str(a) if step == 1 else f"{a}–{b - 1}" for a, b in zip(years[:-1], years[1:], strict=True)]
+        return edges, [f"before {years[0]}", *inner, f"{years[-1]} or later"]
+    step = max(1.0, np.ceil((high - low) / (MOST_BARS - 6)))
+    edges = np.unique(np.floor(low) + step * np.arange(1, MOST_BARS - 5))
+    edges = edges[edges <= np.floor(high)]
+    if len(edges) == 0:
+        return np.empty(0), [_day(low)]
+    inner = [
+        _day(a) if step == 1 else f"{_day(a)} to {_day(b - 1)}" for a, b in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    return edges, [f"before {_day(edges[0])}", *inner, f"{_day(edges[-1])} or later"]
+
+
+def _year(days: float) -> int:
+    return int(str(np.datetime64(int(np.floor(days)), "D"))[:4])
+
+
+def _day(days: float) -> str:
+    return str(np.datetime64(int(np.floor(days)), "D"))
+
+
+def _round_step(least: float, whole: bool) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that is no smaller than `least`; at least 1 for whole numbers."""
+    if not least > 0:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(least))
+    step = next(power * k for k in _STEPS if power * k >= least * (1 - 1e-9))
+    return max(step, 1.0) if whole else step
+
+
+def _span(low: float, high: float, step: float, whole: bool) -> str:
+    if not whole:
+        return f"{_short(low)} to {_short(high)}"
+    return _short(low) if step == 1 else f"{_short(low)}–{_short(high - 1)}"
+
+
+def _short(value: float) -> str:
+    """Six significant digits, thousands apart: 1,000, 0.25, −3."""
+    text = f"{value:,.6g}" if 1e-4 <= abs(value) < 1e15 or value == 0 else f"{value:.3g}"
+    if "e" in text and abs(value) >= 1:  # six digits are too few for a large round number
+        text = f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.3g}"
+    return text.replace("-", "−") if "e" not in text else text
+
+
+def _without_empty_missing(
+    labels: list[str], one: list[float], two: list[float]
+) -> tuple[list[str], list[float], list[float]]:
+    if one[-1] == 0 and two[-1] == 0:
+        labels, one, two = labels[:-1], one[:-1], two[:-1]
+    return labels, [round(float(x), 6) for x in one], [round(float(x), 6) for x in two]

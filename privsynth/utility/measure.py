@@ -1,0 +1,116 @@
+"""Everything that the report says about usefulness, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from privsynth.evidence import ColumnUtility, GroupUtility, Utility
+from privsynth.utility.association import correlations
+from privsynth.utility.cells import Grid, is_category, marginal_distance, tvd
+from privsynth.utility.efficacy import efficacy
+from privsynth.utility.histograms import _bins, histogram
+from privsynth.utility.sdmetrics_scores import quality
+from privsynth.utility.subgroups import MOST_COLUMNS, subgroups
+
+Progress = Callable[[str, float], None]
+
+
+def measure(
+    synthetic: pd.DataFrame,
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    target: str | None,
+    kinds: dict[str, str],
+    groups: list[str],
+    rng: np.random.Generator,
+    progress: Progress | None = None,
+) -> Utility:
+    """Fidelity and usefulness of a synthetic table against the real one. Internal: exact figures of private rows.
+
+    Args:
+        synthetic, train, holdout: the same columns in the same order; category columns have dtype "category" with the
+            same categories in all three, numbers and dates (days since 1970) are float64; missing is NaN.
+        target: the column a model is to predict, or None.
+        kinds: column -> kind as in the policy; "date" is labelled as dates, anything else by its dtype.
+        groups: quasi-identifiers; fidelity is measured inside the levels of the first two.
+        rng: all chance here: subsamples and the classifier's seed.
+        progress: called with a name and the share done, 0..1.
+
+    Returns:
+        All figures of `Utility` but the bought ones. A figure that cannot be had (no target, no rows) is None.
+
+    Raises:
+        ValueError: the tables' columns differ, or a table is empty.
+    """
+    _check(synthetic, train, holdout)
+    tell = progress or (lambda name, share: None)
+    tell("marginals", 0.0)
+    grid = Grid.fit(train)
+    made, real = grid.encode(synthetic), grid.encode(train)
+    distances = {ways: tvd(made, real, grid.sizes, ways) for ways in (1, 2, 3)}
+    tell("columns", 0.25)
+    columns = _columns(synthetic, train, kinds, grid, made, real)
+    parts = _subgroups(train, kinds, groups, grid.names, synthetic)
+    tell("correlations", 0.3)
+    matrices = correlations(synthetic, train, rng)
+    tell("model", 0.4)
+    known = target is not None and target in train.columns
+    tstr, trtr = efficacy(synthetic, train, holdout, target, rng) if known else (None, None)
+    tell("sdmetrics", 0.6)
+    shapes, trends = quality(synthetic, train, kinds, rng)
+    tell("done", 1.0)
+    return Utility(
+        tvd1=distances[1],
+        tvd2=distances[2],
+        tvd3=distances[3],
+        tstr_auc=tstr,
+        trtr_auc=trtr,
+        target=target,
+        column_shapes=shapes,
+        column_pair_trends=trends,
+        columns=columns,
+        correlations=matrices,
+        groups=parts,
+    )
+
+
+def _check(synthetic: pd.DataFrame, train: pd.DataFrame, holdout: pd.DataFrame) -> None:
+    for title, frame in (("synthetic", synthetic), ("holdout", holdout)):
+        if list(frame.columns) != list(train.columns):
+            raise ValueError(f"the {title} table does not have the columns of the training table, in its order")
+    if len(synthetic) == 0 or len(train) == 0 or len(train.columns) == 0:
+        raise ValueError("a table without rows or columns has no utility to measure")
+
+
+def _columns(
+    synthetic: pd.DataFrame,
+    train: pd.DataFrame,
+    kinds: dict[str, str],
+    grid: Grid,
+    made: np.ndarray,
+    real: np.ndarray,
+) -> list[ColumnUtility]:
+    return [
+        histogram(
+            name,
+            _kind(name, train, kinds),
+            synthetic[name],
+            train[name],
+            marginal_distance(made, real, grid.sizes, (i,)),
+        )
+        for i, name in enumerate(grid.names)
+    ]
+
+
+def _kind(name: str, train: pd.DataFrame, kinds: dict[str, str]) -> str:
+    return kinds.get(name, "category" if is_category(train[name]) else "number")
+
+
+def _subgroups(
+    train: pd.DataFrame, kinds: dict[str, str], groups: list[str], names: list[str], synthetic: pd.DataFrame
+) -> list[GroupUtility]:
+    """Levels are categories, or for numbers the bars of their histogram, regrouped to few."""
+    raise NotImplementedError

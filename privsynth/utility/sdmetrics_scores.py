@@ -1,0 +1,79 @@
+"""Column Shapes and Column Pair Trends as SDMetrics defines them, the figures by which others report."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import numpy as np
+import pandas as pd
+
+from privsynth.utility.cells import is_category
+
+MOST_ROWS = 10_000
+_EPOCH = pd.Timestamp("1970-01-01")
+
+
+def quality(
+    synthetic: pd.DataFrame, real: pd.DataFrame, kinds: dict[str, str], rng: np.random.Generator
+) -> tuple[float | None, float | None]:
+    """(Column Shapes, Column Pair Trends), 0..1, on at most 10,000 rows of each table; None where undefined.
+
+    `kinds`: as in the policy; "date" columns are days since 1970. Columns without any value in one of the tables are
+    left out, since SDMetrics has no answer for them.
+    """
+    names = [n for n in real.columns if real[n].notna().any() and synthetic[n].notna().any()]
+    if not names:
+        return None, None
+    tables = []
+    for frame in (real, synthetic):
+        rows = np.sort(rng.permutation(len(frame))[:MOST_ROWS])
+        tables.append(_plain(frame[names].iloc[rows].reset_index(drop=True), kinds))
+    if any(table[name].isna().all() for table in tables for name in names):
+        names = [n for n in names if not any(table[n].isna().all() for table in tables)]
+        tables = [table[names] for table in tables]
+    scores = _report(tables[0], tables[1], _metadata(tables[0], kinds))
+    return scores.get("Column Shapes"), scores.get("Column Pair Trends")
+
+
+def _plain(frame: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
+    """Dates as dates and categories as text: what SDMetrics reads."""
+    columns = {}
+    for name in frame.columns:
+        column = frame[name]
+        if is_category(column):
+            columns[name] = column.astype(object).where(column.notna(), None).map(str, na_action="ignore")
+        elif kinds.get(name) == "date":
+            columns[name] = _EPOCH + pd.to_timedelta(column, unit="D")
+        else:
+            columns[name] = column
+    return pd.DataFrame(columns)
+
+
+def _metadata(frame: pd.DataFrame, kinds: dict[str, str]) -> dict:
+    from sdv.metadata import Metadata
+
+    def sdtype(name: str) -> str:
+        if frame[name].dtype == object:
+            return "categorical"
+        return "datetime" if kinds.get(name) == "date" else "numerical"
+
+    columns = {name: {"sdtype": sdtype(name)} for name in frame.columns}
+    return Metadata.load_from_dict({"tables": {"table": {"columns": columns}}}).to_dict()["tables"]["table"]
+
+
+def _report(real: pd.DataFrame, synthetic: pd.DataFrame, metadata: dict) -> dict[str, float]:
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from sdmetrics.reports.single_table import QualityReport
+
+            report = QualityReport()
+            report.generate(real, synthetic, metadata, verbose=False)
+            table = report.get_properties()
+    finally:
+        logging.disable(level)
+    scores = dict(zip(table["Property"], table["Score"], strict=True))
+    return {name: float(score) for name, score in scores.items() if np.isfinite(score)}
