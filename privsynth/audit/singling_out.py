@@ -45,9 +45,7 @@ class SinglingOut:
         return advantage(members, others, confidence)
 
 
-def _success(
-    people: Coded, released: Coded, columns: np.ndarray, repeats: int, rng: np.random.Generator
-) -> np.ndarray:
+def _success(people: Coded, released: Coded, columns: np.ndarray, repeats: int, rng: np.random.Generator) -> np.ndarray:
     """Share of predicates read near each person that isolate somebody among `people`: float[t]."""
     _, rows = nearest(people.close, released.close, np.int32(SCALE))
     anchors = np.repeat(rows, repeats)

@@ -26,6 +26,7 @@ bar is the smallest value that would be evident.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,12 +176,10 @@ def excess(members: np.ndarray, others: np.ndarray, fpr: float = 0.01, level: fl
     if a == 0 or b == 0:
         return False, 1.0
     r = max(1, int(np.ceil(fpr * b)))
-    counts = np.arange(1, a + 1)
-    chance = hypergeom.cdf(r - 1, a + b, b, counts + r - 1)  # P(at least that many members above)
-    enough = np.flatnonzero(chance <= level)
-    if len(enough) == 0:
+    chance = lambda k: hypergeom.cdf(r - 1, a + b, b, k + r - 1)  # noqa: E731  P(at least k members above), falls in k
+    least = bisect_left(range(1, a + 1), -level, key=lambda k: -chance(k)) + 1
+    if least > a:
         return False, 1.0
-    least = int(counts[enough[0]])
     return bool(np.count_nonzero(members > np.sort(others)[-r]) >= least), least / a
 
 

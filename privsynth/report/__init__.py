@@ -9,14 +9,14 @@ import json
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 from privsynth.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from privsynth.evidence import Evidence
 
-    Source = Union[Evidence, Mapping[str, Any], str, PathLike[str]]
+    Source = Evidence | Mapping[str, Any] | str | PathLike[str]
 
 __all__ = ["report"]
 

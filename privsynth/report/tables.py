@@ -38,9 +38,9 @@ _CHIPS = {  # verdict -> (css class, sign, words); sign and words carry it witho
     "no_power": ("none", "?", "no power here"),
 }
 _RELEASE = {
-    "keep": "kept: values drawn from the fitted model",
-    "drop": "dropped: not in the table",
-    "regenerate": "regenerated: invented values that point to nobody",
+    "keep": "kept, drawn from the model",
+    "drop": "dropped, not in the table",
+    "regenerate": "regenerated: invented, points to nobody",
 }
 _ROLE = {
     "direct_identifier": "direct identifier",
@@ -77,8 +77,7 @@ def risk(evidence: Evidence) -> Table:
     """What any attacker reaches at most, at several rates of false alarms."""
     rows = []
     for key, tpr in sorted(evidence.privacy.risk.max_tpr.items(), key=lambda item: float(item[0])):
-        times = tpr / float(key) if float(key) else float("inf")
-        rows.append(Row([words.rate(key), words.bound(tpr), f"{words.number(times)} times"]))
+        rows.append(Row([words.rate(key), words.bound(tpr), words.times(tpr, key)]))
     heads = ["False alarms allowed", "Found at most", "Against guessing"]
     return Table("What any attacker reaches at most", heads, rows, (1, 2), "compact")
 
@@ -112,33 +111,40 @@ def _attack_cells(finding: Finding, evidence: Evidence) -> list[Cell]:
             figure, words.interval(finding.low, finding.high), tiles.strip(finding)
         )
     baseline, power = words.number(finding.baseline), words.percent(finding.power)
-    return [finding.attack, finding.statistic, figure, baseline, threshold, power, verdict]
+    statistic: Cell = finding.statistic
+    if finding.auc:
+        value, low, high = finding.auc
+        area = f"area under the curve {words.number(value)} ({words.interval(low, high)})"
+        statistic = _under(finding.statistic, area)
+    return [finding.attack, statistic, figure, baseline, threshold, power, verdict]
 
 
 def controls(evidence: Evidence) -> Table:
-    """What each attack finds where the answer is known."""
-    public = evidence.visibility == "public"
-    heads = ["Attack", "Control", "Must find", "Outcome"]
-    if not public:
-        heads.insert(2, "Value and 95 % interval")
+    """What each attack finds where the answer is known: a row for each attack, a column for each kind of control."""
     rows = []
-    for control in evidence.audit.controls:
-        kind = {"positive": "leaky twin", "negative": "independent table"}[control.kind]
-        cells: list[Cell] = [control.attack, kind, control.expected, _outcome(control)]
-        if not public:
-            figure: Cell = words.number(control.value)
-            if words.is_figure(control.low) and words.is_figure(control.high):
-                around = words.interval(control.low, control.high)
-                figure = Markup("<b>{}</b> <span class='quiet'>{}</span>").format(figure, around)
-            cells.insert(2, figure)
-        rows.append(Row(cells))
-    return Table("Controls: attacks where the answer is known", heads, rows, () if public else (2,))
+    for attack in dict.fromkeys(control.attack for control in evidence.audit.controls):
+        mine = [control for control in evidence.audit.controls if control.attack == attack]
+        twin, independent = ([c for c in mine if c.kind == kind] for kind in ("positive", "negative"))
+        rows.append(Row([attack, _outcomes(twin), _outcomes(independent)]))
+    heads = ["Attack", "Leaky twin: must be found", "Independent table: must stay clean"]
+    return Table("Controls: attacks where the answer is known", heads, rows, (), "controls")
+
+
+def _outcomes(controls: list[Control]) -> Cell:
+    if not controls:
+        return chip("none", "?", "not run")
+    return Markup("<br>").join(_outcome(control) for control in controls)
 
 
 def _outcome(control: Control) -> Markup:
     if control.kind == "positive":
-        return chip("pass", "✓", "found") if control.ok else chip("none", "?", "missed: no power here")
-    return chip("pass", "✓", "clean") if control.ok else chip("fail", "✕", "false alarm: do not trust")
+        badge = chip("pass", "✓", "found") if control.ok else chip("none", "?", "missed: no power here")
+    else:
+        badge = chip("pass", "✓", "clean") if control.ok else chip("fail", "✕", "false alarm: do not trust")
+    if not words.is_figure(control.value):
+        return badge
+    around = f" ({words.interval(control.low, control.high)})" if words.is_figure(control.low) else ""
+    return Markup("{} <span class='quiet'>{}{}</span>").format(badge, words.number(control.value), around)
 
 
 def identifiers(evidence: Evidence) -> Table:
@@ -154,16 +160,17 @@ def utility(evidence: Evidence) -> Table:
     """Headline figures of usefulness with what each means."""
     u = evidence.utility
     target = f"“{u.target}”" if u.target else "the target"
+    far, auc = "total variation", "tested on real (AUC)"
     lines = [
-        ("Single columns, total variation", u.tvd1, "Mean difference of shares, column by column. 0 is perfect, 1 the worst."),
-        ("Pairs of columns, total variation", u.tvd2, "The same over pairs: are relations between two columns kept?"),
-        ("Triples of columns, total variation", u.tvd3, "The same over triples: are relations among three columns kept?"),
-        ("Model trained on synthetic, tested on real (AUC)", u.tstr_auc, f"How well {target} is told; 0.5 is a coin, 1 is perfect."),
-        ("Model trained on real, tested on real (AUC)", u.trtr_auc, "The ceiling for the line above. The gap is what privacy cost."),
+        (f"Single columns, {far}", u.tvd1, "Mean difference of shares, column by column. 0 is perfect, 1 the worst."),
+        (f"Pairs of columns, {far}", u.tvd2, "The same over pairs: are relations between two columns kept?"),
+        (f"Triples of columns, {far}", u.tvd3, "The same over triples: are relations among three columns kept?"),
+        (f"Model trained on synthetic, {auc}", u.tstr_auc, f"How well {target} is told; 0.5 is a coin, 1 is perfect."),
+        (f"Model trained on real, {auc}", u.trtr_auc, "The ceiling for the line above. The gap is what privacy cost."),
         ("Column shapes (SDMetrics)", u.column_shapes, "1 is perfect."),
         ("Column pair trends (SDMetrics)", u.column_pair_trends, "1 is perfect."),
-        ("Against bought histograms, total variation", u.tvd1_bought, "Paid for by the budget, so free to publish. Holds the histograms' own noise."),
-    ]  # fmt: skip
+        (f"Against bought histograms, {far}", u.tvd1_bought, "Paid for, so free to publish. Holds their own noise."),
+    ]
     rows = [Row([name, words.number(value), meaning]) for name, value, meaning in lines if words.is_figure(value)]
     return Table("Usefulness", ["Figure", "Value", "Meaning"], rows, (1,), "meaning")
 

@@ -17,7 +17,7 @@ from privsynth.evidence import ColumnUtility, Finding
 from privsynth.report import words
 
 MOST_TILES = 60
-_MOST_BARS, _MOST_LABELS = 24, 7
+_MOST_BARS, _MOST_LABELS = 24, 10
 _WIDTH, _HEIGHT = 240, 92
 _ORDERED = ("integer", "number", "date", "datetime", "time")
 
@@ -114,8 +114,8 @@ def _vertical(labels: list[str], synthetic: list[float], reference: list[float] 
 
 def _horizontal(labels: list[str], synthetic: list[float], reference: list[float] | None, told: str) -> Markup:
     top = max([*synthetic, *(reference or []), 1e-9])
-    left, step = 92, 16
-    long = (_WIDTH - left - 38) / top
+    left, step = 96, 16
+    long = (_WIDTH - left - 46) / top
     wide, narrow, text = "", "", Markup("")
     for i, value in enumerate(synthetic):
         y = 2 + i * step
@@ -124,7 +124,7 @@ def _horizontal(labels: list[str], synthetic: list[float], reference: list[float
         narrow += f"M{left} {_n(y + 3.5)}h{_n(value * long)}v5h-{_n(value * long)}z"
         at = max(value, reference[i] if reference else 0.0) * long
         text += Markup('<text x="{}" y="{}" class="end">{}</text><text x="{}" y="{}">{}</text>').format(
-            left - 5, y + 10, _cut(labels[i], 15), _n(left + at + 4), y + 10, words.percent(value)
+            left - 5, y + 10, _cut(labels[i], 14), _n(left + at + 4), y + 10, words.percent(value)
         )
     height = 4 + step * len(labels)
     axis = Markup('<path class="axis" d="M{} 0v{}"/>').format(left, height)
@@ -144,9 +144,9 @@ def strip(finding: Finding) -> Markup:
 
     body = Markup('<path class="axis" d="M4 9h132"/><path class="whisker" d="M{} 9H{}"/>').format(x(low), x(high))
     if words.is_figure(finding.baseline):
-        body += Markup('<circle class="hollow" cx="{}" cy="9" r="3"/>').format(x(finding.baseline))  # type: ignore[arg-type]
+        body += Markup('<circle class="hollow" cx="{}" cy="9" r="3"/>').format(x(finding.baseline))
     if words.is_figure(finding.threshold):
-        body += Markup('<path class="limit" d="M{} 1v16"/>').format(x(finding.threshold))  # type: ignore[arg-type]
+        body += Markup('<path class="limit" d="M{} 1v16"/>').format(x(finding.threshold))
     body += Markup('<circle class="dot" cx="{}" cy="9" r="3.5"/>').format(x(value))
     return Markup('<svg class="strip" viewBox="0 0 140 18" aria-hidden="true" focusable="false">{}</svg>').format(body)
 
@@ -210,9 +210,9 @@ def _differences(names: list[str], synthetic: Any, reference: Any, most: int = 6
 
 
 def _svg(width: float, height: float, told: str, body: Markup, kind: str) -> Markup:
-    return Markup(
-        '<svg class="{}" role="img" aria-label="{}" viewBox="0 0 {} {}" focusable="false">{}</svg>'
-    ).format(kind, told, _n(width), _n(height), body)
+    return Markup('<svg class="{}" role="img" aria-label="{}" viewBox="0 0 {} {}" focusable="false">{}</svg>').format(
+        kind, told, _n(width), _n(height), body
+    )
 
 
 def _path(kind: str, d: str) -> Markup:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from decimal import ROUND_CEILING, Decimal
+from typing import TypeGuard
 
 NOT_MEASURED = "not measured"
 KEPT_INTERNAL = "measured, kept internal"
@@ -44,7 +45,7 @@ def clean(value: object) -> object:
     return value
 
 
-def is_figure(value: float | None) -> bool:
+def is_figure(value: float | None) -> TypeGuard[float]:
     """Whether there is a figure to print at all."""
     return value is not None and math.isfinite(value)
 
@@ -58,6 +59,8 @@ def number(value: float | None, missing: str = NOT_MEASURED) -> str:
     if value is None or not math.isfinite(value):
         return missing
     size = abs(value)
+    if value < 0:
+        return "\N{MINUS SIGN}" + number(size)
     if size == 0:
         return "0"
     if size >= 100:
@@ -105,6 +108,16 @@ def bound(value: float) -> str:
     ('10.4 %', '100 %')
     """
     return f"{_short(str(_up(_exact(value) * 100, Decimal('0.1'))))}{NBSP}%"
+
+
+def times(value: float, key: str) -> str:
+    """How often `value` holds the rate written in `key`, rounded up.
+
+    >>> times(0.079, "0.01")
+    '7.9 times'
+    """
+    base = Decimal(key)
+    return f"{_short(str(_up(_exact(value) / base, Decimal('0.1'))))} times" if base else "unbounded"
 
 
 def epsilon(value: float | None, missing: str = NOT_MEASURED) -> str:
@@ -170,6 +183,21 @@ def listed(items: list[str], none: str = "none", most: int = 12) -> str:
     if len(items) > most:
         return ", ".join(items[:most]) + f" and {len(items) - most} more"
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
+
+
+def option(value: object) -> str:
+    """A setting as a reader would write it.
+
+    >>> option(True), option(None), option([1, None]), option({"a": 0.5})
+    ('yes', 'default', '1, default', 'a: 0.5')
+    """
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {option(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(option(item) for item in value)
+    if value is None:
+        return "default"
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 def plural(n: int, one: str, many: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Diagnoses of the hospital demo: about 120 ICD-10 codes with a long tail, by age, sex, diabetes and season."""
+"""Diagnoses of the hospital demo: 143 ICD-10 codes with a long tail, by age, sex, diabetes and season."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ psychiatry  | F32.9 F10.20 F20.9 F43.2 F41.9 F33.2 F11.20              | 5.0 | 4
 medicine    | F05 G30.9 G20 F03.90                                     | 3.0 | 83 9  | 1.1 | 0.8 | 0.10 | 1.0
 neurology   | G40.9 G45.9 G43.9 G35 G47.33 G62.9                       | 4.0 | 55 24 | 1.1 | 0.5 | 0.30 | 1.0
 ophthalmology | H25.9 H40.9 H33.0 H81.1                                | 2.5 | 72 14 | 1.1 | 0.1 | 0.80 | 1.0
-cardiology  | I50.9 I21.4 I48.91 I25.10 I10 I20.0 I21.9 I35.0 I47.1 I26.99 I71.4 | 15. | 75 13 | 0.8 | 0.9 | 0.25 | 1.2
+cardiology  | I50.9 I48.91 I25.10 I10 I35.0 I47.1 I71.4                | 10. | 75 13 | 0.9 | 0.9 | 0.30 | 1.2
+cardiology  | I21.4 I20.0 I21.9 I26.99                                 | 5.0 | 70 13 | 0.6 | 1.0 | 0.01 | 1.2
 neurology   | I63.9 I61.9 I67.9                                        | 4.0 | 76 12 | 1.0 | 1.1 | 0.03 | 1.0
 surgery     | I83.9 I70.2 I80.2                                        | 2.0 | 66 14 | 1.0 | 0.5 | 0.50 | 1.0
 medicine    | J18.9 J44.1 J20.9 J96.01 J69.0 J15.9                     | 8.0 | 74 20 | 0.9 | 0.9 | 0.04 | 2.2
 paediatrics | J21.9 J06.9 J45.901 J03.90 A08.0 R56.00 P59.9            | 6.0 | 2  5  | 0.9 | 0.3 | 0.05 | 2.2
-surgery     | K35.80 K80.20 K40.90 K56.60 K57.32 K85.9 K81.0           | 8.0 | 52 22 | 0.9 | 0.6 | 0.35 | 1.0
+surgery     | K80.20 K40.90 K57.32                                     | 4.0 | 58 18 | 0.9 | 0.4 | 0.60 | 1.0
+surgery     | K35.80 K56.60 K85.9 K81.0                                | 4.0 | 42 24 | 0.9 | 0.6 | 0.02 | 1.0
 medicine    | K92.2 K29.70 K50.90 K70.30 K21.9 K59.00                  | 5.0 | 60 22 | 0.9 | 0.6 | 0.15 | 1.0
 surgery     | L03.115 L02.91 L97.9 L89.90                              | 3.0 | 62 22 | 0.9 | 0.6 | 0.10 | 1.0
 orthopaedics | M17.1 M16.1 M54.5 M51.2 M48.06 M75.1 M23.2              | 8.0 | 64 15 | 1.1 | 0.3 | 0.85 | 1.0
 medicine    | N39.0 N17.9 N18.6 N10                                    | 5.0 | 74 22 | 1.4 | 0.7 | 0.08 | 1.0
 urology     | N20.1 N13.30 R31.9                                       | 2.5 | 52 17 | 0.6 | 0.3 | 0.40 | 1.0
-obstetrics  | O80 O82 O42.9 O14.9 O62.1 O70.1 O03.9                    | 9.0 | 31 5  | inf | 0.1 | 0.45 | 1.0
+obstetrics  | O80 O82 O42.9 O14.9 O62.1 O70.1 O03.9                    | 30. | 31 5  | inf | 0.1 | 0.45 | 1.0
 gynaecology | D25.9 N81.4 N92.1                                        | 2.0 | 50 12 | inf | 0.2 | 0.85 | 1.0
 medicine    | R07.9 R55 R10.9 R06.0 R50.9                              | 6.0 | 60 24 | 1.1 | 0.2 | 0.05 | 1.0
 orthopaedics | S72.00 S82.6 S52.50 S42.20 S32.0                        | 6.0 | 76 22 | 1.5 | 0.8 | 0.04 | 1.2
@@ -42,7 +44,7 @@ _ZIPF = 1.1
 # Chronic conditions noted beside the main diagnosis: weight and the age at which they become common.
 _SECONDARY = {"I10": (3.0, 50), "E78.5": (1.6, 50), "I25.10": (1.0, 62), "I48.91": (1.0, 68), "N18.3": (0.8, 68),
               "J44.9": (0.9, 58), "E66.9": (0.8, 30), "F17.210": (0.9, 18), "F32.9": (0.7, 18), "E03.9": (0.6, 40),
-              "M81.0": (0.5, 68), "J45.909": (0.5, 3), "D64.9": (0.3, 60), "G47.33": (0.3, 40)}  # fmt: skip
+              "M81.0": (0.5, 68), "J45.909": (0.25, 3), "D64.9": (0.3, 60), "G47.33": (0.3, 40)}  # fmt: skip
 
 
 def _catalogue() -> pd.DataFrame:
@@ -52,9 +54,9 @@ def _catalogue() -> pd.DataFrame:
         department, codes, share, ages, women, severity, planned, winter = (cell.strip() for cell in line.split("|"))
         listed = codes.split()
         zipf = np.arange(1, len(listed) + 1) ** -_ZIPF
-        for code, part in zip(listed, float(share) * zipf / zipf.sum(), strict=True):
-            peak, spread = ages.split()
-            rows.append((code, department, part, float(peak), float(spread), float(women), float(severity), float(planned), float(winter)))
+        shares = float(share) * zipf / zipf.sum()
+        numbers = [float(cell) for cell in (*ages.split(), women, severity, planned, winter)]
+        rows += [(code, department, part, *numbers) for code, part in zip(listed, shares, strict=True)]
     names = ["code", "department", "share", "peak", "spread", "women", "severity", "planned", "winter"]
     return pd.DataFrame(rows, columns=names)
 
@@ -66,9 +68,13 @@ SEVERITY: Array = _ALL["severity"].to_numpy()
 PLANNED: Array = _ALL["planned"].to_numpy()
 RARE = int(np.flatnonzero(CODES == "M06.1")[0])  # adult-onset Still's disease
 _LETTER = _ALL["code"].str[0]
-INFLAMED: Array = np.where(_LETTER.isin(["A", "B", "J", "L"]) | _ALL["code"].isin(["M06.1", "K35.80", "K81.0", "N39.0", "N10"]), 1.0, 0.2)
+INFLAMED: Array = np.where(
+    _LETTER.isin(["A", "B", "J", "L"]) | _ALL["code"].isin(["M06.1", "K35.80", "K81.0", "N39.0", "N10"]), 1.0, 0.2
+)
 # One does not come again for the same appendix or birth.
-REPEATS: Array = ~(_LETTER.isin(["O", "S", "H"]) | _ALL["code"].isin(["K35.80", "K80.20", "K40.90", "M17.1", "M16.1"])).to_numpy()
+REPEATS: Array = ~(
+    _LETTER.isin(["O", "S", "H"]) | _ALL["code"].isin(["K35.80", "K80.20", "K40.90", "M17.1", "M16.1"])
+).to_numpy()
 
 
 def _profiles() -> Array:
@@ -78,12 +84,22 @@ def _profiles() -> Array:
     only_women = np.isinf(_ALL["women"].to_numpy())
     sex = np.stack([np.where(only_women, 0.0, 1.0), np.where(only_women, 1.0, _ALL["women"].to_numpy())])
     of_diabetes = _ALL["code"].str.match("E1[01]").to_numpy()
-    complication = _ALL["code"].isin(["I50.9", "I21.4", "I25.10", "I63.9", "N18.6", "N17.9", "L97.9", "L03.115", "I70.2"])
+    complication = _ALL["code"].isin(
+        ["I50.9", "I21.4", "I25.10", "I63.9", "N18.6", "N17.9", "L97.9", "L03.115", "I70.2"]
+    )
     diabetes = np.stack([np.where(of_diabetes, 0.0, 1.0), np.where(of_diabetes, 6.0, np.where(complication, 2.0, 1.0))])
     season = np.stack([np.ones(len(CODES)), _ALL["winter"].to_numpy()])
     # A little of everything at every age (but not births) keeps the tail long.
-    by_age = np.where(_ALL["department"].isin(["obstetrics", "paediatrics"]), near, near + 0.02)
-    share = _ALL["share"].to_numpy() * by_age[:, None, None, None] * sex[None, :, None, None] * diabetes[None, None, :, None]
+    department = _ALL["department"]
+    by_age = np.where(department.isin(["obstetrics", "paediatrics"]), near, near + 0.02)
+    by_age[((age < 15) | (age > 50)) & (department == "obstetrics").to_numpy()] = 0.0
+    by_age[(age > 18) & (department == "paediatrics").to_numpy()] = 0.0
+    share = (
+        _ALL["share"].to_numpy()
+        * by_age[:, None, None, None]
+        * sex[None, :, None, None]
+        * diabetes[None, None, :, None]
+    )
     share = (share * season).reshape(-1, len(CODES))
     return np.cumsum(share, axis=1) / share.sum(axis=1, keepdims=True)
 

@@ -38,11 +38,21 @@ from privsynth.simulate.people import (
 FIRST_DAY, LAST_DAY = "2022-01-01", "2024-12-31"  # of an application
 LONGEST_WAIT = 45  # days from application to decision
 EMPLOYMENT = ("employed", "public service", "self-employed", "retired", "student", "unemployed")
-PURPOSES = ("car", "home improvement", "debt consolidation", "furniture", "education", "medical", "moving", "travel", "other")
+PURPOSES = (
+    "car",
+    "home improvement",
+    "debt consolidation",
+    "furniture",
+    "education",
+    "medical",
+    "moving",
+    "travel",
+    "other",
+)
 TERMS = (12, 24, 36, 48, 60, 72, 84)
 STATUS = ("approved", "declined", "withdrawn")
 _WEEKDAYS = (1.3, 1.15, 1.05, 1.0, 1.0, 0.5, 0.35)
-# Per purpose: usual amount, and whether the young, the old or the indebted ask for it.
+# The usual amount of each purpose.
 _AMOUNTS = np.array([14_000, 12_000, 15_000, 4_000, 6_500, 4_500, 3_000, 3_500, 5_000.0])
 
 
@@ -101,8 +111,12 @@ def _make_applicants(rng: Rng, n: int) -> _Applicants:
     prudence = rng.normal(0, 1, n)
     old, young = chance((age - 65.5) / 1.2), chance((24 - age) / 1.8)
     weights = np.stack(
-        [6 * (1 - old) * (1 - 0.6 * young), 1.6 * (1 - old) * np.exp(0.3 * prudence), 1.1 * (1 - old) * (1 - 0.7 * young),
-         9 * old, 4 * young, 0.5 * (1 - old) * np.exp(0.7 * deprivation - 0.4 * prudence)],
+        [6 * (1 - old) * (1 - 0.6 * young),
+         1.6 * (1 - old) * np.exp(0.3 * prudence),
+         1.1 * (1 - old) * (1 - 0.7 * young),
+         9 * old,
+         4 * young,
+         0.5 * (1 - old) * np.exp(0.7 * deprivation - 0.4 * prudence)],
         axis=1,
     )  # fmt: skip
     employment = choose(rng, EMPLOYMENT, weights)
@@ -111,7 +125,9 @@ def _make_applicants(rng: Rng, n: int) -> _Applicants:
     career = 0.012 * np.clip(age - 40, -20, 15)
     income = np.exp(rng.normal(centre + career - 0.15 * deprivation - 0.1 * female, spread))
     income = income * np.where(rng.random(n) < 0.015, 1 + rng.pareto(1.8, n), 1.0)  # a few very rich
-    return _Applicants(age, female, deprivation, postcode, prudence, employment, _rounded(rng, np.clip(income, 3_000, 5e6)))
+    return _Applicants(
+        age, female, deprivation, postcode, prudence, employment, _rounded(rng, np.clip(income, 3_000, 5e6))
+    )
 
 
 def _rounded(rng: Rng, amount: Array) -> Array:
@@ -127,7 +143,9 @@ def _credit_past(rng: Rng, people: _Applicants) -> dict[str, Array]:
     troubled = rng.random(n) < chance(-2.0 - 0.9 * people.prudence + 0.35 * people.deprivation)
     delinquencies = np.where(troubled, rng.geometric(0.5, n), 0).clip(0, 12)
     strain = np.log1p(debt / people.income)
-    score = 660 + 50 * people.prudence - 28 * delinquencies - 60 * strain + 0.8 * (people.age - 40) + rng.normal(0, 28, n)
+    score = (
+        660 + 50 * people.prudence - 28 * delinquencies - 60 * strain + 0.8 * (people.age - 40) + rng.normal(0, 28, n)
+    )
     products = rng.poisson(np.clip(0.8 + 0.02 * (people.age - 20) + 0.25 * (debt > 0), 0.3, 3))
     return {
         "debt": debt.round(2),
@@ -141,8 +159,15 @@ def _loan(rng: Rng, people: _Applicants, past: dict[str, Array]) -> dict[str, Ar
     n, age = len(people.age), people.age
     one = np.ones(n)
     weights = np.stack(
-        [2.2 * one, 0.4 + 0.04 * (age - 18), 0.3 + 2.2 * (past["debt"] > 0.3 * people.income), one, 2.2 * chance((28 - age) / 3),
-         0.3 + 0.015 * (age - 18), 0.9 * chance((38 - age) / 6) + 0.1, 0.7 * one, 0.8 * one],
+        [2.2 * one,
+         0.4 + 0.04 * (age - 18),
+         0.3 + 2.2 * (past["debt"] > 0.3 * people.income),
+         one,
+         2.2 * chance((28 - age) / 3),
+         0.3 + 0.015 * (age - 18),
+         0.9 * chance((38 - age) / 6) + 0.1,
+         0.7 * one,
+         0.8 * one],
         axis=1,
     )  # fmt: skip
     purpose = choose(rng, PURPOSES, weights)
@@ -159,7 +184,9 @@ def _loan(rng: Rng, people: _Applicants, past: dict[str, Array]) -> dict[str, Ar
     return {"purpose": purpose, "loan_amount": amount, "term_months": term, "interest_rate": rate}
 
 
-def _decision(rng: Rng, people: _Applicants, past: dict[str, Array], loan: dict[str, Array], applied: Array) -> tuple[Array, Array]:
+def _decision(
+    rng: Rng, people: _Applicants, past: dict[str, Array], loan: dict[str, Array], applied: Array
+) -> tuple[Array, Array]:
     """(status, day of the decision or NaT)."""
     n = len(applied)
     score = np.asarray(past["credit_score"], dtype=float)

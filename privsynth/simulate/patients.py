@@ -105,12 +105,14 @@ def _make_patients(rng: Rng, n: int) -> _Patients:
     age = np.clip(np.where((group > 0) & (age < 16), 16 + rng.gamma(2.0, 3.0, n), age), 0, 103)
     female = rng.random(n) < 0.53
     postcode, deprivation = postcodes(rng, n)
-    diabetic = rng.random(n) < chance(-3.6 + 0.04 * np.clip(age - 30, -20, 45) + 0.5 * deprivation - 0.2 * female)
+    diabetic = rng.random(n) < chance(-3.0 + 0.04 * np.clip(age - 30, -20, 45) + 0.5 * deprivation - 0.2 * female)
     rare = rng.random(n) < RARE_PREVALENCE
     age_effect = 0.012 * np.clip(age - 40, 0, 45)
     frailty = rng.gamma(2.0, 0.5, n) * np.exp(age_effect + 0.4 * diabetic + 0.25 * deprivation + 0.8 * rare)
     poor = 1 + deprivation
-    payer_weights = np.stack([np.full(n, 8.0), np.clip(1.8 - poor, 0.2, None) * 1.2, 0.3 + 0.2 * poor, 0.1 + 0.35 * poor], 1)
+    payer_weights = np.stack(
+        [np.full(n, 8.0), np.clip(1.8 - poor, 0.2, None) * 1.2, 0.3 + 0.2 * poor, 0.1 + 0.35 * poor], 1
+    )
     first_day = calendar_days(rng, n, FIRST_DAY, LAST_DAY, _WEEKDAYS, winter=0.15)
     return _Patients(
         born=first_day - np.floor(age * 365.25).astype(np.int64),
@@ -121,7 +123,7 @@ def _make_patients(rng: Rng, n: int) -> _Patients:
         diabetic=diabetic,
         rare=rare,
         frailty=frailty,
-        history=rng.poisson(0.5 * frailty),
+        history=rng.poisson(0.5 * frailty * np.minimum(age / 3, 1)),
         first_day=first_day,
     )
 
@@ -165,11 +167,13 @@ def _one_round(
     admitted = day + np.where(planned & (late >= 5), 7 - late + rng.integers(0, 2, n), 0)
     urgency = 2.6 - 0.9 * severity - 0.008 * (age - 50) + rng.normal(0, 0.8, n)
     triage = np.clip(np.rint(urgency), 0, len(TRIAGE) - 1).astype(int)
-    mean_nights = np.exp(0.55 + 0.75 * severity + 0.009 * (age - 50) - 0.5 * planned)
-    nights = np.clip(rng.poisson(rng.gamma(1.6, mean_nights / 1.6)), 0, LONGEST_STAY)
+    mean_nights = np.exp(0.35 + 0.75 * severity + 0.009 * (age - 50) - 0.5 * planned)
+    # Nobody goes home on the day of a hip fracture.
+    least = (severity > 0.5) & ~planned
+    nights = np.clip(least + rng.poisson(rng.gamma(1.6, mean_nights / 1.6)), 0, LONGEST_STAY)
     prior = people.history[who] + visit
     logit = (
-        -3.5 + 0.018 * (age - 50) + 0.7 * severity + 0.045 * np.minimum(nights, 20) + 0.55 * np.log1p(prior)
+        -3.6 + 0.022 * (age - 50) + 1.1 * severity + 0.045 * np.minimum(nights, 20) + 0.42 * np.log1p(prior)
         + 0.3 * people.deprivation[who] - 0.6 * planned
     )  # fmt: skip
     return _Stays(who, prior, admitted, nights, planned, diagnosis, triage, rng.random(n) < chance(logit))
@@ -197,7 +201,9 @@ def _course(rng: Rng, people: _Patients, stays: _Stays) -> dict[str, Array]:
     """What happened during the stay."""
     n, who = len(stays.patient), stays.patient
     age, severity = (stays.admitted - people.born[who]) / 365.25, SEVERITY[stays.diagnosis]
-    medications = rng.poisson(np.clip(1.0 + 0.05 * age + 2.0 * people.diabetic[who] + 2.0 * severity + 0.15 * stays.nights, 0.3, 30))
+    medications = rng.poisson(
+        np.clip(1.0 + 0.05 * age + 2.0 * people.diabetic[who] + 2.0 * severity + 0.15 * stays.nights, 0.3, 30)
+    )
     return {
         "admission_type": np.where(stays.planned, "planned", "emergency").astype(object),
         "triage": blank(np.array(TRIAGE, dtype=object)[stays.triage], stays.planned | (rng.random(n) < 0.01)),
@@ -215,10 +221,16 @@ def _laboratory(rng: Rng, people: _Patients, stays: _Stays) -> dict[str, Array]:
     n, who = len(stays.patient), stays.patient
     age, diabetic, rare = (stays.admitted - people.born[who]) / 365.25, people.diabetic[who], people.rare[who]
     habit = rng.normal(0, 0.9, len(people.born))[who]  # a patient's own level of glucose control
-    hba1c = np.where(diabetic, 7.4 + habit + rng.gamma(1.5, 0.4, n), 5.3 + 0.006 * (age - 40) + 0.2 * habit) + rng.normal(0, 0.15, n)
+    hba1c = np.where(
+        diabetic, 7.4 + habit + rng.gamma(1.5, 0.4, n), 5.3 + 0.006 * (age - 40) + 0.2 * habit
+    ) + rng.normal(0, 0.15, n)
     unmeasured = rng.random(n) < np.where(diabetic, 0.12, chance(1.6 - 0.02 * (age - 40)))
-    crp = np.maximum(np.exp(rng.normal(1.0 + 2.0 * SEVERITY[stays.diagnosis] * diagnoses.INFLAMED[stays.diagnosis], 1.2)), CRP_LIMIT)
-    ferritin = np.exp(rng.normal(np.where(rare, 8.7, np.where(people.female[who], 4.3, 4.9)), np.where(rare, 0.35, 0.75)))
+    crp = np.maximum(
+        np.exp(rng.normal(1.0 + 2.0 * SEVERITY[stays.diagnosis] * diagnoses.INFLAMED[stays.diagnosis], 1.2)), CRP_LIMIT
+    )
+    ferritin = np.exp(
+        rng.normal(np.where(rare, 8.7, np.where(people.female[who], 4.3, 4.9)), np.where(rare, 0.35, 0.75))
+    )
     return {
         "hba1c": np.where(unmeasured, np.nan, np.clip(hba1c, 3.8, 16.0).round(1)),
         "crp": np.where(rng.random(n) < np.where(stays.planned, 0.5, 0.08), np.nan, np.minimum(crp, 600).round(1)),

@@ -15,7 +15,9 @@ Array = NDArray[Any]
 Rng = np.random.Generator
 
 # Forty invented five-digit postcodes in two "towns"; fixed, since a policy lists them as public.
-POSTCODES: tuple[str, ...] = tuple(f"517{i:02d}" for i in range(1, 51, 2)) + tuple(f"518{i:02d}" for i in range(5, 80, 5))
+POSTCODES: tuple[str, ...] = tuple(f"517{i:02d}" for i in range(1, 51, 2)) + tuple(
+    f"518{i:02d}" for i in range(5, 80, 5)
+)
 _RANKS = np.arange(1, len(POSTCODES) + 1)
 _POSTCODE_SHARES = _RANKS**-0.6 / (_RANKS**-0.6).sum()
 # Deprivation from -1 (well off) to 1, scattered over the list so that it does not follow a postcode's size.
@@ -47,7 +49,9 @@ def names(rng: Rng, female: Array) -> Names:
     pick = rng.integers(_POOL, size=n)
     first, last = np.where(female, women[pick], men[pick]), surnames[rng.integers(2 * _POOL, size=n)]
     number = rng.integers(1, 1000, size=n).astype(str).astype(object)
-    domain = rng.choice(np.array(["@example.com", "@example.org", "@example.net"], dtype=object), n, p=[0.6, 0.25, 0.15])
+    domain = rng.choice(
+        np.array(["@example.com", "@example.org", "@example.net"], dtype=object), n, p=[0.6, 0.25, 0.15]
+    )
     lower = np.array([f"{a}.{b}".lower() for a, b in zip(first, last, strict=True)], dtype=object)
     return Names(full=first + " " + last, email=lower + number + domain)
 

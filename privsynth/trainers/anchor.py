@@ -22,6 +22,7 @@ TARGET_FACTOR = 3.0  # pairs with the policy's target count so many times
 SIZE_POWER = 0.33  # a table's share grows with its cells to this power
 ONE_WAY_WEIGHT = 30.0
 LIVE_SWEEPS = 3
+LEAST_FITTED = 2_000
 BLOCK = 100_000  # rows that are fitted together
 
 
@@ -65,9 +66,8 @@ class Anchor:
         """
         if len(rows) == 0:
             return rows
-        least = 2_000
-        filled = rows if len(rows) >= least else rows[rng.integers(0, len(rows), least)]
-        filled[: min(len(rows), least)] = rows[: min(len(rows), len(filled))]
+        more = max(0, LEAST_FITTED - len(rows))
+        filled = np.concatenate([rows, rows[rng.integers(0, len(rows), more)]])
         blocks = np.array_split(filled, max(1, round(len(filled) / BLOCK)))
         done = [
             self._fitted(block, [1.0] * sweeps, rng, lambda s, i=i: progress("calibrating", (i + s) / len(blocks)))

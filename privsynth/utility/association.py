@@ -35,7 +35,8 @@ def correlations(synthetic: pd.DataFrame, real: pd.DataFrame, rng: np.random.Gen
 
 def _matrix(frame: pd.DataFrame, grid: Grid) -> list[list[float]]:
     cells = grid.encode(frame)
-    values = [None if edges is None else numbers(frame[name]) for name, edges in zip(grid.names, grid.edges, strict=True)]
+    pairs = zip(grid.names, grid.edges, strict=True)
+    values = [None if edges is None else numbers(frame[name]) for name, edges in pairs]
     ranks = [None if column is None else _ranks(column) for column in values]
     width = len(grid.names)
     matrix = np.eye(width)

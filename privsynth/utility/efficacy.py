@@ -67,13 +67,15 @@ def _features(frame: pd.DataFrame) -> pd.DataFrame:
 def _area(x: pd.DataFrame, y: np.ndarray, x_real: pd.DataFrame, y_real: np.ndarray, seed: int) -> float:
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
+    from threadpoolctl import threadpool_limits
 
     classes = np.unique(y)
     if len(classes) < 2:
         return 0.5
     trees = 100 if len(classes) <= 5 else 30  # one tree a class and round
     model = HistGradientBoostingClassifier(categorical_features="from_dtype", random_state=seed, max_iter=trees)
-    chance = model.fit(x, y).predict_proba(x_real)
+    with threadpool_limits(1, user_api="openmp"):  # on busy cores its threads spin: 66 s instead of 2
+        chance = model.fit(x, y).predict_proba(x_real)
     areas = [
         roc_auc_score(y_real == value, chance[:, i])
         for i, value in enumerate(model.classes_)

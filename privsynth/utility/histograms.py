@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
 from privsynth.evidence import ColumnUtility
 from privsynth.utility.cells import is_category, known_numbers, numbers
+from privsynth.utility.labels import day, short, year
 
 MOST_BARS = 24
 _STEPS = (1, 2, 5, 10)
-_YEAR = 365.25
 
 
 def histogram(name: str, kind: str, synthetic: pd.Series, real: pd.Series, distance: float | None) -> ColumnUtility:
@@ -66,7 +68,7 @@ def _bins(known: np.ndarray, kind: str) -> tuple[np.ndarray, list[str]]:
         return np.empty(0), ["any value"]
     distinct = np.unique(known)
     if kind != "date" and len(distinct) <= MOST_BARS - 1:
-        return distinct[1:], [_short(value) for value in distinct]
+        return distinct[1:], [short(value) for value in distinct]
     low, high = np.quantile(known, [0.01, 0.99])
     if low == high:
         low, high = distinct[0], distinct[-1]
@@ -77,37 +79,27 @@ def _bins(known: np.ndarray, kind: str) -> tuple[np.ndarray, list[str]]:
     edges = np.arange(np.floor(low / step) + 1, np.floor(high / step) + 1) * step
     edges = np.unique(edges)[: MOST_BARS - 2]
     if len(edges) == 0:
-        return np.empty(0), [_short(low)]
-    inner = [_span(a, b, step, whole) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    return edges, [f"< {_short(edges[0])}", *inner, f"≥ {_short(edges[-1])}"]
+        return np.empty(0), [short(low)]
+    inner = [_span(a, b, step, whole) for a, b in itertools.pairwise(edges)]
+    return edges, [f"< {short(edges[0])}", *inner, f"≥ {short(edges[-1])}"]
 
 
 def _date_bins(low: float, high: float) -> tuple[np.ndarray, list[str]]:
     """Whole years if there are three or more, else whole days."""
-    first, last = _year(low), _year(high)
+    first, last = year(low), year(high)
     if last - first >= 3:
         step = int(_round_step((last - first + 1) / (MOST_BARS - 6), True))
         years = list(range(first - first % step + step, last + 1, step))[: MOST_BARS - 2]
-        edges = np.array([np.datetime64(f"{year:04d}-01-01", "D").astype(np.int64) for year in years], float)
-        inner = [str(a) if step == 1 else f"{a}–{b - 1}" for a, b in zip(years[:-1], years[1:], strict=True)]
+        edges = np.array([np.datetime64(f"{start:04d}-01-01", "D").astype(np.int64) for start in years], float)
+        inner = [str(a) if step == 1 else f"{a}–{b - 1}" for a, b in itertools.pairwise(years)]
         return edges, [f"before {years[0]}", *inner, f"{years[-1]} or later"]
     step = max(1.0, np.ceil((high - low) / (MOST_BARS - 6)))
     edges = np.unique(np.floor(low) + step * np.arange(1, MOST_BARS - 5))
     edges = edges[edges <= np.floor(high)]
     if len(edges) == 0:
-        return np.empty(0), [_day(low)]
-    inner = [
-        _day(a) if step == 1 else f"{_day(a)} to {_day(b - 1)}" for a, b in zip(edges[:-1], edges[1:], strict=True)
-    ]
-    return edges, [f"before {_day(edges[0])}", *inner, f"{_day(edges[-1])} or later"]
-
-
-def _year(days: float) -> int:
-    return int(str(np.datetime64(int(np.floor(days)), "D"))[:4])
-
-
-def _day(days: float) -> str:
-    return str(np.datetime64(int(np.floor(days)), "D"))
+        return np.empty(0), [day(low)]
+    inner = [day(a) if step == 1 else f"{day(a)} to {day(b - 1)}" for a, b in itertools.pairwise(edges)]
+    return edges, [f"before {day(edges[0])}", *inner, f"{day(edges[-1])} or later"]
 
 
 def _round_step(least: float, whole: bool) -> float:
@@ -121,16 +113,8 @@ def _round_step(least: float, whole: bool) -> float:
 
 def _span(low: float, high: float, step: float, whole: bool) -> str:
     if not whole:
-        return f"{_short(low)} to {_short(high)}"
-    return _short(low) if step == 1 else f"{_short(low)}–{_short(high - 1)}"
-
-
-def _short(value: float) -> str:
-    """Six significant digits, thousands apart: 1,000, 0.25, −3."""
-    text = f"{value:,.6g}" if 1e-4 <= abs(value) < 1e15 or value == 0 else f"{value:.3g}"
-    if "e" in text and abs(value) >= 1:  # six digits are too few for a large round number
-        text = f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.3g}"
-    return text.replace("-", "−") if "e" not in text else text
+        return f"{short(low)} to {short(high)}"
+    return short(low) if step == 1 else f"{short(low)}–{short(high - 1)}"
 
 
 def _without_empty_missing(

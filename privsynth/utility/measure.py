@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from privsynth.evidence import ColumnUtility, GroupUtility, Utility
+from privsynth.evidence import ColumnUtility, Utility
 from privsynth.utility.association import correlations
 from privsynth.utility.cells import Grid, is_category, marginal_distance, tvd
 from privsynth.utility.efficacy import efficacy
-from privsynth.utility.histograms import _bins, histogram
+from privsynth.utility.histograms import histogram
 from privsynth.utility.sdmetrics_scores import quality
-from privsynth.utility.subgroups import MOST_COLUMNS, subgroups
+from privsynth.utility.subgroups import subgroups
 
 Progress = Callable[[str, float], None]
 
@@ -53,7 +53,7 @@ def measure(
     distances = {ways: tvd(made, real, grid.sizes, ways) for ways in (1, 2, 3)}
     tell("columns", 0.25)
     columns = _columns(synthetic, train, kinds, grid, made, real)
-    parts = _subgroups(train, kinds, groups, grid.names, synthetic)
+    parts = subgroups(synthetic, train, groups, kinds)
     tell("correlations", 0.3)
     matrices = correlations(synthetic, train, rng)
     tell("model", 0.4)
@@ -107,10 +107,3 @@ def _columns(
 
 def _kind(name: str, train: pd.DataFrame, kinds: dict[str, str]) -> str:
     return kinds.get(name, "category" if is_category(train[name]) else "number")
-
-
-def _subgroups(
-    train: pd.DataFrame, kinds: dict[str, str], groups: list[str], names: list[str], synthetic: pd.DataFrame
-) -> list[GroupUtility]:
-    """Levels are categories, or for numbers the bars of their histogram, regrouped to few."""
-    raise NotImplementedError

@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import pandas as pd
 
 from privsynth.evidence import GroupUtility
-from privsynth.utility.cells import Grid, tvd
+from privsynth.utility.cells import Grid, is_category, tvd
+from privsynth.utility.labels import day, short
 
 FEWEST_ROWS = 50
 MOST_GROUPS = 12
 MOST_COLUMNS = 2
+_PARTS = 4  # a number or date is parted by its quartiles
 
 
 def subgroups(
-    synthetic: np.ndarray, real: np.ndarray, grid: Grid, labels: dict[str, list[str]]
+    synthetic: pd.DataFrame, real: pd.DataFrame, groups: list[str], kinds: dict[str, str]
 ) -> list[GroupUtility]:
-    """tvd1 over the other columns within each level of up to two columns; the largest groups, at most twelve.
+    """tvd1 over the other columns within each level of the first two of `groups`: the largest levels, twelve in all.
 
-    Args:
-        synthetic, real: int64[d, n] cells of `grid`.
-        grid: its columns.
-        labels: columns to part by -> names of their cells. Only cells with at least 50 real rows are reported; `tvd1`
-            is None for a group that the synthetic table does not have at all.
+    Only levels with at least 50 real rows are reported. `tvd1` is None for a level that the synthetic table lacks.
+    `kinds`: "date" columns are labelled as dates.
     """
+    chosen = [name for name in groups if name in real.columns][:MOST_COLUMNS]
+    grid = Grid.fit(real)
+    made, truth = grid.encode(synthetic), grid.encode(real)
     found = []
-    for name, texts in list(labels.items())[:MOST_COLUMNS]:
-        column = grid.names.index(name)
-        rest = [i for i in range(len(grid.names)) if i != column]
-        counts = np.bincount(real[column], minlength=grid.sizes[column])
-        for cell in np.argsort(-counts, kind="stable")[: MOST_GROUPS // min(len(labels), MOST_COLUMNS)]:
-            if counts[cell] < FEWEST_ROWS or not rest:
-                continue
-            one, two = (table[rest][:, table[column] == cell] for table in (synthetic, real))
-            distance = tvd(one, two, [grid.sizes[i] for i in rest], 1)
-            found.append(GroupUtility(group=f"{name} = {texts[cell]}", rows_real=int(counts[cell]), tvd1=distance))
+    for name in chosen:
+        rest = [i for i, other in enumerate(grid.names) if other != name]
+        if not rest:
+            continue
+        parts = Grid.fit(real[[name]], _PARTS)
+        here, there = parts.encode(synthetic[[name]])[0], parts.encode(real[[name]])[0]
+        texts = _texts(real[name], parts.edges[0], kinds.get(name, ""))
+        counts = np.bincount(there, minlength=len(texts))
+        largest = np.argsort(-counts, kind="stable")[: MOST_GROUPS // len(chosen)]
+        for level in np.sort(largest[counts[largest] >= FEWEST_ROWS]):
+            inside = (made[rest][:, here == level], truth[rest][:, there == level])
+            distance = tvd(*inside, [grid.sizes[i] for i in rest], 1)
+            found.append(GroupUtility(group=f"{name} = {texts[level]}", rows_real=int(counts[level]), tvd1=distance))
     return found
+
+
+def _texts(column: pd.Series, edges: np.ndarray | None, kind: str) -> list[str]:
+    if is_category(column):
+        return [*(str(value) for value in column.cat.categories), "missing"]
+    if edges is None or len(edges) == 0:
+        return ["any value", "missing"]
+    write = day if kind == "date" else short
+    inner = [f"{write(a)} to {write(b)}" for a, b in itertools.pairwise(edges)]
+    return [f"below {write(edges[0])}", *inner, f"{write(edges[-1])} or more", "missing"]

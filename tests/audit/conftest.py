@@ -10,7 +10,13 @@ import pytest
 
 from privsynth.audit.tables import AuditTables
 
-ROLES = {"sex": "quasi_identifier", "age": "quasi_identifier", "region": "quasi_identifier", "weight":"quasi_identifier", "disease": "sensitive"}
+ROLES = {
+    "sex": "quasi_identifier",
+    "age": "quasi_identifier",
+    "region": "quasi_identifier",
+    "weight": "quasi_identifier",
+    "disease": "sensitive",
+}
 THRESHOLDS = {"membership_tpr_at_1pct_fpr": 0.05, "singling_out": 0.09, "linkability": 0.09, "inference": 0.09}
 
 

@@ -1,0 +1,303 @@
+"""The report: both faces, what they promise, what they must never say."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from example import SENTINELS, evidence
+
+from privsynth.errors import InputError
+from privsynth.evidence import Evidence
+from privsynth.report import charts, facts, report, tiles, words
+from privsynth.report.frameworks import known_frameworks, load_framework
+from privsynth.report.render import _crosswalk
+
+PACKAGE = Path(charts.__file__).parent
+VERDICTS = ("release", "release_with_conditions", "do_not_release")
+_VOID = {"meta", "br", "link", "img", "hr", "input"}
+
+
+@cache
+def page(face: str = "internal", verdict: str = "release_with_conditions") -> str:
+    whole = evidence(verdict)
+    return report(whole if face == "internal" else whole.public())
+
+
+def text(html: str) -> str:
+    """What a reader reads: no style, no tags."""
+    return re.sub(r"<[^>]+>", " ", re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL))
+
+
+class Outline(HTMLParser):
+    """Checks nesting, and collects headings, ids, links, attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.headings: list[int] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+        assert not self.stack, f"left open: {self.stack}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.stack.append(tag)
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack and self.stack.pop() == tag, f"</{tag}> closes nothing"
+
+
+FACES = pytest.mark.parametrize("face", ["internal", "public"])
+
+
+@FACES
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_the_verdict_is_said_in_words(face: str, verdict: str) -> None:
+    heading = re.search(r"<h1[^>]*>(.*?)</h1>", page(face, verdict), re.DOTALL)
+    assert heading and text(heading.group(1)).strip().endswith(words.VERDICT[verdict])
+
+
+@FACES
+def test_first_screen_says_claim_risk_tested_and_not_tested(face: str) -> None:
+    first = text(page(face).split('id="verdict"')[1].split("</section>")[0])
+    for said in ("1.0e-6", "one patient", "add or remove one unit", "What was tested", "What was not tested"):
+        assert said in first
+    assert "An attacker who knows everything except whether one patient is in the table" in first
+    assert "Timing of the run" in first and "1 with no power here" in first
+
+
+@FACES
+def test_every_promised_section_stands(face: str) -> None:
+    anchors = ["verdict", "rely", "ledger", "attacks", "utility", "columns", "crosswalk", "limits", "monitoring"]
+    internal_only = ["reidentification", "handling"]
+    html = page(face)
+    for anchor in [*anchors, "provenance", "signoff", *(internal_only if face == "internal" else [])]:
+        assert f'<section id="{anchor}"' in html and f'href="#{anchor}"' in html
+    if face == "public":
+        assert not any(f'id="{anchor}"' in html for anchor in internal_only)
+    for mechanism in evidence().privacy.mechanisms:
+        assert mechanism.name in html and mechanism.purpose in html
+    for name in evidence().report.frameworks:
+        assert load_framework(name).title in html
+    for role in ("Approver", "Recipient", "Named expert", "Data protection officer", "expiry"):
+        assert role in html
+
+
+@FACES
+def test_nothing_is_printed_that_is_no_word(face: str) -> None:
+    said = text(page(face))
+    assert not re.search(r"\b(None|nan|NaN|Undefined|inf|True|False(?! alarms))\b", said)
+    assert "0.000" not in said and "Markup" not in said
+
+
+@FACES
+def test_the_page_asks_nobody_for_anything(face: str) -> None:
+    html = page(face)
+    assert "http:" not in html and "https:" not in html and "//" not in html.replace("<!--", "")
+    assert not re.search(r"@import|url\(|<script|<link|<img|<iframe|<object|javascript:| on\w+=", html, re.IGNORECASE)
+    for tag, attributes in Outline(html).tags:
+        assert "src" not in attributes
+        assert tag != "a" or (attributes["href"] or "").startswith("#")
+    assert "default-src 'none'" in html
+
+
+def test_same_evidence_same_bytes() -> None:
+    # Vega numbers its clip paths through the life of the process: any id in a chart would break this.
+    assert not re.search(r'<svg class="chart".*? id=', page().replace("</svg>", "</svg>\n"))
+    again = Evidence.model_validate_json(evidence().model_dump_json())
+    assert report(again) == page() and report(json.loads(again.model_dump_json())) == page()
+
+
+def test_public_face_holds_no_internal_figure() -> None:
+    mislabelled = evidence().model_copy(update={"visibility": "public"})  # figures left in: the report must cut them
+    for html in (page("public"), report(mislabelled)):
+        for name, value in SENTINELS.items():
+            shown = {str(value), words.number(value), f"{value:,}"} | (
+                {words.percent(value)} if name == "power" else set()
+            )
+            assert not any(re.search(rf"(?<![\d.,]){re.escape(s)}(?![\d.,])", html) for s in shown), name
+        assert words.WHY_INTERNAL in text(html)
+        assert "measured, kept internal" in html and ">real<" not in html
+    shown = text(page())
+    assert all(words.number(SENTINELS[name]) in shown for name in ("value", "low", "high", "power", "control", "group")
+               if name != "power")  # fmt: skip
+    assert words.percent(SENTINELS["power"]) in shown and words.count(SENTINELS["units"]) in shown
+
+
+def test_no_power_is_never_safe() -> None:
+    whole = evidence()
+    finding = whole.audit.findings[2].model_copy(update={"verdict": "pass"})  # its leaky twin was missed
+    whole.audit.findings[2] = finding
+    assert facts.effective_verdict(finding, whole) == "no_power"
+    html = report(whole)
+    assert "no power here" in html and "missed its leaky twin, yet is marked as passed" in html
+
+
+def test_contradictions_are_said_on_the_first_screen() -> None:
+    whole = evidence("do_not_release").model_copy(update={"verdict": "release"})
+    assert "The evidence disagrees with itself" in report(whole)
+    assert "disagrees" not in page("internal", "do_not_release") and "disagrees" not in page()
+
+
+def test_hostile_strings_are_only_text() -> None:
+    bad = "<script>alert(1)</script>\"'><img src=x onerror=y>{{ 7*7 }}\u202e\x07"
+    whole = evidence()
+    whole.dataset.description = whole.dataset.id = bad
+    whole.dataset.columns[3].name = whole.dataset.columns[3].domain = bad
+    whole.dataset.constraints.append(bad)
+    whole.privacy.mechanisms[0].name = whole.privacy.unit = whole.privacy.composition = bad
+    whole.audit.findings[1].attack = whole.audit.controls[0].attack = bad
+    whole.utility.columns[0].name = whole.utility.columns[0].labels[0] = bad
+    whole.utility.correlations["columns"][0] = whole.report.recipient = bad
+    whole.reasons.append(bad)
+    whole.trainer.options[bad] = bad
+    for html in (report(whole), report(whole.public())):
+        assert "<script" not in html and "<img" not in html and "\u202e" not in html and "\x07" not in html
+        assert "49" not in re.findall(r"\{\{|\b49\b(?= ?\ufffd)", html)
+        Outline(html)
+        _parse_all_svg(html)
+
+
+def _parse_all_svg(html: str) -> list[ElementTree.Element]:
+    found = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+    return [ElementTree.fromstring(svg) for svg in found]
+
+
+@FACES
+def test_pictures_are_xml_scale_and_speak(face: str) -> None:
+    pictures = _parse_all_svg(page(face))
+    assert len(pictures) > 17
+    for picture in pictures:
+        assert "viewBox" in picture.attrib and "width" not in picture.attrib
+        assert picture.get("aria-hidden") == "true" or (picture.get("role") == "img" and picture.get("aria-label"))
+
+
+@FACES
+def test_structure_serves_assistive_technology(face: str) -> None:
+    outline = Outline(page(face))
+    assert outline.headings[0] == 1 and outline.headings.count(1) == 1
+    assert all(b <= a + 1 for a, b in zip(outline.headings, outline.headings[1:], strict=False))
+    names = [tag for tag, _ in outline.tags]
+    assert {"header", "nav", "main", "footer"} <= set(names)
+    assert all(a.get("scope") for tag, a in outline.tags if tag == "th")
+    ids = [a["id"] for _, a in outline.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert ("html", {"lang": "en"}) in outline.tags
+    assert any(tag == "a" and a.get("class") == "skip" for tag, a in outline.tags)
+
+
+def test_wide_tables_stay_small() -> None:
+    whole = evidence()
+    one = whole.utility.columns[2]
+    whole.utility.columns = [one.model_copy(update={"name": f"column {i}"}) for i in range(90)]
+    size = range(90)
+    whole.utility.correlations = {"columns": [f"c{i}" for i in size], "synthetic": [[0.5 for _ in size] for _ in size],
+                                  "reference": [[-0.5 for _ in size] for _ in size]}  # fmt: skip
+    html = report(whole)
+    assert len(html) < 1_500_000 and html.count('class="tile"') == tiles.MOST_TILES
+    assert "30 more columns are not drawn here" in html
+
+
+def test_little_evidence_is_still_a_page() -> None:
+    raw = json.loads(evidence().model_dump_json())
+    raw |= {"reasons": [], "handling": None, "seconds": {}, "utility": {}, "audit": {}, "report": {}}
+    raw["privacy"] |= {"mechanisms": [], "delta": 0.0, "unit": "row",
+                       "risk": {"max_tpr": {}, "advantage": 0.1, "attribute_inference": {}, "roc": []}}  # fmt: skip
+    raw["dataset"] |= {"columns": [], "constraints": [], "rows": None}
+    html = report(raw)
+    assert "No attack was run" in html and "no attack was run" in html and "No controls were run" in html
+    assert not re.search(r"\b(None|nan)\b", text(html))
+
+
+def test_small_pictures_bear_noise_and_gaps() -> None:
+    column = evidence().utility.columns[0]
+    noisy = column.model_copy(update={"reference": [-0.01, 0.5, 0.2, 0.1, 0.1, 0.1]})
+    alone = column.model_copy(update={"reference": None})
+    empty = column.model_copy(update={"labels": [], "synthetic": []})
+    drawn = tiles.tiles([noisy, alone, empty])
+    assert len(drawn) == 2 and "No reference" in drawn[1].picture
+    assert "h--" not in drawn[0].picture and "h-0" not in drawn[0].picture.replace("h-0z", "")
+
+
+def test_doctests_of_the_words() -> None:
+    assert doctest.testmod(words).failed == 0
+
+
+# -- frameworks ----------------------------------------------------------------------------------------------------
+
+
+def test_the_six_frameworks_are_known() -> None:
+    promised = {"hipaa-expert-determination", "hipaa-safe-harbor", "gdpr-recital-26", "nist-sp-800-226",
+                "iso-iec-27559", "sr-26-2"}  # fmt: skip
+    assert promised <= set(known_frameworks())
+    assert "SR 11-7" in load_framework("sr-26-2").cite and "SR 26-2" in load_framework("sr-26-2").cite
+
+
+@pytest.mark.parametrize("name", known_frameworks())
+def test_each_framework_is_whole_and_claims_no_compliance(name: str) -> None:
+    framework = load_framework(name)  # checks keys, support and unique ids
+    assert len(framework.clauses) >= 5
+    told = " ".join([framework.about, *(c.requirement + c.evidence + c.open for c in framework.clauses)]).lower()
+    assert not re.search(r"\b(is|are|fully) (compliant|anonymous under)|complies with|certif(y|ied) that", told)
+    for whole in (evidence(), evidence().public()):
+        texts = [row.cells[2] for row in _crosswalk(name, whole)["table"].rows]
+        assert len(texts) == len(framework.clauses) and not any("{{" in str(text) for text in texts)
+
+
+def test_an_unknown_framework_is_an_input_error() -> None:
+    meta = evidence().report.model_copy(update={"frameworks": ["../../etc/passwd"]})
+    with pytest.raises(InputError, match="use one of gdpr-recital-26"):
+        report(evidence().model_copy(update={"report": meta}))
+
+
+# -- reading and writing -------------------------------------------------------------------------------------------
+
+
+def test_reads_a_path_and_writes_a_file(tmp_path: Path) -> None:
+    evidence().write(tmp_path / "evidence.json")
+    html = report(tmp_path / "evidence.json", tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == html == page()
+
+
+@pytest.mark.parametrize("content", [None, "no json", "[]", '{"verdict": "release"}', b"\xff\xfe\x00"])
+def test_bad_evidence_is_one_clear_problem(tmp_path: Path, content: str | bytes | None) -> None:
+    path = tmp_path / "evidence.json"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError) as caught:
+        report(str(path))
+    assert len(caught.value.problems) == 1 and caught.value.problems[0].mend
+
+
+def test_the_module_is_light() -> None:
+    code = (
+        "import sys; from privsynth.report import report; from privsynth.report.frameworks import known_frameworks;"
+        "known_frameworks(); print([m for m in ('jinja2', 'altair', 'vl_convert', 'yaml', 'pandas', 'torch')"
+        " if m in sys.modules and m not in before])"
+    )
+    before = "import sys; import privsynth; before = set(sys.modules); "
+    done = subprocess.run([sys.executable, "-c", before + code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_room_imports_only_evidence_and_errors() -> None:
+    for path in PACKAGE.glob("*.py"):
+        for module in re.findall(
+            r"^\s*(?:from|import) (privsynth[\w.]*)", path.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            assert re.fullmatch(r"privsynth\.(evidence|errors|report(\.\w+)?)", module), (path.name, module)
