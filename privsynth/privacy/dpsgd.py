@@ -1,7 +1,7 @@
 """DP-SGD as a mechanism: sampling, clipping, noise and event in one file; trainers borrow it.
 
 Each step: every unit joins by a coin of its own (Poisson sampling); one row of each joining unit is drawn afresh; each
-row's gradient is clipped to max_grad_norm by Opacus; their sum gets one Gaussian noise from the cryptographic source;
+row's gradient is clipped to max_grad_norm by Opacus (ghost clipping); their sum gets one Gaussian noise from the cryptographic source;
 the result is divided by a public constant, never by the number of rows that came. An empty batch is a step as well.
 One unit moves the sum by at most max_grad_norm: the event is a Poisson-subsampled Gaussian (Abadi et al. 2016; Mironov,
 Talwar, Zhang 2019), composed over a number of steps fixed beforehand.
@@ -9,6 +9,7 @@ Talwar, Zhang 2019), composed over a number of steps fixed beforehand.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from opacus import GradSampleModule
-from opacus.optimizers import DPOptimizer
+from opacus.grad_sample import GradSampleModuleFastGradientClipping
 
 from privsynth.privacy.events import SampledGaussian
 from privsynth.privacy.noise import Randomness
 
-PHYSICAL_BATCH = 1024  # rows whose per-sample gradients are in memory together
+Loss = Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]  # (module, (b, columns) codes) -> (b,) losses
+PHYSICAL_BATCH = 4096  # rows whose activations are in memory together
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class DPSGD:
 
     event: SampledGaussian
     module: torch.nn.Module
-    loss: Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
+    loss: Loss
     after: Callable[[int], None]
     max_grad_norm: float
     expected_units: float
@@ -46,56 +47,64 @@ class DPSGD:
     def measure(self, rows: Any, randomness: Randomness) -> None:
         data = torch.from_numpy(np.ascontiguousarray(rows.values, np.int64))
         first, count = _unit_spans(rows.units)
-        tracked = GradSampleModule(self.module, loss_reduction="sum")
-        optimizer = _SecureOptimizer(
-            torch.optim.SGD(tracked.parameters(), lr=0.0), noise_multiplier=self.event.noise_multiplier,
-            max_grad_norm=self.max_grad_norm, expected_batch_size=None, loss_reduction="sum",
-        )  # fmt: skip
-        optimizer.randomness = randomness
+        tracked = GradSampleModuleFastGradientClipping(
+            self.module.train(), max_grad_norm=self.max_grad_norm, use_ghost_clipping=True, loss_reduction="sum"
+        )
+        scale = self.event.noise_multiplier * self.max_grad_norm
         divisor = max(1.0, self.event.sampling_rate * self.expected_units)
+        warnings.filterwarnings("ignore", message="Full backward hook is firing")  # one-hot inputs need no gradient
         try:
             for step in range(self.event.steps):
-                tracked.enable_hooks()
+                self.module.zero_grad(set_to_none=True)
                 chosen = poisson_rows(first, count, self.event.sampling_rate, randomness)
-                _clipped_sum(optimizer, tracked, self.loss, data[torch.from_numpy(chosen)])
-                optimizer.add_noise()
-                for parameter in optimizer.params:
-                    parameter.grad.div_(divisor)
-                    parameter.grad_sample = parameter.summed_grad = None
+                tracked.enable_hooks()
+                clipped_sum(tracked, self.loss, data[torch.from_numpy(chosen)])
                 tracked.disable_hooks()
+                add_noise(tracked.trainable_parameters, scale, divisor, randomness)
                 self.after(step)
         finally:
             tracked.to_standard_module()
 
 
-class _SecureOptimizer(DPOptimizer):  # type: ignore[misc]
-    """Opacus' clipping with noise from the cryptographic source."""
+def clipped_sum(tracked: Any, loss: Loss, batch: torch.Tensor) -> None:
+    """Adds the clipped gradient of every row of the batch to `.grad`; an empty batch adds nothing.
 
-    randomness: Randomness
-
-    def add_noise(self) -> None:
-        """summed_grad + N(0, (noise_multiplier * max_grad_norm)^2) -> grad, drawn once for each coordinate."""
-        scale = self.noise_multiplier * self.max_grad_norm
-        for p in self.params:
-            noise = torch.from_numpy(self.randomness.normal(tuple(p.shape))) * scale
-            total = p.summed_grad if p.summed_grad is not None else torch.zeros_like(p)
-            p.grad = (total.double() + noise).to(p.dtype)  # summed in double, released in single precision
-
-
-def _clipped_sum(optimizer: DPOptimizer, module: Any, loss: Any, batch: torch.Tensor) -> None:
-    """Adds the clipped gradient of every row of the batch to `summed_grad`; an empty batch adds nothing."""
+    Ghost clipping (Li et al. 2022, by Opacus): a first backward pass yields each row's gradient norm without the
+    gradients, a second one through the same graph the sum of losses weighted by min(1, max_grad_norm / norm).
+    """
     for part in batch.split(PHYSICAL_BATCH) if len(batch) else ():
-        each = loss(module, part)
-        if each.shape != (len(part),):
-            raise ValueError("the loss must be one number for each row")
-        each.sum().backward()
-        for p in optimizer.params:
-            if p.grad_sample is None:  # this parameter did not take part
-                p.grad_sample = torch.zeros((len(part), *p.shape))
-            torch.nan_to_num_(p.grad_sample, nan=0.0, posinf=0.0, neginf=0.0)  # NaN would pass the clip
-        optimizer.clip_and_accumulate()
-        for p in optimizer.params:
-            p.grad_sample = p.grad = None
+        kept = [p.grad for p in tracked.trainable_parameters]
+        each, norms = _row_norms(tracked, loss, part)
+        finite = torch.isfinite(norms) & torch.isfinite(each.detach())
+        if not bool(finite.all()):  # NaN would pass the clip: such a row contributes nothing
+            part = part[finite]
+            each, norms = _row_norms(tracked, loss, part) if len(part) else (each[:0], norms[:0])
+        for p, grad in zip(tracked.trainable_parameters, kept, strict=True):
+            p.grad = grad  # what the pass for the norms left there was not clipped
+        if len(part):
+            tracked.disable_hooks()
+            (each * (tracked.max_grad_norm / (norms + 1e-6)).clamp(max=1.0)).sum().backward()
+            tracked.enable_hooks()
+
+
+def _row_norms(tracked: Any, loss: Loss, part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(b,) losses with their graph, and (b,) norms of each row's gradient over all parameters."""
+    for p in tracked.trainable_parameters:
+        p.grad, p._forward_counter = None, 0
+        p._norm_sample = torch.zeros(len(part))  # of a parameter that takes no part
+    each = loss(tracked, part)
+    if each.shape != (len(part),):
+        raise ValueError("the loss must be one number for each row")
+    each.sum().backward(retain_graph=True)
+    return each, tracked.get_norm_sample().detach()
+
+
+def add_noise(parameters: list[Any], scale: float, divisor: float, randomness: Randomness) -> None:
+    """.grad <- (.grad + N(0, scale^2)) / divisor, noise drawn once for each coordinate, in double precision."""
+    for p in parameters:
+        total = p.grad.double() if p.grad is not None else torch.zeros(p.shape, dtype=torch.float64)
+        noise = torch.from_numpy(randomness.normal(tuple(p.shape))) * scale
+        p.grad = ((total + noise) / divisor).to(p.dtype)
 
 
 def poisson_rows(first: NDArray[np.int64], count: NDArray[np.int64], rate: float, randomness: Randomness) -> NDArray[np.int64]:
