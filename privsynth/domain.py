@@ -193,8 +193,9 @@ def _with_gaps(columns: list[ColumnDomain], policy: Policy) -> list[ColumnDomain
     for constraint in policy.model.constraints:
         small, large, strict = constraint.rising
         a, b = by_name[small], by_name[large]
-        if b.gap_from is None and a.step == b.step:
-            # low is the smaller side's: gaps then span from 0 to the larger side's high minus it
+        # a gap says more than a bound only where both columns span much the same range: a stay does, an age does not
+        alike = 0.5 <= (a.high - a.low) / (b.high - b.low) <= 2
+        if alike and b.gap_from is None and a.step == b.step:
             by_name[large] = replace(b, gap_from=small, least_gap=int(strict), low=min(a.low, b.low))
     return [by_name[column.name] for column in columns]
 

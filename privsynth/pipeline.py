@@ -79,7 +79,7 @@ def run(
     from privsynth.assess import gather
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    evidence = gather(policy, plan, synthesizer, intake, assessment, clock.seconds, now, head, rows)
+    evidence = gather(policy, plan, synthesizer, intake, assessment, typed, clock.seconds, now, head)
     evidence = clock("writing", lambda: publish(folder, evidence, synthesizer, synthetic, books.entries(policy.model.dataset.id)))
     return Outcome(evidence, synthesizer, folder)
 

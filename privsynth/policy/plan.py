@@ -15,7 +15,7 @@ from privsynth.evidence import MechanismRecord, Privacy, Risk
 from privsynth.policy.load import Policy
 from privsynth.privacy.accountant import PrivacyLoss, calibrate, compose
 from privsynth.privacy.events import ApproximateDP, Event, Geometric, gaussian_of_strength, to_json
-from privsynth.privacy.risk import max_tpr, percent, plain_risk
+from privsynth.privacy.risk import at_most, max_tpr, percent, plain_risk
 
 COUNT_SHARE = 0.01  # row count, or how many rows units have
 DOMAIN_SHARE = 0.02  # each bought range or category set ...
@@ -76,7 +76,7 @@ class Plan:
             f"Whether {who} is in the table or not changes what comes out by so little that an attacker who knows "
             f"everybody else's data, and who accepts 1 % false alarms, recognises a member with a chance of at most "
             f"{percent(self.risk.max_tpr['0.01'])} (1 % would be pure guessing). In technical terms: epsilon = "
-            f"{self.epsilon:.3g} at delta = {self.delta:.1e}."
+            f"{at_most(self.epsilon)} at delta = {self.delta:.1e}."
         )
 
     def privacy(self) -> Privacy:

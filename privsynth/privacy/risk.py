@@ -53,11 +53,22 @@ def gaussian_max_tpr(mu: float, fpr: float) -> float:
     return normal.cdf(mu + normal.inv_cdf(fpr)) if 0 < fpr < 1 else float(fpr)
 
 
-def percent(share: float) -> str:
-    """A share as a person writes it.
+def at_most(value: float, digits: int = 3) -> str:
+    """A bound as a person reads it, rounded up to so many significant digits: a claim never looks better than it is.
 
-    >>> percent(0.0312), percent(0.5), percent(0.00042)
-    ('3.1 %', '50 %', '0.042 %')
+    >>> at_most(2.9951), at_most(0.0312, 2), at_most(2.0)
+    ('3', '0.032', '2')
     """
-    value = 100 * share
-    return f"{value:.2g} %" if value < 10 else f"{math.ceil(value)} %"
+    if value <= 0 or not math.isfinite(value):
+        return f"{value:g}"
+    unit = 10.0 ** (math.floor(math.log10(value)) + 1 - digits)
+    return f"{math.ceil(value / unit - 1e-6) * unit:.{digits}g}"
+
+
+def percent(share: float) -> str:
+    """A share as a person writes it, rounded up.
+
+    >>> percent(0.0312), percent(0.5), percent(0.000421)
+    ('3.2 %', '50 %', '0.043 %')
+    """
+    return f"{at_most(100 * share, 2)} %"

@@ -1,0 +1,191 @@
+"""After training: attack, measure, and gather all that a report may know into one evidence."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from privsynth import evidence as e
+from privsynth.audit.run import attack_tables
+from privsynth.audit.tables import AuditTables
+from privsynth.codec import Codec, ColumnCodec, to_simplex
+from privsynth.domain import OTHER, STRATUM
+from privsynth.policy import Policy
+from privsynth.policy.plan import Plan
+from privsynth.synthesizer import Synthesizer
+from privsynth.table import EPOCH, Intake, Rows, open_rows
+from privsynth.utility.measure import measure
+
+if TYPE_CHECKING:
+    from privsynth.pipeline import Clock
+
+PACKAGES = ("torch", "opacus", "sdv", "pandas", "numpy", "diffprivlib", "dp-accounting")
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What was found on private rows; internal but for the verdicts."""
+
+    audit: e.Audit
+    utility: e.Utility
+
+
+def assess(policy: Policy, codec: Codec, synthetic: pd.DataFrame, intake: Intake, rng: np.random.Generator, clock: Clock) -> Assessment:
+    """Attacks and measures the synthetic rows (typed, as `Synthesizer.sample_typed` gives them)."""
+    assert intake.holdout is not None  # a run always holds rows out
+    train, holdout = open_rows(intake.train), open_rows(intake.holdout)
+    frames = [_audit_frame(frame, codec) for frame in (synthetic, train.values, holdout.values)]
+    units = (None, None) if policy.unit_column is None else (train.units, holdout.units)
+    columns = policy.model.columns
+    roles = {name: columns[name].role for name in frames[0]}
+    tables = AuditTables(*frames, *units, roles)
+    thresholds, effort = policy.model.thresholds.model_dump(), policy.model.audit.effort
+    audit = clock("attacking", lambda: attack_tables(tables, thresholds, effort, rng, clock.inner))
+    kinds = {name: columns[name].kind for name in frames[0]}
+    groups = [name for name in frames[0] if roles[name] == "quasi_identifier" and columns[name].kind == "category"]
+    utility = clock(
+        "measuring", lambda: measure(*frames, policy.target, kinds, groups, rng, clock.inner)
+    )
+    return Assessment(audit, utility)
+
+
+def _audit_frame(frame: pd.DataFrame, codec: Codec) -> pd.DataFrame:
+    """Typed rows with the released categories: what was folded in training is folded here."""
+    out = {}
+    for domain in (c.domain for c in codec.columns if c.domain.name != STRATUM):
+        values = frame[domain.name]
+        if domain.kind == "category":
+            if domain.categories[-1] == OTHER:
+                values = values.where(values.isin(domain.categories) | values.isna(), OTHER)
+            out[domain.name] = pd.Series(pd.Categorical(values, categories=list(domain.categories)))
+        else:
+            out[domain.name] = values.astype(float)
+    return pd.DataFrame(out)
+
+
+def gather(
+    policy: Policy, plan: Plan, synthesizer: Synthesizer, intake: Intake, assessment: Assessment, typed: pd.DataFrame,
+    seconds: dict[str, float], now: str, head: str,
+) -> e.Evidence:  # fmt: skip
+    """One evidence (internal face) of everything that happened."""
+    verdict, reasons = judge(policy, assessment.audit)
+    bought, distance = bought_columns(synthesizer, typed)
+    utility = assessment.utility.model_copy(
+        update={"columns": [*assessment.utility.columns, *bought], "tvd1_bought": distance}
+    )
+    model = policy.model
+    return e.Evidence(
+        verdict=verdict, reasons=reasons, dataset=_dataset(policy, synthesizer.codec), privacy=plan.privacy(),
+        trainer=e.TrainerFacts(name=plan.trainer, options=dict(model.trainer.options), notes=list(plan.reasons)),
+        audit=assessment.audit, utility=utility, handling=_handling(policy, intake),
+        report=e.ReportMeta(
+            frameworks=model.report.frameworks, recipient=model.report.recipient, approver=model.report.approver,
+            rows_released=len(typed), formats=list(model.release.formats),
+        ),
+        seconds=dict(seconds),
+        provenance=e.Provenance(
+            privsynth=version("privsynth"), python=platform.python_version(), packages={p: version(p) for p in PACKAGES},
+            policy_sha256=policy.sha256, created=now, ledger_head=head, platform=f"{sys.platform} {platform.machine()}",
+        ),
+    )  # fmt: skip
+
+
+def judge(policy: Policy, audit: e.Audit) -> tuple[e.Verdict, list[str]]:
+    """The verdict, and its reasons in words that hold no figure of a private row."""
+    if policy.model.seed is not None:
+        return "do_not_release", ["The policy has a seed: whoever knows it can subtract the noise."]
+    failed = [f.attack for f in audit.findings if f.verdict == "fail"]
+    if failed:
+        return "do_not_release", [f"The attack `{name}` found more than the policy allows." for name in failed]
+    blind = [f.attack for f in audit.findings if f.verdict == "no_power"]
+    if blind or not audit.findings:
+        names = ", ".join(blind) or "any attack"
+        return "release_with_conditions", [
+            f"No attack found more than the policy allows, but this table is too small for the audit to say so of: {names}. "
+            "For these the privacy claim stands by its proof alone."
+        ]
+    return "release", ["Every attack stayed within the policy's thresholds and would have found a leaky twin."]
+
+
+def _dataset(policy: Policy, codec: Codec) -> e.Dataset:
+    facts = [
+        e.ColumnFacts(
+            name=name, kind=column.kind, role=column.role, release=column.released_as,
+            domain=codec.domain[name].described if column.modelled else "",
+        )
+        for name, column in policy.model.columns.items()
+    ]  # fmt: skip
+    rules = [" ".join(constraint.inequality) for constraint in policy.model.constraints]
+    spec = policy.model.dataset
+    return e.Dataset(id=spec.id, description=spec.description, rows=spec.rows, columns=facts, constraints=rules)
+
+
+def _handling(policy: Policy, intake: Intake) -> e.Handling:
+    notes = []
+    declared = policy.model.dataset.rows
+    if declared is not None and abs(declared - intake.rows_read) > 0.1 * declared:
+        notes.append("The declared number of rows is more than 10 % off: the claim holds, but the data fit less well.")
+    if intake.rows_without_unit:
+        notes.append(f"{intake.rows_without_unit} rows do not say whom they belong to and were left out.")
+    return e.Handling(
+        rows_read=intake.rows_read, units=intake.units, rows_trained=intake.rows_trained,
+        rows_held_out=intake.rows_held_out, rows_over_bound=intake.rows_over_bound, unexpected=intake.unexpected, notes=notes,
+    )  # fmt: skip
+
+
+def bought_columns(synthesizer: Synthesizer, typed: pd.DataFrame) -> tuple[list[e.ColumnUtility], float]:
+    """Synthetic against bought histograms, free to publish, and their mean total variation distance."""
+    codec = synthesizer.codec
+    codes = codec.encode(Rows(typed, np.arange(len(typed)))).values
+    found = []
+    for j, column in enumerate(codec.columns):
+        if column.domain.name == STRATUM:
+            continue
+        made = np.bincount(codes[:, j], minlength=column.size) / len(codes)
+        wanted = _bought_shares(synthesizer, j)
+        labels = _labels(column)
+        shown = [i for i in range(column.size) if made[i] > 0 or wanted[i] > 0]
+        found.append(e.ColumnUtility(
+            name=column.domain.name, kind=column.domain.kind, tvd=float(0.5 * np.abs(made - wanted).sum()),
+            labels=[labels[i] for i in shown], synthetic=[float(made[i]) for i in shown],
+            reference=[float(wanted[i]) for i in shown], reference_name="bought histogram",
+        ))  # fmt: skip
+    return found, float(np.mean([c.tvd for c in found]))
+
+
+def _bought_shares(synthesizer: Synthesizer, j: int) -> np.ndarray:
+    """(codes,) released shares of one column, in the table's mix of units with few and many rows."""
+    codec = synthesizer.codec
+    anchor = getattr(synthesizer.model, "anchor", None)
+    if not codec.domain.stratified or anchor is None:
+        return codec.columns[j].shares
+    offset, last = anchor.offset, len(codec.columns) - 1
+    block = anchor.goal[offset[last] :, offset[j] : offset[j] + codec.columns[j].size].astype(float)
+    block = np.maximum(block[: len(codec.domain.mix)], 0)
+    each = block / np.maximum(block.sum(1, keepdims=True), 1e-9)
+    return to_simplex(np.array(codec.domain.mix) @ each)
+
+
+def _labels(column: ColumnCodec) -> list[str]:
+    domain = column.domain
+    if domain.kind == "category":
+        return [*domain.categories, "missing"]
+    edges, labels = domain.edges, []
+    for code in range(column.size - 1):
+        inside = np.flatnonzero(column.bins == code)
+        low, high = int(edges[inside[0]]), int(edges[inside[-1] + 1]) - 1
+        labels.append(_shown(low, column) if low == high else f"{_shown(low, column)} to {_shown(high, column)}")
+    return [*labels, "missing"]
+
+
+def _shown(steps: int, column: ColumnCodec) -> str:
+    domain = column.domain
+    if domain.gap_from is not None:
+        return f"+{steps * domain.step:g}"
+    return str(pd.Timestamp.fromordinal(steps + EPOCH).date()) if domain.kind == "date" else f"{steps * domain.step:g}"

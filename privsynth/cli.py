@@ -1,0 +1,277 @@
+"""The command line: thin faces over the Python API. Everything heavy is imported inside the commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from privsynth.errors import InputError, PrivsynthError, Problem
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Synthetic tables with a privacy claim that is accounted, enforced, attacked and reported.",
+)  # fmt: skip
+ledger_app = typer.Typer(no_args_is_help=True, help="What has been spent on which data set.")
+app.add_typer(ledger_app, name="ledger")
+
+PolicyArg = Annotated[Path, typer.Argument(metavar="POLICY", help="Privacy policy (YAML).")]
+DataOpt = Annotated[Path, typer.Option("--data", metavar="FILE", help="The real table: CSV, CSV.gz or Parquet.")]
+LedgerOpt = Annotated[str | None, typer.Option("--ledger", metavar="URL", help="Database of what was spent. Default: $PRIVSYNTH_LEDGER, or a file in the user's state folder.")]
+TrainerOpt = Annotated[str | None, typer.Option("--trainer", metavar="NAME", help="ctgan, vae, marginals or auto, in place of the policy's.")]
+EpsilonOpt = Annotated[float | None, typer.Option("--epsilon", metavar="X", help="Privacy budget, in place of the policy's.")]
+JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
+
+
+@app.command("run")
+def run_command(
+    policy: PolicyArg, data: DataOpt,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where release/ and dossier/ go. Default: the data set's id.")] = None,
+    ledger: LedgerOpt = None, trainer: TrainerOpt = None, epsilon: EpsilonOpt = None, as_json: JsonOpt = False,
+) -> None:  # fmt: skip
+    """Make a synthetic table, attack it, and write the release and the report."""
+    from privsynth.pipeline import run
+    from privsynth.progress import watching
+
+    with watching() as progress:
+        outcome = run(policy, data, out, ledger=ledger, trainer=trainer, epsilon=epsilon, progress=progress)
+    _tell(outcome, as_json)
+    raise typer.Exit(0 if outcome.released else 3)
+
+
+@app.command()
+def check(policy: PolicyArg, trainer: TrainerOpt = None, epsilon: EpsilonOpt = None, as_json: JsonOpt = False) -> None:
+    """Check a policy and show what it would spend. Reads no data."""
+    from privsynth.policy import Policy
+    from privsynth.policy.plan import make_plan
+    from privsynth.privacy.events import to_json
+    from privsynth.privacy.risk import percent
+
+    read = Policy.load(policy).with_changes(trainer, epsilon)
+    plan = make_plan(read)
+    if as_json:
+        items = [{"name": i.name, "event": to_json(i.event), "share": i.share, "purpose": i.purpose} for i in plan.items]
+        _print_json({
+            "epsilon": plan.epsilon, "delta": plan.delta, "unit": plan.unit, "max_rows": plan.max_rows, "trainer": plan.trainer,
+            "mechanisms": items, "risk": plan.risk.model_dump(), "sentence": plan.sentence, "warnings": list(read.warnings),
+        })  # fmt: skip
+        return
+    for warning in read.warnings:
+        typer.echo(f"note: {warning}", err=True)
+    width = max(len(item.name) for item in plan.items)
+    typer.echo(f"{policy} is valid. What a run would do to the table, and nothing else:\n")
+    for item in plan.items:
+        typer.echo(f"  {item.name:<{width}}  {item.share:6.1%}  {item.event}")
+    for reason in plan.reasons:
+        typer.echo(f"\n{reason}")
+    typer.echo(f"\nTogether: epsilon = {plan.epsilon:.4g}, delta = {plan.delta:.1e} for {plan.unit}\n{plan.sentence}")
+    guess = percent(plan.risk.attribute_inference["0.1"])
+    typer.echo(f"A fact that a stranger would guess for 10 % of people can be inferred for at most {guess} of members.")
+
+
+@app.command()
+def fit(
+    policy: PolicyArg, data: DataOpt,
+    out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="Folder for the model.")],
+    ledger: LedgerOpt = None, trainer: TrainerOpt = None, epsilon: EpsilonOpt = None, as_json: JsonOpt = False,
+) -> None:  # fmt: skip
+    """Train on every row given and save the model; no audit, no report."""
+    from privsynth.pipeline import fit as train
+    from privsynth.progress import watching
+    from privsynth.release import check_model_target
+
+    check_model_target(out)
+    with watching() as progress:
+        synthesizer = train(policy, data, ledger=ledger, trainer=trainer, epsilon=epsilon, progress=progress)
+    synthesizer.save(out)
+    claim = synthesizer.privacy
+    if as_json:
+        _print_json({"model": str(out), "trainer": synthesizer.trainer, "privacy": claim.model_dump(mode="json")})
+    else:
+        typer.echo(f"Model: {out}\n{claim.sentence}")
+
+
+@app.command()
+def sample(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a model.")],
+    n: Annotated[int, typer.Option("-n", metavar="N", help="Rows.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="CSV or .parquet file.")],
+    seed: Annotated[int | None, typer.Option("--seed", help="Repeats a sample; weakens no guarantee.")] = None,
+) -> None:  # fmt: skip
+    """Draw synthetic rows from a model. Costs no privacy."""
+    from privsynth.progress import watching
+    from privsynth.release import write_table
+    from privsynth.synthesizer import Synthesizer
+
+    synthesizer = Synthesizer.load(model)
+    with watching() as progress:
+        rows = synthesizer.sample(n, seed, progress)
+    write_table(synthesizer.layout, rows, out)
+    typer.echo(f"{len(rows):,} rows: {out}")
+
+
+@app.command("audit")
+def audit_command(
+    synthetic: Annotated[Path, typer.Option("--synthetic", metavar="FILE", help="The table to attack.")],
+    train: Annotated[Path, typer.Option("--train", metavar="FILE", help="Real rows it was made from.")],
+    holdout: Annotated[Path, typer.Option("--holdout", metavar="FILE", help="Real rows of people who were not used.")],
+    policy: Annotated[Path | None, typer.Option("--policy", metavar="POLICY", help="Kinds, roles, unit and thresholds.")] = None,
+    as_json: JsonOpt = False,
+) -> None:  # fmt: skip
+    """Attack any synthetic table, made by whatever tool. The figures are internal: no budget pays for them."""
+    from privsynth import audit
+    from privsynth.progress import watching
+
+    with watching() as progress:
+        found = audit(synthetic, train, holdout, policy, progress=progress)
+    if as_json:
+        _print_json(found.model_dump(mode="json"))
+    else:
+        _tell_audit(found)
+    raise typer.Exit(0 if found.verdict == "pass" else 3)
+
+
+@app.command("report")
+def report_command(
+    evidence: Annotated[Path, typer.Argument(metavar="EVIDENCE", help="evidence.json of a run.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="HTML file.")],
+) -> None:  # fmt: skip
+    """Draw the report of an evidence.json again."""
+    from privsynth.report import report
+
+    report(evidence, out)
+    typer.echo(f"Report: {out}")
+
+
+@app.command()
+def verify(release: Annotated[Path, typer.Argument(metavar="RELEASE", help="Folder with manifest.json.")]) -> None:
+    """Check that a release folder is what its manifest says."""
+    from privsynth.release import verify as differences
+
+    wrong = differences(release)
+    for line in wrong:
+        typer.echo(line)
+    typer.echo("This release has been changed." if wrong else "Every file is what the manifest says.")
+    raise typer.Exit(3 if wrong else 0)
+
+
+@app.command()
+def demo(
+    kind: Annotated[str, typer.Argument(metavar="[hospital|finance]", help="Which invented table.")] = "hospital",
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything goes.")] = Path("demo"),
+    trainer: TrainerOpt = None, as_json: JsonOpt = False,
+) -> None:  # fmt: skip
+    """The whole job on invented people: makes a table, runs its policy, says where the report lies."""
+    from privsynth.demo import run_demo
+    from privsynth.progress import watching
+
+    with watching() as progress:
+        outcome = run_demo(kind, out, trainer, progress)
+    _tell(outcome, as_json)
+    raise typer.Exit(0 if outcome.released else 3)
+
+
+@ledger_app.command("show")
+def ledger_show(
+    dataset: Annotated[str | None, typer.Option("--dataset", help="One data set's id.")] = None, ledger: LedgerOpt = None, as_json: JsonOpt = False
+) -> None:  # fmt: skip
+    """What was spent, data set by data set, and every entry."""
+    from privsynth.privacy.ledger import Ledger
+
+    books = Ledger(ledger)
+    entries = books.entries(dataset)
+    names = sorted({entry["dataset"] for entry in entries})
+    totals = {name: dict(zip(("epsilon", "delta"), books.spent(name), strict=True)) for name in names}
+    if as_json:
+        _print_json({"totals": totals, "head": books.head(), "entries": entries})
+        return
+    for name, total in totals.items():
+        typer.echo(f"{name}: epsilon {total['epsilon']:.4g}, delta {total['delta']:.1e} spent in all (runs added up)")
+    for entry in entries:
+        body = json.loads(entry["body"])
+        what = body.get("name") or body.get("outcome") or f"epsilon {body['epsilon']:.4g}, delta {body['delta']:.1e}"
+        typer.echo(f"  {entry['sequence']:>5}  {entry['time'][:19]}  {entry['dataset']}  {entry['run'][:8]}  {entry['kind']:<8} {what}")
+    typer.echo(f"head: {books.head()}")
+
+
+@ledger_app.command("verify")
+def ledger_verify(
+    ledger: LedgerOpt = None, head: Annotated[str | None, typer.Option("--head", help="A head hash from a report or manifest.")] = None
+) -> None:  # fmt: skip
+    """Check that no entry has been changed, and that a hash kept outside is still in the chain."""
+    from privsynth.privacy.ledger import Ledger
+
+    wrong = Ledger(ledger).verify(head)
+    for line in wrong:
+        typer.echo(line)
+    typer.echo("This ledger has been changed." if wrong else "The chain is whole.")
+    raise typer.Exit(3 if wrong else 0)
+
+
+@ledger_app.command("export")
+def ledger_export(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="JSON file.")], ledger: LedgerOpt = None
+) -> None:  # fmt: skip
+    """Write all entries to a JSON file for an auditor."""
+    from privsynth.privacy.ledger import Ledger
+
+    books = Ledger(ledger)
+    _write(out, json.dumps({"head": books.head(), "entries": books.entries()}, indent=1) + "\n")
+    typer.echo(f"Ledger: {out}")
+
+
+def _tell(outcome: Any, as_json: bool) -> None:
+    evidence, folder = outcome.evidence, outcome.folder
+    if as_json:
+        _print_json({
+            "verdict": evidence.verdict, "reasons": evidence.reasons, "epsilon": evidence.privacy.epsilon,
+            "delta": evidence.privacy.delta, "release": str(folder / "release") if outcome.released else None,
+            "dossier": str(folder / "dossier"), "seconds": evidence.seconds,
+        })  # fmt: skip
+        return
+    typer.echo(f"Verdict: {evidence.verdict.replace('_', ' ')}")
+    for reason in evidence.reasons:
+        typer.echo(f"  {reason}")
+    typer.echo(evidence.privacy.sentence)
+    if outcome.released:
+        typer.echo(f"May leave:       {folder / 'release'}")
+        typer.echo(f"  report:        {folder / 'release' / 'report.html'}")
+    typer.echo(f"Stays inside:    {folder / 'dossier'}\n  full report:   {folder / 'dossier' / 'report.html'}")
+
+
+def _tell_audit(found: Any) -> None:
+    for finding in found.findings:
+        value = "-" if finding.value is None else f"{finding.value:.3f} [{finding.low:.3f}, {finding.high:.3f}]"
+        typer.echo(f"{finding.verdict:<9} {finding.attack}: {finding.statistic} {value}, threshold {finding.threshold}")
+    typer.echo(f"Verdict: {found.verdict}")
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, allow_nan=False))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(Problem(str(path), f"cannot be written: {error.strerror}", "name another file")) from None
+
+
+def main() -> None:
+    """Entry point: errors that a user can mend are told in words, with their exit code."""
+    try:
+        app()
+    except PrivsynthError as error:
+        for problem in error.problems:
+            typer.echo(f"error: {problem}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

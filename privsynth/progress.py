@@ -1,0 +1,42 @@
+"""Progress for people: a bar with time left on a terminal, one line a stage elsewhere. Goes to stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from privsynth.trainers.base import Progress
+
+
+@contextmanager
+def watching() -> Iterator[Progress]:
+    """A progress callback that draws for as long as the block runs."""
+    if not sys.stderr.isatty():
+        yield _plain()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, object] = {}
+
+        def tell(what: str, share: float) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=1.0)
+            bars.update(tasks[what], completed=min(share, 1.0))  # type: ignore[arg-type]
+
+        yield tell
+
+
+def _plain() -> Progress:
+    said: set[str] = set()
+
+    def tell(what: str, share: float) -> None:
+        if what not in said:
+            said.add(what)
+            print(f"... {what}", file=sys.stderr, flush=True)
+
+    return tell

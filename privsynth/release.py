@@ -1,0 +1,138 @@
+"""What leaves and what stays: release/ (public) and dossier/ (internal), staged beside the target and moved in one step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from privsynth.errors import InputError, Problem
+from privsynth.evidence import Evidence
+from privsynth.finish import Layout
+from privsynth.report import report
+from privsynth.synthesizer import Synthesizer
+
+PARTS = {"release", "dossier"}
+
+
+def check_target(folder: Path) -> Path:
+    """The folder to write to. Raises InputError if it holds anything but an earlier run, or cannot be written."""
+    if folder.exists() and (not folder.is_dir() or {p.name for p in folder.iterdir()} - PARTS):
+        raise InputError(Problem(str(folder), "exists and is not an earlier run's output", "name another folder with --out"))
+    _writable(folder.absolute().parent)
+    return folder
+
+
+def check_model_target(folder: Path) -> None:
+    """Raises InputError if a model cannot be written to `folder` or would overwrite something else."""
+    if folder.exists() and (not folder.is_dir() or {p.name for p in folder.iterdir()} - {"model.json", "model.safetensors"}):
+        raise InputError(Problem(str(folder), "exists and is not a model", "name another folder with --out"))
+    _writable(folder.absolute().parent)
+
+
+def write_table(layout: Layout, rows: pd.DataFrame, path: Path) -> None:
+    """Writes a sample as CSV or, by its suffix, Parquet. Raises InputError if it cannot."""
+    _writable(path.absolute().parent)
+    stage = path.with_name(f".{path.name}.part")
+    (layout.write_parquet if path.suffix == ".parquet" else layout.write_csv)(rows, stage)
+    stage.replace(path)
+
+
+def _writable(parent: Path) -> None:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
+        raise InputError(Problem(str(parent), f"cannot be written: {error.strerror}", "name another folder with --out")) from None
+
+
+def publish(
+    folder: Path, evidence: Evidence, synthesizer: Synthesizer, synthetic: pd.DataFrame, ledger: list[dict[str, Any]]
+) -> Evidence:
+    """Writes both parts, or the dossier alone if the verdict is do_not_release. All or nothing reaches `folder`."""
+    stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
+    try:
+        if evidence.verdict != "do_not_release":
+            evidence = _write_release(stage / "release", evidence, synthesizer, synthetic)
+        _write_dossier(stage / "dossier", evidence, synthesizer, ledger)
+        stage.chmod(0o755)
+        _swap(stage, folder)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    return evidence
+
+
+def _write_release(folder: Path, evidence: Evidence, synthesizer: Synthesizer, synthetic: pd.DataFrame) -> Evidence:
+    folder.mkdir()
+    writers = {"csv": synthesizer.layout.write_csv, "parquet": synthesizer.layout.write_parquet}
+    for kind in evidence.report.formats:
+        writers[kind](synthetic, folder / f"synthetic.{kind}")
+    first = folder / f"synthetic.{evidence.report.formats[0]}"
+    provenance = evidence.provenance.model_copy(update={"synthetic_sha256": sha256(first)})
+    evidence = evidence.model_copy(update={"provenance": provenance})
+    public = evidence.public()
+    public.write(folder / "evidence.json")
+    report(public, folder / "report.html")
+    files = {p.name: {"sha256": sha256(p), "bytes": p.stat().st_size} for p in sorted(folder.iterdir())}
+    manifest = {
+        "dataset": evidence.dataset.id, "verdict": evidence.verdict, "epsilon": evidence.privacy.epsilon,
+        "delta": evidence.privacy.delta, "unit": evidence.privacy.unit, "rows": len(synthetic),
+        "privsynth": evidence.provenance.privsynth, "policy_sha256": evidence.provenance.policy_sha256,
+        "ledger_head": evidence.provenance.ledger_head, "created": evidence.provenance.created, "files": files,
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return evidence
+
+
+def _write_dossier(folder: Path, evidence: Evidence, synthesizer: Synthesizer, ledger: list[dict[str, Any]]) -> None:
+    folder.mkdir(mode=0o700)
+    internal = evidence.internal()
+    internal.write(folder / "evidence.json")
+    report(internal, folder / "report.html")
+    (folder / "ledger.json").write_text(json.dumps(ledger, indent=1) + "\n", encoding="utf-8")
+    synthesizer.save(folder / "model")
+    for path in folder.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+
+
+def _swap(stage: Path, folder: Path) -> None:
+    """stage -> folder in one rename; an earlier run's output goes only once the new one stands."""
+    if not folder.exists():
+        os.rename(stage, folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.absolute().parent))
+    os.rename(folder, old)
+    try:
+        os.rename(stage, folder)
+    except OSError:
+        os.rename(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify(folder: str | Path) -> list[str]:
+    """What differs between a release folder and its manifest; empty if nothing. Raises InputError without a manifest."""
+    folder = Path(folder)
+    folder = folder / "release" if (folder / "release" / "manifest.json").is_file() else folder
+    try:
+        files = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+        wanted = {str(name): str(facts["sha256"]) for name, facts in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        rule = f"has no readable manifest.json ({type(error).__name__})"
+        raise InputError(Problem(str(folder), rule, "name the release folder of a run")) from None
+    there = {p.name for p in folder.iterdir()} - {"manifest.json"}
+    wrong = [f"{name} is missing" for name in sorted(set(wanted) - there)]
+    wrong += [f"{name} is not in the manifest" for name in sorted(there - set(wanted))]
+    return wrong + [f"{n} has been changed" for n in sorted(there & set(wanted)) if sha256(folder / n) != wanted[n]]
