@@ -36,7 +36,9 @@ class Assessment:
     utility: e.Utility
 
 
-def assess(policy: Policy, codec: Codec, synthetic: pd.DataFrame, intake: Intake, rng: np.random.Generator, clock: Clock) -> Assessment:
+def assess(
+    policy: Policy, codec: Codec, synthetic: pd.DataFrame, intake: Intake, rng: np.random.Generator, clock: Clock
+) -> Assessment:
     """Attacks and measures the synthetic rows (typed, as `Synthesizer.sample_typed` gives them)."""
     assert intake.holdout is not None  # a run always holds rows out
     train, holdout = open_rows(intake.train), open_rows(intake.holdout)
@@ -49,9 +51,7 @@ def assess(policy: Policy, codec: Codec, synthetic: pd.DataFrame, intake: Intake
     audit = clock("attacking", lambda: attack_tables(tables, thresholds, effort, rng, clock.inner))
     kinds = {name: columns[name].kind for name in frames[0]}
     groups = [name for name in frames[0] if roles[name] == "quasi_identifier" and columns[name].kind == "category"]
-    utility = clock(
-        "measuring", lambda: measure(*frames, policy.target, kinds, groups, rng, clock.inner)
-    )
+    utility = clock("measuring", lambda: measure(*frames, policy.target, kinds, groups, rng, clock.inner))
     return Assessment(audit, utility)
 
 

@@ -20,9 +20,21 @@ app.add_typer(ledger_app, name="ledger")
 
 PolicyArg = Annotated[Path, typer.Argument(metavar="POLICY", help="Privacy policy (YAML).")]
 DataOpt = Annotated[Path, typer.Option("--data", metavar="FILE", help="The real table: CSV, CSV.gz or Parquet.")]
-LedgerOpt = Annotated[str | None, typer.Option("--ledger", metavar="URL", help="Database of what was spent. Default: $PRIVSYNTH_LEDGER, or a file in the user's state folder.")]
-TrainerOpt = Annotated[str | None, typer.Option("--trainer", metavar="NAME", help="ctgan, vae, marginals or auto, in place of the policy's.")]
-EpsilonOpt = Annotated[float | None, typer.Option("--epsilon", metavar="X", help="Privacy budget, in place of the policy's.")]
+LedgerOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="URL",
+        help="Database of what was spent. Default: $PRIVSYNTH_LEDGER, or a file in the user's state folder.",
+    ),
+]
+TrainerOpt = Annotated[
+    str | None,
+    typer.Option("--trainer", metavar="NAME", help="ctgan, vae, marginals or auto, in place of the policy's."),
+]
+EpsilonOpt = Annotated[
+    float | None, typer.Option("--epsilon", metavar="X", help="Privacy budget, in place of the policy's.")
+]
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
 
 
@@ -53,7 +65,9 @@ def check(policy: PolicyArg, trainer: TrainerOpt = None, epsilon: EpsilonOpt = N
     read = Policy.load(policy).with_changes(trainer, epsilon)
     plan = make_plan(read)
     if as_json:
-        items = [{"name": i.name, "event": to_json(i.event), "share": i.share, "purpose": i.purpose} for i in plan.items]
+        items = [
+            {"name": i.name, "event": to_json(i.event), "share": i.share, "purpose": i.purpose} for i in plan.items
+        ]
         _print_json({
             "epsilon": plan.epsilon, "delta": plan.delta, "unit": plan.unit, "max_rows": plan.max_rows, "trainer": plan.trainer,
             "mechanisms": items, "risk": plan.risk.model_dump(), "sentence": plan.sentence, "warnings": list(read.warnings),
@@ -193,7 +207,9 @@ def ledger_show(
     for entry in entries:
         body = json.loads(entry["body"])
         what = body.get("name") or body.get("outcome") or f"epsilon {body['epsilon']:.4g}, delta {body['delta']:.1e}"
-        typer.echo(f"  {entry['sequence']:>5}  {entry['time'][:19]}  {entry['dataset']}  {entry['run'][:8]}  {entry['kind']:<8} {what}")
+        typer.echo(
+            f"  {entry['sequence']:>5}  {entry['time'][:19]}  {entry['dataset']}  {entry['run'][:8]}  {entry['kind']:<8} {what}"
+        )
     typer.echo(f"head: {books.head()}")
 
 

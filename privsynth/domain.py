@@ -110,7 +110,9 @@ class Domain:
                 if column.gap_from is not None:
                     value = np.maximum(value - steps[column.gap_from], column.least_gap)
                 edges = column.edges
-                cell = (np.searchsorted(edges, np.clip(value, edges[0], edges[-1] - 1), side="right") - 1).astype(np.int32)
+                cell = (np.searchsorted(edges, np.clip(value, edges[0], edges[-1] - 1), side="right") - 1).astype(
+                    np.int32
+                )
                 cell[np.isnan(value)] = -1
             out[:, j] = np.where(cell < 0, column.cells if column.nullable else 0, cell)
         return Rows(out, rows.units)
@@ -127,7 +129,9 @@ class Domain:
 def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, trained: float = 1.0) -> Domain:
     """Takes what is declared, buys the rest. trained: public share of the declared rows that the trainer sees."""
     columns = [
-        _column_domain(name, column, policy, table, run) for name, column in policy.model.columns.items() if column.modelled
+        _column_domain(name, column, policy, table, run)
+        for name, column in policy.model.columns.items()
+        if column.modelled
     ]
     columns = _with_gaps(columns, policy)
     declared, mix = policy.model.dataset.rows, ()
@@ -156,10 +160,14 @@ def _middle(lowest: Sequence[int], max_rows: int) -> np.ndarray:
     return np.array([lo + (hi - lo) * 0.4 for lo, hi in zip(lowest, highest, strict=True)])
 
 
-def _column_domain(name: str, column: Column, policy: Policy, table: PrivateTable[pd.DataFrame], run: Run) -> ColumnDomain:
+def _column_domain(
+    name: str, column: Column, policy: Policy, table: PrivateTable[pd.DataFrame], run: Run
+) -> ColumnDomain:
     if column.kind == "category":
         if name in policy.groupings:
-            return ColumnDomain(name, "category", tuple(policy.groupings[name].groups), nullable=column.nullable, source="public groups")
+            return ColumnDomain(
+                name, "category", tuple(policy.groupings[name].groups), nullable=column.nullable, source="public groups"
+            )
         if column.categories == "private":
             found = table.ask(OpenCategories(run.plan[f"categories: {name}"], name), run)  # type: ignore[arg-type]
             return ColumnDomain(name, "category", (*found, OTHER), nullable=column.nullable, source="bought")

@@ -67,7 +67,9 @@ class Layout:
             if column.release == "regenerate":
                 out[column.name] = invent(len(typed), column.generator, column.pattern, rng)
             elif column.kind == "category":
-                out[column.name] = pd.to_numeric(typed[column.name]).astype("Int64") if column.whole else typed[column.name]
+                out[column.name] = (
+                    pd.to_numeric(typed[column.name]).astype("Int64") if column.whole else typed[column.name]
+                )
             elif column.kind == "date":
                 out[column.name] = pd.to_datetime(typed[column.name], unit="D").astype("datetime64[s]")
             elif column.kind == "integer":

@@ -1,7 +1,7 @@
 """The whole way of the data, on one page.
 
-    policy -> plan -> reserve -> read -> bound and split -> domain -> codec -> train -> sample
-           -> attack -> measure -> verdict -> report -> release/ and dossier/
+policy -> plan -> reserve -> read -> bound and split -> domain -> codec -> train -> sample
+       -> attack -> measure -> verdict -> report -> release/ and dossier/
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def run(
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
     evidence = gather(policy, plan, synthesizer, intake, assessment, typed, clock.seconds, now, head)
-    evidence = clock("writing", lambda: publish(folder, evidence, synthesizer, synthetic, books.entries(policy.model.dataset.id)))
+    evidence = clock(
+        "writing", lambda: publish(folder, evidence, synthesizer, synthetic, books.entries(policy.model.dataset.id))
+    )
     return Outcome(evidence, synthesizer, folder)
 
 
@@ -118,7 +120,11 @@ def _learn(policy: Policy, plan: Plan, data: Data, account: Run, holdout: float,
     trainer, _ = choose(policy)
     codes = intake.train.transformed(codec.encode)
     model = clock("training", lambda: trainer.fit(codes, codec, policy.target, account, clock.inner))
-    facts = {"dataset": policy.model.dataset.id, "policy_sha256": policy.sha256, "seeded": policy.model.seed is not None}
+    facts = {
+        "dataset": policy.model.dataset.id,
+        "policy_sha256": policy.sha256,
+        "seeded": policy.model.seed is not None,
+    }
     layout = Layout.of(policy, raw)
     return Synthesizer(trainer.name, codec, model, layout, plan.privacy(), facts), intake
 

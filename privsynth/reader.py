@@ -57,7 +57,12 @@ class RawTable:
             days = self.frame.column(name).cast(pa.timestamp("s"), safe=False).to_pandas()
             return _days(days), int(days.notna().sum())
         if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-            values = self.frame.column(name).cast(pa.float64(), safe=False).to_pandas().to_numpy(dtype=float, na_value=np.nan)
+            values = (
+                self.frame.column(name)
+                .cast(pa.float64(), safe=False)
+                .to_pandas()
+                .to_numpy(dtype=float, na_value=np.nan)
+            )
             tokens = [float(token) for token in missing if _is_number(token)]
             values = np.where(np.isin(values, tokens), np.nan, values)
             return values, int((~np.isnan(values)).sum())
@@ -106,7 +111,11 @@ def read_table(source: str | Path | pd.DataFrame) -> RawTable:
 
 def _uniform(frame: pd.DataFrame) -> pd.DataFrame:
     """Columns of mixed objects as text, so that Arrow takes them without naming a value."""
-    mixed = [c for c in frame if frame[c].dtype == object and pd.api.types.infer_dtype(frame[c], skipna=True) not in ("string", "date")]
+    mixed = [
+        c
+        for c in frame
+        if frame[c].dtype == object and pd.api.types.infer_dtype(frame[c], skipna=True) not in ("string", "date")
+    ]
     return frame.assign(**{c: frame[c].map(str, na_action="ignore") for c in mixed})
 
 
@@ -120,14 +129,18 @@ def _checked(raw: RawTable, place: str) -> RawTable:
 def _check_names(names: list[str], place: str) -> None:
     twice = [str(i + 1) for i, name in enumerate(names) if names.count(name) > 1]
     if twice:  # by position: in a file without a header the "names" are somebody's data
-        raise InputError(Problem(place, f"column names repeat: columns {', '.join(twice)}", "give each column its own name"))
+        raise InputError(
+            Problem(place, f"column names repeat: columns {', '.join(twice)}", "give each column its own name")
+        )
 
 
 def _read_parquet(path: Path) -> RawTable:
     try:
         table = pyarrow.parquet.read_table(path)
     except pa.ArrowException as error:
-        raise InputError(Problem(str(path), f"is not a readable Parquet file ({type(error).__name__})", "check the file")) from None
+        raise InputError(
+            Problem(str(path), f"is not a readable Parquet file ({type(error).__name__})", "check the file")
+        ) from None
     return RawTable(table, dict(zip(table.column_names, table.schema.types, strict=True)))
 
 
@@ -169,7 +182,9 @@ def _header(path: Path, zipped: bool) -> list[str]:
     try:
         text = line.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
-        raise InputError(Problem(str(path), "is not UTF-8 text", "save it as CSV in UTF-8, separated by commas")) from None
+        raise InputError(
+            Problem(str(path), "is not UTF-8 text", "save it as CSV in UTF-8, separated by commas")
+        ) from None
     if "\0" in text or not text.strip():
         raise InputError(Problem(str(path), "is not a CSV file with a header line", "name a CSV or Parquet file"))
     return [name.strip() for name in next(csv.reader(io.StringIO(text)))]

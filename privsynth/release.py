@@ -24,14 +24,18 @@ PARTS = {"release", "dossier"}
 def check_target(folder: Path) -> Path:
     """The folder to write to. Raises InputError if it holds anything but an earlier run, or cannot be written."""
     if folder.exists() and (not folder.is_dir() or {p.name for p in folder.iterdir()} - PARTS):
-        raise InputError(Problem(str(folder), "exists and is not an earlier run's output", "name another folder with --out"))
+        raise InputError(
+            Problem(str(folder), "exists and is not an earlier run's output", "name another folder with --out")
+        )
     _writable(folder.absolute().parent)
     return folder
 
 
 def check_model_target(folder: Path) -> None:
     """Raises InputError if a model cannot be written to `folder` or would overwrite something else."""
-    if folder.exists() and (not folder.is_dir() or {p.name for p in folder.iterdir()} - {"model.json", "model.safetensors"}):
+    if folder.exists() and (
+        not folder.is_dir() or {p.name for p in folder.iterdir()} - {"model.json", "model.safetensors"}
+    ):
         raise InputError(Problem(str(folder), "exists and is not a model", "name another folder with --out"))
     _writable(folder.absolute().parent)
 
@@ -50,7 +54,9 @@ def _writable(parent: Path) -> None:
         with tempfile.TemporaryFile(dir=parent):
             pass
     except OSError as error:
-        raise InputError(Problem(str(parent), f"cannot be written: {error.strerror}", "name another folder with --out")) from None
+        raise InputError(
+            Problem(str(parent), f"cannot be written: {error.strerror}", "name another folder with --out")
+        ) from None
 
 
 def publish(

@@ -43,7 +43,9 @@ class Synthesizer:
         typed, rng = self.sample_typed(n, seed, progress)
         return self.layout.finish(typed, rng)
 
-    def sample_typed(self, n: int, seed: int | None = None, progress: Progress = silent) -> tuple[pd.DataFrame, np.random.Generator]:
+    def sample_typed(
+        self, n: int, seed: int | None = None, progress: Progress = silent
+    ) -> tuple[pd.DataFrame, np.random.Generator]:
         """n rows before identifiers and output types: text or None; float64 or NaN, dates in days."""
         if n != int(n) or n < 1:
             raise InputError(Problem("sample", "the number of rows must be a whole number of at least 1"))
@@ -101,7 +103,8 @@ class Synthesizer:
                 raise ValueError("another version of the format")
             domain = Domain.from_json(meta["domain"])
             columns = tuple(
-                ColumnCodec(d, tensors[f"codec.{j}.bins"], tensors[f"codec.{j}.density"]) for j, d in enumerate(domain.columns)
+                ColumnCodec(d, tensors[f"codec.{j}.bins"], tensors[f"codec.{j}.density"])
+                for j, d in enumerate(domain.columns)
             )
             codec = Codec(domain, columns, meta["total"], meta["sigma"])
             own = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
@@ -110,4 +113,6 @@ class Synthesizer:
             return cls(meta["trainer"], codec, model, Layout.from_json(meta["layout"]), privacy, meta["facts"])
         except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
             rule = f"does not hold a privsynth model ({type(error).__name__})"
-            raise InputError(Problem(str(folder), rule, "name the folder that `save` or `privsynth fit` wrote")) from None
+            raise InputError(
+                Problem(str(folder), rule, "name the folder that `save` or `privsynth fit` wrote")
+            ) from None

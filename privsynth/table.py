@@ -99,12 +99,20 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
     """
     frame, unexpected = typed(raw, policy)
     if len(frame) < LEAST_ROWS:
-        raise InputError(Problem("table", f"has fewer than {LEAST_ROWS} rows", "a handful of people cannot be hidden among each other"))
+        raise InputError(
+            Problem(
+                "table", f"has fewer than {LEAST_ROWS} rows", "a handful of people cannot be hidden among each other"
+            )
+        )
     share = policy.model.audit.holdout if holdout is None else holdout
     names = raw.text(policy.unit_column, policy.model.dataset.missing) if policy.unit_column else None
     known = np.ones(len(frame), bool) if names is None else names.notna().to_numpy()
     frame = frame[known].reset_index(drop=True)
-    content = pd.util.hash_pandas_object(frame, index=False).to_numpy() if len(frame.columns) else np.zeros(len(frame), np.uint64)
+    content = (
+        pd.util.hash_pandas_object(frame, index=False).to_numpy()
+        if len(frame.columns)
+        else np.zeros(len(frame), np.uint64)
+    )
     key = randomness.bytes(32)
     if names is None:
         repeat = pd.Series(content).groupby(content).cumcount().to_numpy()
@@ -142,7 +150,13 @@ def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, int]]:
             rule = f"is declared as {column.kind}, but none of its values {what.get(column.kind, 'is a date in its format')}"
             problems.append(Problem(f"column {name!r}", rule, "mend the declaration in the policy, or the table"))
         elif odd and policy.unexpected(name) == "refuse":
-            problems.append(Problem(f"column {name!r}", "holds a value that the policy does not allow", "its rule is `unexpected: refuse`"))
+            problems.append(
+                Problem(
+                    f"column {name!r}",
+                    "holds a value that the policy does not allow",
+                    "its rule is `unexpected: refuse`",
+                )
+            )
         if odd:
             unexpected[name] = odd
         frame[name] = values
@@ -154,14 +168,30 @@ def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, int]]:
 def _check_header(columns: list[str], policy: Policy) -> None:
     declared = list(policy.model.columns)
     missing, extra = [c for c in declared if c not in columns], [c for c in columns if c not in declared]
-    problems = [Problem("table", f"column {c!r} of the policy is missing", "name the right table, or take it out of the policy") for c in missing]
-    problems += [Problem("table", f"column {c!r} is not declared in the policy", "declare it; `release: drop` is enough") for c in extra]
+    problems = [
+        Problem("table", f"column {c!r} of the policy is missing", "name the right table, or take it out of the policy")
+        for c in missing
+    ]
+    problems += [
+        Problem("table", f"column {c!r} is not declared in the policy", "declare it; `release: drop` is enough")
+        for c in extra
+    ]
     if len(missing) == len(declared):
-        problems = [Problem("table", "none of the policy's columns is in it", "is this the right file? a CSV needs a header line")]
+        problems = [
+            Problem(
+                "table", "none of the policy's columns is in it", "is this the right file? a CSV needs a header line"
+            )
+        ]
     for index, constraint in enumerate(policy.model.constraints):
         for name in constraint.inequality[::2]:
             if name not in declared:
-                problems.append(Problem(f"constraint {index + 1}", f"column {name!r} is not declared", "declare it, or drop the constraint"))
+                problems.append(
+                    Problem(
+                        f"constraint {index + 1}",
+                        f"column {name!r} is not declared",
+                        "declare it, or drop the constraint",
+                    )
+                )
     if problems:
         raise InputError(problems)
 
@@ -200,7 +230,7 @@ EPOCH = 719163  # date(1970, 1, 1).toordinal()
 
 
 def _coins(tickets: list[str], key: bytes) -> np.ndarray:
-    """One uniform number for each ticket by a keyed hash: it hangs on the unit's own name or content, on nobody else."""
+    """One uniform number for each ticket by a keyed hash: it hangs on the unit's own name or content alone."""
     digests = b"".join(hashlib.blake2b(t.encode(), key=key, digest_size=8).digest() for t in tickets)
     return np.frombuffer(digests, dtype=np.uint64) / 2.0**64
 

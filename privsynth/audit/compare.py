@@ -80,4 +80,6 @@ def _inferred(raws: list[RawTable]) -> AuditTables:
 
 def _enough(names: list[str]) -> None:
     if len(names) < 2:
-        raise InputError(Problem("audit", "the three tables have fewer than two columns in common", "name tables of one layout"))
+        raise InputError(
+            Problem("audit", "the three tables have fewer than two columns in common", "name tables of one layout")
+        )

@@ -34,7 +34,7 @@ class Grouping:
         'infectious'
         """
         for pattern, group in self.rules:
-            if pattern == code or pattern.endswith("*") and code.startswith(pattern[:-1]):
+            if pattern == code or (pattern.endswith("*") and code.startswith(pattern[:-1])):
                 return group
             span = _RANGE.match(pattern)
             if span and re.match(r"^\d+(\.\d+)?$", code) and int(span[1]) <= int(code.split(".")[0]) <= int(span[2]):
@@ -51,12 +51,16 @@ def load_grouping(name: str, beside: Path | None) -> Grouping:
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         shipped = ", ".join(sorted(p.name for p in SHIPPED.glob("*.csv")))
-        raise PolicyError(Problem(name, "no such grouping file beside the policy", f"put it there, or name one of: {shipped}"))
+        raise PolicyError(
+            Problem(name, "no such grouping file beside the policy", f"put it there, or name one of: {shipped}")
+        )
     with path.open(encoding="utf-8", newline="") as file:
         lines = list(csv.reader(file))
     if not lines or [cell.strip() for cell in lines[0]] != ["code", "group"]:
         raise PolicyError(Problem(name, "a grouping file starts with the header `code,group`", "add it"))
-    rules = [(line[0].strip(), line[1].strip()) for line in lines[1:] if len(line) == 2 and all(c.strip() for c in line)]
+    rules = [
+        (line[0].strip(), line[1].strip()) for line in lines[1:] if len(line) == 2 and all(c.strip() for c in line)
+    ]
     if len(rules) != len([line for line in lines[1:] if line]) or not rules:
         raise PolicyError(Problem(name, "a line does not have a code and a group", "write `code,group` on every line"))
     return Grouping(tuple(rules))

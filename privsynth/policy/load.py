@@ -43,7 +43,9 @@ class Policy:
         except FileNotFoundError:
             raise PolicyError(Problem(str(path), "no such policy file", "check the path")) from None
         except (OSError, UnicodeDecodeError) as error:
-            reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error.strerror}"
+            reason = (
+                "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error.strerror}"
+            )
             raise PolicyError(Problem(str(path), reason, "name a policy in YAML")) from None
         return cls.from_text(text, source=str(path), folder=path.parent)
 
@@ -143,9 +145,11 @@ def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
     try:
         root = yaml.compose(text, Loader=_Loader)
         if not isinstance(root, yaml.MappingNode):
-            raise PolicyError(Problem(source, "this is not a policy", "a policy is a YAML mapping that starts `privsynth: 1`"))
+            raise PolicyError(
+                Problem(source, "this is not a policy", "a policy is a YAML mapping that starts `privsynth: 1`")
+            )
         walk(root, ())
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506  # a subclass of SafeLoader
+        content = yaml.load(text, Loader=_Loader)  # a subclass of SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{source}:{mark.line + 1}" if mark else source
@@ -173,7 +177,13 @@ def _explained(error: ValidationError, content: Any, lines: dict[Path_, int], so
     for entry in error.errors():
         loc, node = [], content
         for part in entry["loc"]:  # pydantic names branches of unions too: keep only what stands in the file
-            if isinstance(node, dict) and part in node or isinstance(node, list) and isinstance(part, int) and part < len(node):
+            if (
+                (isinstance(node, dict)
+                and part in node)
+                or (isinstance(node, list)
+                and isinstance(part, int)
+                and part < len(node))
+            ):
                 loc.append(part)
                 node = node[part]
             elif entry["type"] == "missing" and part == entry["loc"][-1]:
@@ -205,7 +215,10 @@ def _words(entry: Any, loc: Path_, value: Any) -> tuple[str, str]:
     if loc[-1:] == ("categories",):
         return "categories are a list of texts, or the word `private`", "write `categories: [a, b]`"
     if loc == ("unit",):
-        return "the unit is `row`, or a column with max_rows", "write `unit: row` or `unit: {column: NAME, max_rows: N}`"
+        return (
+            "the unit is `row`, or a column with max_rows",
+            "write `unit: row` or `unit: {column: NAME, max_rows: N}`",
+        )
     if isinstance(value, (dict, list)):
         return re.sub(r"^Input should", "this should", message), ""
     return f"{value!r}: {re.sub(r'^Input should', 'should', message)}", ""

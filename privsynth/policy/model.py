@@ -95,7 +95,11 @@ class Budget(_Strict):
             raise ValueError("state either epsilon or risk, and not both")
         if self.epsilon is not None and self.epsilon > 100:
             raise ValueError("an epsilon above 100 protects nobody; state at most 100")
-        if self.lifetime and self.epsilon and (self.epsilon > self.lifetime.epsilon or self.delta > self.lifetime.delta):
+        if (
+            self.lifetime
+            and self.epsilon
+            and (self.epsilon > self.lifetime.epsilon or self.delta > self.lifetime.delta)
+        ):
             raise ValueError("one run's epsilon and delta must fit into the lifetime budget")
         return self
 
@@ -134,7 +138,7 @@ class Column(_Strict):
             low, high = bounds
             if isinstance(low, date) != isinstance(high, date):
                 raise ValueError("both bounds must be of one type")
-            if isinstance(low, float) and not math.isfinite(low) or isinstance(high, float) and not math.isfinite(high):
+            if (isinstance(low, float) and not math.isfinite(low)) or (isinstance(high, float) and not math.isfinite(high)):
                 raise ValueError("bounds must be finite numbers")
             if not low < high:  # type: ignore[operator]  # one type, as checked above
                 raise ValueError("bounds must rise: the first must be below the second")
@@ -187,7 +191,9 @@ class Column(_Strict):
             return ["private bounds of dates are not offered; state public ones"] if self.kind == "date" else []
         low = self.bounds[0]
         if (self.kind == "date") != isinstance(low, date):
-            return [f"bounds of kind {self.kind} must be {'dates, like 1999-01-01' if self.kind == 'date' else 'numbers'}"]
+            return [
+                f"bounds of kind {self.kind} must be {'dates, like 1999-01-01' if self.kind == 'date' else 'numbers'}"
+            ]
         if self.kind == "integer" and any(b != int(b) for b in self.bounds if isinstance(b, float)):
             return ["bounds of an integer must be whole numbers"]
         return []

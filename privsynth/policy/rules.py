@@ -32,7 +32,11 @@ def _unit(policy: PolicyModel) -> Iterator[Broken]:
     name = policy.unit.column
     if name not in policy.columns:
         near = difflib.get_close_matches(name, list(policy.columns), 1)
-        yield ("unit", "column"), f"column {name!r} is not declared", f"did you mean {near[0]!r}?" if near else "declare it"
+        yield (
+            ("unit", "column"),
+            f"column {name!r} is not declared",
+            f"did you mean {near[0]!r}?" if near else "declare it",
+        )
     elif policy.columns[name].modelled:
         rule = f"column {name!r} names the people to protect, so it cannot be kept"
         yield ("columns", name, "release"), rule, "write `kind: id` with `release: regenerate` or `drop`"

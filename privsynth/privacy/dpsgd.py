@@ -107,7 +107,9 @@ def add_noise(parameters: list[Any], scale: float, divisor: float, randomness: R
         p.grad = ((total + noise) / divisor).to(p.dtype)
 
 
-def poisson_rows(first: NDArray[np.int64], count: NDArray[np.int64], rate: float, randomness: Randomness) -> NDArray[np.int64]:
+def poisson_rows(
+    first: NDArray[np.int64], count: NDArray[np.int64], rate: float, randomness: Randomness
+) -> NDArray[np.int64]:
     """One row of every unit that joins. first, count: (units,) where each unit's rows start and how many it has."""
     joins = np.flatnonzero(randomness.coins(rate, len(first)))
     pick = np.floor(randomness.uniform(len(joins)) * count[joins]).astype(np.int64)

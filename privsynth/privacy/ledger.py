@@ -110,7 +110,9 @@ class Ledger:
             with self._transaction() as connection:
                 if lifetime is not None:
                     epsilon, delta = _spent(_rows(connection, dataset))
-                    if epsilon + plan.epsilon > lifetime.epsilon * (1 + 1e-9) or delta + plan.delta > lifetime.delta * (1 + 1e-9):
+                    if epsilon + plan.epsilon > lifetime.epsilon * (1 + 1e-9) or delta + plan.delta > lifetime.delta * (
+                        1 + 1e-9
+                    ):
                         raise Refused(Problem(
                             f"data set {dataset!r}",
                             f"this run (epsilon {plan.epsilon:.3g}, delta {plan.delta:.1e}) would pass its lifetime budget "
@@ -174,7 +176,9 @@ class Ledger:
 
     def _broken(self, error: Exception) -> InputError:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        where = self.engine.url.render_as_string(hide_password=True) if hasattr(self, "engine") else self.url.split("@")[-1]
+        where = (
+            self.engine.url.render_as_string(hide_password=True) if hasattr(self, "engine") else self.url.split("@")[-1]
+        )
         mend = "name a ledger that can be written: --ledger sqlite:///PATH, or PRIVSYNTH_LEDGER"
         return InputError(Problem(f"ledger {where}", f"cannot be used: {reason}", mend))
 

@@ -26,7 +26,11 @@ class Randomness:
 
     def __init__(self, seed: int | None = None):
         self.seed = seed
-        key = secrets.token_bytes(32) if seed is None else hashlib.sha256(f"privsynth development {seed}".encode()).digest()
+        key = (
+            secrets.token_bytes(32)
+            if seed is None
+            else hashlib.sha256(f"privsynth development {seed}".encode()).digest()
+        )
         self._stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
 
     @property

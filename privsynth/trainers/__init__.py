@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from privsynth.policy.plan import Request
 
 TRAINERS: dict[str, type[Trainer]] = {trainer.name: trainer for trainer in (CTGAN, VAE, Marginals)}
-OPTIONS: dict[str, type[Any]] = {name: trainer.Options for name, trainer in TRAINERS.items()} | {"auto": Marginals.Options}
+OPTIONS: dict[str, type[Any]] = {name: trainer.Options for name, trainer in TRAINERS.items()} | {
+    "auto": Marginals.Options
+}
 
 
 def check_options(name: str, options: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

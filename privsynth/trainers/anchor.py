@@ -59,7 +59,9 @@ class Anchor:
         schedule = [0.02 * 50 ** min(1.0, turn / warm) for turn in range(sweeps)]
         return self._fitted(self.independent(n, rng), schedule, rng, lambda s: progress("fitting a population", s))
 
-    def refined(self, rows: np.ndarray, rng: np.random.Generator, sweeps: int = LIVE_SWEEPS, progress: Progress = silent) -> np.ndarray:
+    def refined(
+        self, rows: np.ndarray, rng: np.random.Generator, sweeps: int = LIVE_SWEEPS, progress: Progress = silent
+    ) -> np.ndarray:
         """Rows moved by a few sweeps towards the noisy pairs; what they say beyond pairs is mostly kept.
 
         Large samples are moved in independent blocks; a small one is moved among more rows of its own kind.
@@ -83,6 +85,7 @@ class Anchor:
         weight, cell_weight = self._weights(n)
         share1 = np.concatenate([c.shares for c in self.codec.columns])
         weight1 = ONE_WAY_WEIGHT / max(self.codec.sigma * n / self.codec.total, 1) ** 2
+        prior = share1.astype(np.float32)
         for turn, warmth in enumerate(schedule):
             # counted afresh each sweep, so that float32 sums do not drift
             residual = (pair_counts(rows, offset, len(self.goal)) - n * self.goal) * cell_weight
@@ -90,6 +93,7 @@ class Anchor:
             residual1 = (weight1 * (np.bincount(flat, minlength=len(self.goal)) - n * share1)).astype(np.float32)
             sweep(
                 rows, rng.permutation(n), offset, sizes, residual, weight, residual1, np.float32(weight1),
+                prior,
                 np.float32(warmth), int(rng.integers(2**31)),
             )  # fmt: skip
             progress((turn + 1) / len(schedule))
@@ -109,7 +113,11 @@ class Anchor:
         return weight, np.repeat(np.repeat(weight, sizes, 0), sizes, 1)
 
     def tensors(self) -> dict[str, np.ndarray]:
-        return {"goal": self.goal, "sigma": self.sigma.astype(np.float32), "strength": np.array([self.strength], np.float32)}
+        return {
+            "goal": self.goal,
+            "sigma": self.sigma.astype(np.float32),
+            "strength": np.array([self.strength], np.float32),
+        }
 
     @classmethod
     def restore(cls, codec: Codec, tensors: dict[str, np.ndarray]) -> Anchor:

@@ -49,7 +49,9 @@ class AnchoredTrainer(Trainer):
             return float(self.options.sampling_rate)
         return min(0.25, max(0.002, self.options.batch / rows)) if rows else 0.05
 
-    def fit(self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress) -> Model:
+    def fit(
+        self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress
+    ) -> Model:
         import torch
 
         from privsynth.privacy.dpsgd import DPSGD
@@ -133,7 +135,17 @@ class NetworkModel:
                 blocks.append(self.network.draw(min(DRAW_BLOCK, n - start)).numpy())
                 progress("sampling", min(1.0, (start + DRAW_BLOCK) / n))
         rows = np.concatenate(blocks).astype(np.int32) if blocks else np.zeros((0, len(self.codec.sizes)), np.int32)
+        rows = self._known(rows, rng)
         return self.anchor.refined(rows, rng, progress=progress) if self.anchor is not None else rows
+
+    def _known(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Redraws what the released histograms rule out: a softmax gives every value some chance."""
+        import numpy as np
+
+        for j, column in enumerate(self.codec.columns):
+            wrong = np.flatnonzero(column.shares[rows[:, j]] <= 0)
+            rows[wrong, j] = rng.choice(column.size, len(wrong), p=column.shares / column.shares.sum())
+        return rows
 
     def tensors(self) -> dict[str, np.ndarray]:
         return self.network.tensors() | (self.anchor.tensors() if self.anchor is not None else {})

@@ -44,7 +44,7 @@ class AnchorOptions(BaseModel):
 
 
 class NetworkOptions(AnchorOptions):
-    """Options of trainers that add a network. A step count, a rate and a clip norm are fixed before any data is read."""
+    """Options of trainers that add a network; step count, rate and clip norm are fixed before any data is read."""
 
     anchor: float = Field(default=0.8, ge=0, lt=1)  # share for noisy marginals; 0: the network alone
     steps: int = Field(default=300, ge=1, le=100_000)  # DP-SGD steps
@@ -72,7 +72,9 @@ class Trainer(ABC):
         """The mechanisms it wants, from public facts only; their shares sum to 1."""
 
     @abstractmethod
-    def fit(self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress) -> Model:
+    def fit(
+        self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress
+    ) -> Model:
         """Learns from codes; every touch of them goes through `table.ask(mechanism, run)`."""
 
     @staticmethod

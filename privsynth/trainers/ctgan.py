@@ -85,7 +85,9 @@ class GAN(Network):
         import torch
 
         betas = {"lr": rate, "betas": (0.5, 0.9)}
-        return torch.optim.Adam(self.critic.parameters(), **betas), torch.optim.Adam(self.generator.parameters(), **betas)
+        return torch.optim.Adam(self.critic.parameters(), **betas), torch.optim.Adam(
+            self.generator.parameters(), **betas
+        )
 
     def _released(self, n: int) -> Any:
         """n rows that cost nothing: of the population, or generated."""

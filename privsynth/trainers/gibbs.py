@@ -1,7 +1,8 @@
 """The kernel of the anchor: rows redraw one cell at a time so that their pair counts come near the noisy ones.
 
-p(value) is proportional to exp(-energy * warmth), energy = sum over tables of weight * (count - goal)^2 / 2. Everything
-here is post-processing of released tables.
+p(value) is proportional to prior(value) * exp(-energy * warmth), energy = sum over tables of weight * (count - goal)^2
+/ 2. The prior is the released share of the value in its column: without it, a value that hardly anybody has would fill
+up until the energy pushed back. Everything here is post-processing of released tables.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import numpy as np
 @numba.njit(fastmath=True, cache=True, nogil=True)
 def sweep(
     rows: np.ndarray, order: np.ndarray, offset: np.ndarray, sizes: np.ndarray, residual: np.ndarray,
-    weight: np.ndarray, residual1: np.ndarray, weight1: float, warmth: float, seed: int,
+    weight: np.ndarray, residual1: np.ndarray, weight1: float, prior: np.ndarray, warmth: float, seed: int,
 ) -> None:  # fmt: skip
     """One pass over the rows in `order`; each redraws as many cells as it has columns.
 
     rows: (n, d) int32, changed in place. residual: (width, width) float32, weight * (count - goal) of every pair of
-    codes, kept current; weight: (d, d) float32; residual1: (width,) and weight1 the same for single columns.
+    codes, kept current; weight: (d, d) float32; residual1: (width,) and weight1 the same for single columns; prior:
+    (width,) float32, zero for what must not be drawn.
     """
     np.random.seed(seed)
     d = len(sizes)
@@ -38,7 +40,7 @@ def sweep(
                         energy[v] += line[start + v]
                     own += weight[k, j]
             energy[old] -= own  # the row itself does not count as one more
-            new = _draw(energy, size, warmth)
+            new = _draw(energy, prior[start : start + size], warmth)
             if new == old:
                 continue
             residual1[start + old] -= weight1
@@ -54,14 +56,15 @@ def sweep(
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
-def _draw(energy: np.ndarray, size: int, warmth: float) -> int:
-    """A value with probability proportional to exp(-energy * warmth); overwrites energy."""
-    least = energy[0]
-    for v in range(1, size):
-        least = min(least, energy[v])
+def _draw(energy: np.ndarray, prior: np.ndarray, warmth: float) -> int:
+    """A value with probability proportional to prior * exp(-energy * warmth); overwrites energy."""
+    least, size = np.float32(np.inf), len(prior)
+    for v in range(size):
+        if prior[v] > 0 and energy[v] < least:
+            least = energy[v]
     total = np.float32(0.0)
     for v in range(size):
-        energy[v] = np.exp((least - energy[v]) * warmth)
+        energy[v] = prior[v] * np.exp((least - energy[v]) * warmth) if prior[v] > 0 else np.float32(0)
         total += energy[v]
     u, new = np.random.random() * total, 0
     while new < size - 1 and u > energy[new]:

@@ -30,7 +30,9 @@ class Marginals(Trainer):
 
         return [Request("marginals", PURPOSE, 1.0, gaussian_of_strength)]
 
-    def fit(self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress) -> Model:
+    def fit(
+        self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress
+    ) -> Model:
         from privsynth.trainers.anchor import measure_anchor
 
         rng = run.randomness.generator()

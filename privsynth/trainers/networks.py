@@ -74,7 +74,7 @@ class Critic(nn.Module):
 
 
 class VAE(nn.Module):
-    """(b, width) rows -> logits, mean and log-variance of the latent code (Kingma & Welling 2014; TVAE, Xu et al. 2019)."""
+    """(b, width) rows -> logits, mean and log-variance of the latent code (TVAE, Xu et al. 2019)."""
 
     def __init__(self, width: int, hidden: int, latent: int):
         super().__init__()
