@@ -107,7 +107,7 @@ def judge(policy: Policy, audit: e.Audit) -> tuple[e.Verdict, list[str]]:
     if blind or not audit.findings:
         names = ", ".join(blind) or "any attack"
         return "release_with_conditions", [
-            f"No attack found more than the policy allows, but this table is too small for the audit to say so of: {names}. "
+            f"No attack found more than the policy allows, but the audit could not have told in every case: {names}. "
             "For these the privacy claim stands by its proof alone."
         ]
     return "release", ["Every attack stayed within the policy's thresholds and would have found a leaky twin."]

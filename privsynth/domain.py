@@ -173,7 +173,7 @@ def _column_domain(
             return ColumnDomain(name, "category", (*found, OTHER), nullable=column.nullable, source="bought")
         assert isinstance(column.categories, list)  # the policy's rules see to it
         return ColumnDomain(name, "category", tuple(column.categories), nullable=column.nullable)
-    step = 10.0 ** -_decimals(column) if column.kind == "number" else 1.0
+    step = 10.0**-column.places
     if column.bounds == "private":
         low, high = table.ask(PrivateBounds(run.plan[f"bounds: {name}"], name, step), run)  # type: ignore[arg-type]
         return ColumnDomain(name, column.kind, (), low, high, step, column.nullable, source="bought")
@@ -185,16 +185,6 @@ def _column_domain(
     return ColumnDomain(name, column.kind, (), low, high, step, column.nullable)
 
 
-def _decimals(column: Column) -> int:
-    """Decimal places of a number: as declared, else enough for about five digits of the public range."""
-    if column.decimals is not None:
-        return column.decimals
-    if not isinstance(column.bounds, tuple):
-        return 2
-    span = float(column.bounds[1]) - float(column.bounds[0])  # type: ignore[arg-type]
-    return int(np.clip(4 - np.floor(np.log10(span)), 0, 9))
-
-
 def _with_gaps(columns: list[ColumnDomain], policy: Policy) -> list[ColumnDomain]:
     """Stores the larger side of each inequality as a gap; a column is the larger side of one rule at most."""
     by_name = {column.name: column for column in columns}
@@ -203,7 +193,8 @@ def _with_gaps(columns: list[ColumnDomain], policy: Policy) -> list[ColumnDomain
         a, b = by_name[small], by_name[large]
         # a gap says more than a bound only where both columns span much the same range: a stay does, an age does not
         alike = 0.5 <= (a.high - a.low) / (b.high - b.low) <= 2
-        if alike and b.gap_from is None and a.step == b.step:
+        known = b.nullable or not a.nullable  # a gap is missing wherever the smaller side is
+        if alike and known and b.gap_from is None and a.step == b.step:
             by_name[large] = replace(b, gap_from=small, least_gap=int(strict), low=min(a.low, b.low))
     return [by_name[column.name] for column in columns]
 

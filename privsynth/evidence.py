@@ -45,6 +45,7 @@ class Privacy(_Part):
     epsilon: float
     delta: float
     unit: str  # "row" or the name of the unit column
+    unit_called: str | None = None  # what a reader calls one unit, e.g. "patient"
     max_rows: int  # rows of a unit used at most; 1 for unit row
     neighbours: str = "add or remove one unit"
     composition: str  # how the events were composed into one total

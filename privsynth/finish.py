@@ -93,7 +93,10 @@ class Layout:
         fields = []
         for column in self.columns:
             values = frame[column.name]
-            if column.arrow is not None and column.release == "keep":
+            if column.kind == "date" and column.release == "keep" and column.arrow and "string" in column.arrow:
+                shown = values.dt.strftime(column.format or "%Y-%m-%d")
+                fields.append((column.name, _cast(shown, column.arrow)))
+            elif column.arrow is not None and column.release == "keep":
                 fields.append((column.name, _cast(values, column.arrow)))
             elif column.kind == "date" and column.release == "keep":
                 fields.append((column.name, pa.array(values.dt.date, pa.date32(), from_pandas=True)))
@@ -105,8 +108,11 @@ class Layout:
         """Raises the larger side wherever a rule does not hold yet (rules that are not stored as gaps)."""
         for _ in self.rules:  # as often as the longest chain can need
             for small, large, strict, step in self.rules:
-                least = typed[small] + (step if strict else 0.0)
-                typed = typed.assign(**{large: typed[large].where(~(typed[large] < least), least)})
+                broken = typed[large] <= typed[small] if strict else typed[large] < typed[small]
+                least = np.ceil(typed[small] / step - 1e-6)  # in steps of the larger side
+                least = least + (strict & (least * step <= typed[small] + step * 1e-6))
+                raised = np.round(least * step, max(0, round(-np.log10(step))))
+                typed = typed.assign(**{large: typed[large].where(~broken, raised)})
         return typed
 
     def to_json(self) -> dict[str, Any]:
@@ -120,16 +126,15 @@ class Layout:
 
 def _step(policy: Policy, name: str) -> float:
     column = policy.model.columns[name] if name in policy.model.columns else None
-    return 10.0 ** -(column.decimals or 0) if column is not None and column.kind == "number" else 1.0
+    return 10.0**-column.places if column is not None else 1.0
 
 
 def _cast(values: pd.Series, arrow: str) -> pa.Array:
     """Values in the source's Arrow type where they fit it, else in their own (a grouped code is text)."""
     own = pa.array(values, from_pandas=True)
-    if arrow.startswith("dictionary"):
-        return own.dictionary_encode()
+    inner = re.match(r"dictionary<values=([^,]+(?:\[[^]]*])?), ", arrow)
     try:
-        wanted = pa.type_for_alias(arrow.replace("[s]", "[s]"))
-        return own.cast(wanted, safe=False)
+        wanted = own.cast(pa.type_for_alias(inner[1] if inner else arrow), safe=False)
     except (pa.ArrowException, ValueError):
-        return own
+        wanted = own
+    return wanted.dictionary_encode() if inner else wanted

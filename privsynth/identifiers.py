@@ -39,20 +39,34 @@ def _pool(generator: str, n: int, rng: np.random.Generator) -> list[str]:
 
 def _patterned(n: int, pattern: str, rng: np.random.Generator) -> list[str]:
     """Random fillings of the pattern, distinct as long as it has enough of them."""
+    if (room := 10 ** pattern.count("#") * 26 ** pattern.count("?")) < 3 * n:  # a crowded pattern: deal all it has
+        dealt = [_numbered(pattern, int(k)) for k in rng.permutation(room)[:n]]
+        return dealt + [dealt[i] for i in rng.integers(0, len(dealt), n - len(dealt))]
     made: dict[str, None] = {}
     slots = len(re.findall(r"[#?]", pattern))
-    room = 10 ** pattern.count("#") * 26 ** pattern.count("?")
-    while len(made) < min(n, room):
+    while len(made) < n:
         digits, letters = rng.integers(0, 10, (n, max(slots, 1))), rng.integers(0, 26, (n, max(slots, 1)))
         for row in range(n):
             place = iter(range(slots))
             made[re.sub(r"[#?]", lambda m, r=row, p=place: _fill(m[0], digits[r], letters[r], next(p)), pattern)] = None
-            if len(made) == min(n, room):
+            if len(made) == n:
                 break
-        if room < 3 * n:
-            break  # a crowded pattern: repeats are unavoidable or costly
-    values = list(made)
-    return values + [values[i] for i in rng.integers(0, len(values), n - len(values))]
+    return list(made)
+
+
+def _numbered(pattern: str, number: int) -> str:
+    """The number-th filling of a pattern.
+
+    >>> _numbered("?-##", 2605), _numbered("##", 7)
+    ('F-20', '70')
+    """
+
+    def fill(slot: re.Match[str]) -> str:
+        nonlocal number
+        number, place = divmod(number, 10 if slot[0] == "#" else 26)
+        return str(place) if slot[0] == "#" else string.ascii_uppercase[place]
+
+    return re.sub(r"[#?]", fill, pattern)
 
 
 def _fill(slot: str, digits: np.ndarray, letters: np.ndarray, place: int) -> str:

@@ -56,7 +56,7 @@ class RawTable:
         if date and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
             days = self.frame.column(name).cast(pa.timestamp("s"), safe=False).to_pandas()
             return _days(days), int(days.notna().sum())
-        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        if not date and (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             values = (
                 self.frame.column(name)
                 .cast(pa.float64(), safe=False)

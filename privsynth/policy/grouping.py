@@ -54,8 +54,11 @@ def load_grouping(name: str, beside: Path | None) -> Grouping:
         raise PolicyError(
             Problem(name, "no such grouping file beside the policy", f"put it there, or name one of: {shipped}")
         )
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = list(csv.reader(file))
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        raise PolicyError(Problem(name, "cannot be read as a CSV in UTF-8", "save it so")) from None
     if not lines or [cell.strip() for cell in lines[0]] != ["code", "group"]:
         raise PolicyError(Problem(name, "a grouping file starts with the header `code,group`", "add it"))
     rules = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ class Policy:
     Everything here is public. Equality and hash go by the text's SHA-256.
     """
 
-    model: m.PolicyModel
+    model: m.PolicyModel = field(hash=False)
     source: str = "policy"
     sha256: str = ""
     groupings: dict[str, Grouping] = field(default_factory=dict, compare=False, repr=False)
@@ -97,6 +98,11 @@ class Policy:
         return None if self.model.unit == "row" else self.model.unit.column
 
     @property
+    def unit_called(self) -> str | None:
+        """What a reader calls one unit, if the policy says so."""
+        return None if self.model.unit == "row" else self.model.unit.called
+
+    @property
     def max_rows(self) -> int:
         """Rows of one unit that are used at most."""
         return 1 if self.model.unit == "row" else self.model.unit.max_rows
@@ -117,10 +123,17 @@ class _Loader(yaml.SafeLoader):
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
-    return {str(key.value): loader.construct_object(value, deep=True) for key, value in node.value}  # type: ignore[no-untyped-call]
+    return {str(key.value): loader.construct_object(value, deep=True) for key, value in node.value}
 
 
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> int | str:
+    """Plain decimals alone are numbers: YAML would read the post code 01234 as 668 and 12:30 as 750."""
+    return int(node.value) if _PLAIN.match(node.value) else node.value
+
+
+_PLAIN = re.compile(r"^[-+]?(0|[1-9][0-9]*)$")
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
 def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
@@ -150,7 +163,7 @@ def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
             )
         walk(root, ())
         content = yaml.load(text, Loader=_Loader)  # a subclass of SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:  # PyYAML's own
         mark = getattr(error, "problem_mark", None)
         place = f"{source}:{mark.line + 1}" if mark else source
         what = getattr(error, "problem", None) or str(error)
@@ -175,7 +188,8 @@ def _explained(error: ValidationError, content: Any, lines: dict[Path_, int], so
     """pydantic's errors in the words of the policy, one for each place."""
     found: dict[Path_, tuple[str, str]] = {}
     for entry in error.errors():
-        loc, node = [], content
+        loc: list[str | int] = []
+        node = content
         for part in entry["loc"]:  # pydantic names branches of unions too: keep only what stands in the file
             if (
                 (isinstance(node, dict)
@@ -185,15 +199,14 @@ def _explained(error: ValidationError, content: Any, lines: dict[Path_, int], so
                 and part < len(node))
             ):
                 loc.append(part)
-                node = node[part]
-            elif entry["type"] == "missing" and part == entry["loc"][-1]:
+                node = node[part]  # type: ignore[index]  # a key of a dict or a place in a list, as just seen
+            elif entry["type"] == "missing" and isinstance(part, str) and part == entry["loc"][-1]:
                 loc.append(part)
         found.setdefault(tuple(loc), _words(entry, tuple(loc), node))
-    deeper = set(found)
-    for loc, (rule, mend) in found.items():
+    for at, (rule, mend) in found.items():
         # a list that is wrong in one item is not also "not the word `private`"
-        if not any(other != loc and other[: len(loc)] == loc for other in deeper) or loc == ():
-            yield Problem(_place(loc, lines, source), rule, mend)
+        if not any(other != at and other[: len(at)] == at for other in found) or at == ():
+            yield Problem(_place(at, lines, source), rule, mend)
 
 
 def _words(entry: Any, loc: Path_, value: Any) -> tuple[str, str]:
@@ -204,8 +217,10 @@ def _words(entry: Any, loc: Path_, value: Any) -> tuple[str, str]:
         near = difflib.get_close_matches(str(loc[-1]), known, 1)
         guess = f"did you mean `{near[0]}`? " if near else ""
         return f"unknown key `{loc[-1]}`", f"{guess}known here: {', '.join(known)}"
-    if kind == "missing":
+    if kind == "missing" and isinstance(entry["loc"][-1], str):
         return f"key `{loc[-1]}` is missing", "add it"
+    if loc[-1:] == ("inequality",) and kind != "value_error":
+        return "an inequality is a column, a sign and a column", 'write `inequality: [a, "<=", b]`'
     if kind == "value_error":
         return message.removeprefix("Value error, "), ""
     if loc == ("privsynth",):
@@ -221,7 +236,7 @@ def _words(entry: Any, loc: Path_, value: Any) -> tuple[str, str]:
         )
     if isinstance(value, (dict, list)):
         return re.sub(r"^Input should", "this should", message), ""
-    return f"{value!r}: {re.sub(r'^Input should', 'should', message)}", ""
+    return f"{reprlib.repr(value)}: {re.sub(r'^Input should', 'should', message)}", ""
 
 
 def _known_keys(loc: Path_) -> list[str]:
@@ -231,7 +246,7 @@ def _known_keys(loc: Path_) -> list[str]:
     if loc[:1] == ("constraints",):
         return list(m.Constraint.model_fields)
     here: type[BaseModel] = m.PolicyModel
-    nested = {"unit": m.UnitSpec, "risk": m.RiskTarget, "lifetime": m.Lifetime}
+    nested: dict[str, type[BaseModel]] = {"unit": m.UnitSpec, "risk": m.RiskTarget, "lifetime": m.Lifetime}
     for part in loc:
         kind = nested.get(str(part)) or here.model_fields[str(part)].annotation
         if not (isinstance(kind, type) and issubclass(kind, BaseModel)):

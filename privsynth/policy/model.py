@@ -11,7 +11,7 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 LANGUAGE_VERSION = 1
 
@@ -31,6 +31,8 @@ def _text(value: Any) -> Any:
     """Whole and decimal numbers may stand unquoted; what YAML turned into something else may not."""
     if isinstance(value, bool) or value is None or isinstance(value, date):
         raise ValueError("YAML reads this word as a truth value, a date or nothing; put it in quotes")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("YAML reads this word as no finite number; put it in quotes")
     if isinstance(value, (int, float)):
         return str(value)
     return value
@@ -45,13 +47,21 @@ Bound = int | float | date
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
+        truths = [value, *value] if isinstance(value, list) and info.field_name == "bounds" else [value]
+        if any(isinstance(v, bool) for v in truths) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("YAML reads this word as a truth value; write a number, or put it in quotes")
+        return value
+
 
 class DatasetSpec(_Strict):
     """Which table this is. `id` names its lifetime budget."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     description: str = ""
-    rows: int | None = Field(default=None, ge=1)  # public row count; without it the count is bought
+    rows: int | None = Field(default=None, ge=1, le=10**12)  # public row count; without it the count is bought
     missing: list[Text] = []  # tokens that mean "missing"; the empty cell always does
     unexpected: Unexpected | None = None  # the rule of every column that states none
 
@@ -61,6 +71,7 @@ class UnitSpec(_Strict):
 
     column: str
     max_rows: int = Field(ge=1, le=1000)  # at most so many rows of a unit are used, chosen at random
+    called: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z ]{0,30}$")  # a word for one: patient, customer
 
 
 class RiskTarget(_Strict):
@@ -131,6 +142,16 @@ class Column(_Strict):
         """True if the generator learns this column."""
         return self.kind in MODELLED and self.released_as == "keep"
 
+    @property
+    def places(self) -> int:
+        """Decimal places of a number: as declared, else enough for about five digits of the public range."""
+        if self.kind != "number" or self.decimals is not None:
+            return self.decimals or 0
+        if not isinstance(self.bounds, tuple):
+            return 2
+        span = float(self.bounds[1]) - float(self.bounds[0])  # type: ignore[arg-type]  # numbers, by its kind
+        return min(max(4 - math.floor(math.log10(span)), 0), 9)
+
     @field_validator("bounds")
     @classmethod
     def _finite_rising(cls, bounds: Any) -> Any:
@@ -140,7 +161,9 @@ class Column(_Strict):
                 raise ValueError("both bounds must be of one type")
             if (isinstance(low, float) and not math.isfinite(low)) or (isinstance(high, float) and not math.isfinite(high)):
                 raise ValueError("bounds must be finite numbers")
-            if not low < high:  # type: ignore[operator]  # one type, as checked above
+            if not isinstance(low, date) and max(abs(low), abs(high)) > 1e15:
+                raise ValueError("bounds are too wide: they must lie within 1e15 on both sides of zero")
+            if not low < high:
                 raise ValueError("bounds must rise: the first must be below the second")
         return bounds
 
@@ -196,6 +219,8 @@ class Column(_Strict):
             ]
         if self.kind == "integer" and any(b != int(b) for b in self.bounds if isinstance(b, float)):
             return ["bounds of an integer must be whole numbers"]
+        if self.kind == "number" and max(abs(float(b)) for b in self.bounds) * 10**self.places > 2**53:  # type: ignore[arg-type]
+            return [f"bounds are too wide to be told apart to {self.places} decimals; state fewer `decimals`, or less"]
         return []
 
 

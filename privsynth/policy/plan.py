@@ -60,6 +60,7 @@ class Plan:
     risk: Risk
     unit: str
     max_rows: int
+    unit_called: str | None = None
     reasons: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Event:
@@ -71,7 +72,7 @@ class Plan:
     @property
     def sentence(self) -> str:
         """The claim in words that a release board can weigh."""
-        who = "one row" if self.unit == "row" else f"one {self.unit} (all its rows, {self.max_rows} used at most)"
+        who = "one row" if self.unit == "row" else f"one {self.unit_called or self.unit} (all its rows, {self.max_rows} used at most)"
         return (
             f"Whether {who} is in the table or not changes what comes out by so little that an attacker who knows "
             f"everybody else's data, and who accepts 1 % false alarms, recognises a member with a chance of at most "
@@ -89,7 +90,7 @@ class Plan:
             for item in self.items
         ]  # fmt: skip
         return Privacy(
-            epsilon=self.epsilon, delta=self.delta, unit=self.unit, max_rows=self.max_rows, composition=COMPOSITION,
+            epsilon=self.epsilon, delta=self.delta, unit=self.unit, unit_called=self.unit_called, max_rows=self.max_rows, composition=COMPOSITION,
             mechanisms=records, risk=self.risk, sentence=self.sentence,
         )  # fmt: skip
 
@@ -129,7 +130,7 @@ def make_plan(policy: Policy) -> Plan:
     items = tuple(Item(r.name, r.purpose, r.share, e) for r, e in zip(requests, events(mu), strict=True))
     return Plan(
         items, name, total.epsilon(budget.delta), budget.delta, plain_risk(total), policy.unit_column or "row",
-        policy.max_rows, tuple(reasons),
+        policy.max_rows, policy.unit_called, tuple(reasons),
     )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def _roles(policy: PolicyModel) -> Iterator[Broken]:
 
 
 def _constraints(policy: PolicyModel) -> Iterator[Broken]:
-    larger_side: dict[str, str] = {}
+    larger: dict[str, set[str]] = {}
     for index, constraint in enumerate(policy.constraints):
         place = ("constraints", index, "inequality")
         small, large, _ = constraint.rising
@@ -68,14 +68,15 @@ def _constraints(policy: PolicyModel) -> Iterator[Broken]:
             yield place, "a date cannot be compared with a number", "name two dates or two numbers"
         elif len(kinds) == 2 and not all(policy.columns[name].modelled for name in (small, large)):
             yield place, "a column that is not kept cannot be held to a rule", "keep both columns, or drop the rule"
-        larger_side[small] = large
-        seen, at = {small}, large
-        while at in larger_side:
-            if at in seen:
-                yield place, "the constraints form a circle", "leave one of them out"
-                break
-            seen.add(at)
-            at = larger_side[at]
+        above, ahead = set[str](), [large]
+        while ahead:
+            at = ahead.pop()
+            ahead += larger.get(at, set()) - above
+            above.add(at)
+        if small in above:
+            yield place, "the constraints form a circle", "leave one of them out"
+        else:
+            larger.setdefault(small, set()).add(large)
 
 
 def _names(policy: PolicyModel) -> Iterator[Broken]:

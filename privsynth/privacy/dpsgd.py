@@ -72,18 +72,18 @@ def clipped_sum(tracked: Any, loss: Loss, batch: torch.Tensor) -> None:
     Ghost clipping (Li et al. 2022, by Opacus): a first backward pass yields each row's gradient norm without the
     gradients, a second one through the same graph the sum of losses weighted by min(1, max_grad_norm / norm).
     """
-    for part in batch.split(PHYSICAL_BATCH) if len(batch) else ():
+    for start in range(0, len(batch), PHYSICAL_BATCH):
+        part = batch[start : start + PHYSICAL_BATCH]
         kept = [p.grad for p in tracked.trainable_parameters]
         each, norms = _row_norms(tracked, loss, part)
-        finite = torch.isfinite(norms) & torch.isfinite(each.detach())
-        if not bool(finite.all()):  # NaN would pass the clip: such a row contributes nothing
-            part = part[finite]
+        while not bool((finite := torch.isfinite(norms) & torch.isfinite(each.detach())).all()):
+            part = part[finite]  # NaN would pass the clip: such a row contributes nothing
             each, norms = _row_norms(tracked, loss, part) if len(part) else (each[:0], norms[:0])
         for p, grad in zip(tracked.trainable_parameters, kept, strict=True):
             p.grad = grad  # what the pass for the norms left there was not clipped
         if len(part):
             tracked.disable_hooks()
-            (each * (tracked.max_grad_norm / (norms + 1e-6)).clamp(max=1.0)).sum().backward()
+            torch.autograd.backward((each * (tracked.max_grad_norm / (norms + 1e-6)).clamp(max=1.0)).sum())
             tracked.enable_hooks()
 
 
@@ -95,7 +95,7 @@ def _row_norms(tracked: Any, loss: Loss, part: torch.Tensor) -> tuple[torch.Tens
     each = loss(tracked, part)
     if each.shape != (len(part),):
         raise ValueError("the loss must be one number for each row")
-    each.sum().backward(retain_graph=True)
+    torch.autograd.backward(each.sum(), retain_graph=True)
     return each, tracked.get_norm_sample().detach()
 
 

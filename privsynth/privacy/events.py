@@ -79,8 +79,8 @@ class SampledGaussian:
         _check_positive("noise_multiplier", self.noise_multiplier)
         if not 0 < self.sampling_rate <= 1:
             raise ValueError("sampling_rate must lie in (0, 1]")
-        if self.steps < 1:
-            raise ValueError("steps must be at least 1")
+        if not (self.steps >= 1 and self.steps % 1 == 0):  # false for NaN and infinity too
+            raise ValueError("steps must be a whole number of at least 1")
 
     def __str__(self) -> str:
         return (

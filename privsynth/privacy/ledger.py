@@ -64,11 +64,14 @@ class Run:
     plan: Plan
     randomness: Randomness
     charged: list[str] = field(default_factory=list)
+    settled: bool = False
 
     def charge(self, name: str, event: Event) -> None:
         """Writes down that mechanism `name` is about to run. Raises Refused unless the plan paid for exactly this."""
         if name not in self.plan:
             raise Refused(Problem(f"mechanism {name!r}", "is not in the plan, so nothing has paid for it"))
+        if self.settled:
+            raise Refused(Problem(f"mechanism {name!r}", "comes after the run's account was closed"))
         if name in self.charged:
             raise Refused(Problem(f"mechanism {name!r}", "has run already; its share is spent"))
         if self.plan[name] != event:
@@ -78,6 +81,7 @@ class Run:
 
     def settle(self, outcome: str) -> str:
         """Closes the run's account; a reservation is returned only if no mechanism ran. Returns the head hash."""
+        self.settled = True
         kind = "settle" if self.charged else "return"
         return self.ledger.append(self.dataset, self.id, kind, {"outcome": outcome})
 

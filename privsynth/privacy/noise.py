@@ -41,17 +41,17 @@ class Randomness:
         return self._stream.update(bytes(count))
 
     def uniform(self, shape: int | tuple[int, ...]) -> NDArray[np.float64]:
-        """53-bit uniform numbers strictly between 0 and 1."""
+        """52-bit uniform numbers strictly between 0 and 1: a 53rd bit would round the largest of them up to 1."""
         size = int(np.prod(shape))
         bits = np.frombuffer(self.bytes(8 * size), dtype=np.uint64)
-        return (((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53).reshape(shape)
+        return (((bits >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52).reshape(shape)
 
     def coins(self, rate: float, count: int) -> NDArray[np.bool_]:
         """`count` independent coins, each true with probability `rate`."""
         return self.uniform(count) < rate
 
     def normal(self, shape: int | tuple[int, ...]) -> NDArray[np.float64]:
-        """Standard normal numbers by inversion. Tails end at 8.2 standard deviations (probability 2^-54 a side)."""
+        """Standard normal numbers by inversion. Tails end at 8.2 standard deviations (probability 2^-53 a side)."""
         return np.asarray(ndtri(self.uniform(shape)))
 
     def lattice_gaussian(self, scale: float, shape: int | tuple[int, ...]) -> NDArray[np.float64]:

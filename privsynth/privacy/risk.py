@@ -28,7 +28,7 @@ def max_tpr(loss: PrivacyLoss, fpr: Sequence[float] | NDArray[np.float64]) -> ND
     deltas = np.clip(loss.delta(list(epsilons)), 0, 1)
     a = np.asarray(fpr, dtype=float)[:, None]
     miss = np.maximum(1 - deltas - np.exp(np.minimum(epsilons, 700)) * a, np.exp(-epsilons) * (1 - deltas - a))
-    return np.clip(1 - np.maximum(miss.max(axis=1), 0), np.asarray(fpr, dtype=float), 1)
+    return np.asarray(np.clip(1 - np.maximum(miss.max(axis=1), 0), np.asarray(fpr, dtype=float), 1))
 
 
 def plain_risk(loss: PrivacyLoss) -> Risk:
@@ -62,7 +62,8 @@ def at_most(value: float, digits: int = 3) -> str:
     if value <= 0 or not math.isfinite(value):
         return f"{value:g}"
     unit = 10.0 ** (math.floor(math.log10(value)) + 1 - digits)
-    return f"{math.ceil(value / unit - 1e-6) * unit:.{digits}g}"
+    rounded = math.ceil(value / unit - 1e-6) * unit
+    return f"{rounded:.0f}" if rounded >= 10**digits else f"{rounded:.{digits}g}"
 
 
 def percent(share: float) -> str:

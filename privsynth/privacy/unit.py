@@ -37,4 +37,4 @@ def unit_weights(codes: NDArray[np.int32], units: NDArray[np.int64], one_way: Fl
         squared = squared + 2 * np.bincount(unit_of[first], overlap, minlength=len(rows_of))
     weight = np.minimum(1.0, (1 - 1e-9) / np.sqrt(np.maximum(squared, 1e-12)))
     weight[squared <= 1] = 1.0
-    return to_lattice(weight)[unit_of]
+    return np.asarray(to_lattice(weight)[unit_of])

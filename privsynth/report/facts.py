@@ -41,7 +41,7 @@ def contradictions(evidence: Evidence) -> list[str]:
 
 def risk_sentence(evidence: Evidence) -> str:
     """The claim as one sentence that a board understands."""
-    one, many = words.unit_one(evidence.privacy.unit), words.unit_many(evidence.privacy.unit)
+    one, many = words.unit_one(evidence.privacy.unit, evidence.privacy.unit_called), words.unit_many(evidence.privacy.unit, evidence.privacy.unit_called)
     tpr = evidence.privacy.risk.max_tpr
     if not tpr:
         return f"No bound on what an attacker can learn about {one} was computed."
@@ -57,7 +57,7 @@ def claim(evidence: Evidence) -> str:
     privacy = evidence.privacy
     return (
         f"differential privacy with ε = {words.epsilon(privacy.epsilon)} and δ = {words.delta(privacy.delta)} "
-        f"for {words.unit_one(privacy.unit)} ({privacy.neighbours})"
+        f"for {words.unit_one(privacy.unit, privacy.unit_called)} ({privacy.neighbours})"
     )
 
 
@@ -92,8 +92,8 @@ def _claim_facts(evidence: Evidence) -> dict[str, str]:
         "epsilon": words.epsilon(privacy.epsilon),
         "delta": words.delta(privacy.delta),
         "unit": "a row" if privacy.unit == "row" else f"all rows of one value of {privacy.unit}",
-        "unit_one": words.unit_one(privacy.unit),
-        "unit_many": words.unit_many(privacy.unit),
+        "unit_one": words.unit_one(privacy.unit, privacy.unit_called),
+        "unit_many": words.unit_many(privacy.unit, privacy.unit_called),
         "max_rows": words.plural(privacy.max_rows, "row"),
         "neighbours": privacy.neighbours,
         "composition": privacy.composition,

@@ -154,23 +154,23 @@ def interval(low: float | None, high: float | None, missing: str = NOT_MEASURED)
     return f"{number(low)} to {number(high)}" if is_figure(low) and is_figure(high) else missing
 
 
-def unit_one(unit: str) -> str:
-    """One unit of privacy as a reader would call it.
+def unit_one(unit: str, called: str | None = None) -> str:
+    """One unit of privacy as a reader would call it: the policy's own word, or one made of the column's name.
 
     >>> unit_one("patient_nbr"), unit_one("CustomerID"), unit_one("row"), unit_one("mrn")
     ('one patient', 'one customer', 'one row', 'one value of “mrn”')
     """
-    noun = _noun(unit)
+    noun = called or _noun(unit)
     return f"one {noun}" if noun else f"one value of “{unit}”"
 
 
-def unit_many(unit: str) -> str:
+def unit_many(unit: str, called: str | None = None) -> str:
     """The plural of `unit_one`.
 
     >>> unit_many("patient_nbr"), unit_many("company_id"), unit_many("mrn")
     ('patients', 'companies', 'values of “mrn”')
     """
-    noun = _noun(unit)
+    noun = called or _noun(unit)
     if not noun:
         return f"values of “{unit}”"
     return noun[:-1] + "ies" if re.search("[^aeiou]y$", noun) else noun + "s"

@@ -18,7 +18,7 @@ from privsynth.simulate.loans import finance
 from privsynth.simulate.patients import hospital
 
 Kind = Literal["hospital", "finance"]
-DEMO_SIZES: dict[str, int] = {"hospital": 5_000, "finance": 12_000}  # what `make demo` makes; finance: also its policy
+DEMO_SIZES: dict[str, int] = {"hospital": 10_000, "finance": 12_000}  # what `make demo` makes; finance: also its policy
 
 __all__ = ["DEMO_SIZES", "Kind", "finance", "hospital", "write_demo"]
 
