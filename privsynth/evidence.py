@@ -99,7 +99,8 @@ class Audit(_Part):
     identifier_risk: list[IdentifierRisk] = Field(default_factory=list)
     verdict: Literal["pass", "fail"] = "pass"
     targets: int | None = None  # people attacked on each side
-    not_tested: list[str] = Field(default_factory=list)
+    not_tested: list[str] = Field(default_factory=list)  # what this audit never does: public
+    left_out: list[str] = Field(default_factory=list)  # what it left out on these rows: internal
 
 
 class ColumnUtility(_Part):

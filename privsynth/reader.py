@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,27 +40,35 @@ class RawTable:
         """A column as text as written; missing is NaN."""
         values = self.frame.column(name)
         if pa.types.is_dictionary(values.type):
-            values = values.cast(values.type.value_type)
+            values = self._cast(values, values.type.value_type, name)
         if pa.types.is_floating(values.type):  # whole numbers beside missing ones: 1.0 was written 1
             numbers = values.to_pandas()
             whole = numbers.dropna()
-            if len(whole) and (whole == whole.round()).all():
+            if len(whole) and np.isfinite(whole).all() and (whole == whole.round()).all():
                 return numbers.map(lambda x: str(int(x)), na_action="ignore").astype(object)
         if pa.types.is_boolean(values.type):
             return values.to_pandas().map({True: "True", False: "False"}).astype(object)
         if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-            values = values.cast(pa.string())
+            values = self._cast(values, pa.string(), name)
         found = values.to_pandas().astype(object)
         found = found.str.strip()
         return found.where(~found.isin({"", *missing}))
 
-    def numbers(self, name: str, missing: list[str], date: bool, form: str | None) -> tuple[np.ndarray, int]:
+    @staticmethod
+    def _cast(values: pa.ChunkedArray, wanted: pa.DataType, name: str) -> pa.ChunkedArray:
+        try:
+            return values.cast(wanted)
+        except pa.ArrowException:  # lists, structures, bytes that are no text
+            rule = f"is of type {values.type}, which cannot be read as text or numbers"
+            raise InputError(Problem(f"column {name!r}", rule, "declare `release: drop`, or convert it")) from None
+
+    def numbers(self, name: str, missing: list[str], dates: bool, form: str | None) -> tuple[np.ndarray, int]:
         """(values as float64, NaN where missing or unreadable; how many are present). Dates are days since 1970."""
         kind = self.frame.column(name).type
-        if date and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
+        if dates and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
             days = self.frame.column(name).cast(pa.timestamp("s"), safe=False).to_pandas()
             return _days(days), int(days.notna().sum())
-        if not date and (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        if not dates and (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             values = (
                 self.frame.column(name)
                 .cast(pa.float64(), safe=False)
@@ -68,9 +80,26 @@ class RawTable:
             return values, int((~np.isnan(values)).sum())
         text = self.text(name, missing)
         present = int(text.notna().sum())
-        if not date:
+        if not dates:
             return pd.to_numeric(text, errors="coerce").to_numpy(dtype=float, na_value=np.nan), present
-        return _days(pd.to_datetime(text, format=form or "ISO8601", errors="coerce")), present
+        return _parsed_days(text, form), present
+
+
+def _parsed_days(text: pd.Series, form: str | None) -> np.ndarray:
+    """Days since 1970; the day is the one that is written, whatever offset from UTC stands behind it."""
+    if form is None:
+        text = text.str.replace(_OFFSET, r"\1", regex=True)
+    moments = pd.to_datetime(text, format=form or "ISO8601", errors="coerce", utc=True)
+    days = _days(moments.dt.tz_localize(None))
+    for place in np.flatnonzero(np.isnan(days) & text.notna().to_numpy()):  # years that pandas does not reach, as 9999
+        with suppress(ValueError):
+            value = text.iloc[place]
+            day = datetime.strptime(value, form) if form else datetime.fromisoformat(value)
+            days[place] = day.toordinal() - date(1970, 1, 1).toordinal()
+    return days
+
+
+_OFFSET = re.compile(r"(:\d\d(?:\.\d+)?) ?(?:Z|[+-]\d\d:?\d\d)$")
 
 
 def _days(moments: pd.Series) -> np.ndarray:
@@ -91,7 +120,11 @@ def read_table(source: str | Path | pd.DataFrame) -> RawTable:
     if isinstance(source, pd.DataFrame):
         _check_names([str(name) for name in source.columns], "data frame")
         frame = source.rename(columns=str).reset_index(drop=True)
-        table = pa.Table.from_pandas(_uniform(frame), preserve_index=False)
+        try:
+            table = pa.Table.from_pandas(_uniform(frame), preserve_index=False)
+        except (pa.ArrowException, TypeError, ValueError) as error:  # the error's own words may quote a value
+            rule = f"has a column whose type cannot be taken ({type(error).__name__})"
+            raise InputError(Problem("data frame", rule, "make every column text, numbers or dates")) from None
         return _checked(RawTable(table, dict(zip(table.column_names, table.schema.types, strict=True))), "data frame")
     path = Path(source)
     if not path.exists():
@@ -104,7 +137,7 @@ def read_table(source: str | Path | pd.DataFrame) -> RawTable:
         if not start:
             raise InputError(Problem(str(path), "the file is empty", "name a CSV with a header, or a Parquet file"))
         raw = _read_parquet(path) if start == b"PAR1" else _read_csv(path, start[:2] == b"\x1f\x8b")
-    except (OSError, EOFError, MemoryError) as error:
+    except (OSError, EOFError, MemoryError, zlib.error) as error:
         raise InputError(Problem(str(path), f"cannot be read ({type(error).__name__})", "check the file")) from None
     return _checked(raw, str(path))
 
@@ -128,6 +161,8 @@ def _checked(raw: RawTable, place: str) -> RawTable:
 
 def _check_names(names: list[str], place: str) -> None:
     twice = [str(i + 1) for i, name in enumerate(names) if names.count(name) > 1]
+    if len(twice) > 5:
+        twice = [*twice[:5], f"and {len(twice) - 5} more"]
     if twice:  # by position: in a file without a header the "names" are somebody's data
         raise InputError(
             Problem(place, f"column names repeat: columns {', '.join(twice)}", "give each column its own name")
@@ -164,7 +199,7 @@ def _read_csv(path: Path, zipped: bool) -> RawTable:
         with gzip.open(path, "rb") if zipped else path.open("rb") as file:
             table = pyarrow.csv.read_csv(file, **options)
     except pa.ArrowException as error:
-        if "Empty CSV file" in str(error):
+        if "Empty CSV file" in str(error) or "Could not skip" in str(error):
             raise InputError(Problem(str(path), "has a header but no rows", "name a table with rows")) from None
         what = "is not UTF-8 text" if "UTF8" in str(error) else "is not a well-formed CSV file"
         raise InputError(Problem(str(path), what, "save it as CSV in UTF-8, separated by commas")) from None
@@ -187,4 +222,8 @@ def _header(path: Path, zipped: bool) -> list[str]:
         ) from None
     if "\0" in text or not text.strip():
         raise InputError(Problem(str(path), "is not a CSV file with a header line", "name a CSV or Parquet file"))
-    return [name.strip() for name in next(csv.reader(io.StringIO(text)))]
+    try:
+        return [name.strip() for name in next(csv.reader(io.StringIO(text)))]
+    except csv.Error:  # one endless line, or lines that end as on an old Macintosh
+        rule = "has no header line that can be read"
+        raise InputError(Problem(str(path), rule, "save it as CSV, a line a row, separated by commas")) from None

@@ -122,6 +122,9 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
         owners = names[known].to_numpy()
         units = pd.factorize(owners)[0]
         tickets = list(owners)
+    if len(np.unique(units)) < LEAST_ROWS:
+        rule = f"has rows of fewer than {LEAST_ROWS} units ({policy.unit_column})"
+        raise InputError(Problem("table", rule, "a handful of people cannot be hidden among each other"))
     kept = _bounded(units, content, policy.max_rows, key)
     held_out = _coins(tickets, key) < share
     sides = [_side(frame, units, kept & side) for side in (~held_out, held_out)]
@@ -146,8 +149,9 @@ def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, int]]:
         if present == 0:
             problems.append(Problem(f"column {name!r}", "has no value at all", "drop the column in the policy"))
         elif odd == present:
-            what = {"category": "is among its categories", "integer": "is a whole number", "number": "is a number"}
-            rule = f"is declared as {column.kind}, but none of its values {what.get(column.kind, 'is a date in its format')}"
+            what = {"category": "is among its categories", "integer": "is a whole number within its bounds"}
+            what |= {"number": "is a number within its bounds", "date": "is a date in its format and bounds"}
+            rule = f"is declared as {column.kind}, but none of its values {what[column.kind]}"
             problems.append(Problem(f"column {name!r}", rule, "mend the declaration in the policy, or the table"))
         elif odd and policy.unexpected(name) == "refuse":
             problems.append(
@@ -172,9 +176,14 @@ def _check_header(columns: list[str], policy: Policy) -> None:
         Problem("table", f"column {c!r} of the policy is missing", "name the right table, or take it out of the policy")
         for c in missing
     ]
+    told = extra if 2 * len(missing) <= len(declared) else []  # else the "names" may be the first person's data
     problems += [
-        Problem("table", f"column {c!r} is not declared in the policy", "declare it; `release: drop` is enough")
-        for c in extra
+        Problem(
+            "table",
+            f"column {c!r} is not declared in the policy" if c else f"column {columns.index(c) + 1} has no name",
+            "declare it; `release: drop` is enough" if c else "name it, or leave it out (a saved row index?)",
+        )
+        for c in told
     ]
     if len(missing) == len(declared):
         problems = [

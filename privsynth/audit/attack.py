@@ -82,7 +82,8 @@ def attack(
         identifier_risk=risks,
         verdict="fail" if any(f.verdict == "fail" for f in findings) else "pass",
         targets=scene.targets,
-        not_tested=NOT_TESTED + inference.untested(scene),
+        not_tested=list(NOT_TESTED),
+        left_out=inference.untested(scene),
     )
 
 
@@ -112,7 +113,7 @@ def _try(
         roc=measured.roc,
         auc=measured.auc,
     )
-    return finding, [_control(one, "positive", twin, found), _control(one, "negative", empty, clean)]
+    return finding, [_control(one, "positive", twin, found), _control(one, "negative", empty, not finds(empty, threshold))]
 
 
 def _control(one: Attack, kind: str, measured: Measurement, ok: bool) -> Control:

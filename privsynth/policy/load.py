@@ -163,7 +163,14 @@ def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
             )
         walk(root, ())
         content = yaml.load(text, Loader=_Loader)  # a subclass of SafeLoader
-    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:  # PyYAML's own
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # PyYAML's own
         mark = getattr(error, "problem_mark", None)
         place = f"{source}:{mark.line + 1}" if mark else source
         what = getattr(error, "problem", None) or str(error)
@@ -191,12 +198,8 @@ def _explained(error: ValidationError, content: Any, lines: dict[Path_, int], so
         loc: list[str | int] = []
         node = content
         for part in entry["loc"]:  # pydantic names branches of unions too: keep only what stands in the file
-            if (
-                (isinstance(node, dict)
-                and part in node)
-                or (isinstance(node, list)
-                and isinstance(part, int)
-                and part < len(node))
+            if (isinstance(node, dict) and part in node) or (
+                isinstance(node, list) and isinstance(part, int) and part < len(node)
             ):
                 loc.append(part)
                 node = node[part]  # type: ignore[index]  # a key of a dict or a place in a list, as just seen

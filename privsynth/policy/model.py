@@ -159,7 +159,9 @@ class Column(_Strict):
             low, high = bounds
             if isinstance(low, date) != isinstance(high, date):
                 raise ValueError("both bounds must be of one type")
-            if (isinstance(low, float) and not math.isfinite(low)) or (isinstance(high, float) and not math.isfinite(high)):
+            if (isinstance(low, float) and not math.isfinite(low)) or (
+                isinstance(high, float) and not math.isfinite(high)
+            ):
                 raise ValueError("bounds must be finite numbers")
             if not isinstance(low, date) and max(abs(low), abs(high)) > 1e15:
                 raise ValueError("bounds are too wide: they must lie within 1e15 on both sides of zero")

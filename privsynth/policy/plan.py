@@ -14,11 +14,11 @@ from typing import Any
 from privsynth.evidence import MechanismRecord, Privacy, Risk
 from privsynth.policy.load import Policy
 from privsynth.privacy.accountant import PrivacyLoss, calibrate, compose
-from privsynth.privacy.events import ApproximateDP, Event, Geometric, gaussian_of_strength, to_json
+from privsynth.privacy.events import Event, Geometric, ThresholdedGaussian, gaussian_of_strength, to_json
 from privsynth.privacy.risk import at_most, max_tpr, percent, plain_risk
 
 COUNT_SHARE = 0.01  # row count, or how many rows units have
-DOMAIN_SHARE = 0.02  # each bought range or category set ...
+DOMAIN_SHARE = 0.03  # each bought range or category set ...
 DOMAIN_MOST = 0.15  # ... and all of them together
 HISTOGRAM_SHARE = 0.10  # of what is left
 CATEGORY_DELTA = 0.1  # share of delta for all bought category sets
@@ -72,7 +72,11 @@ class Plan:
     @property
     def sentence(self) -> str:
         """The claim in words that a release board can weigh."""
-        who = "one row" if self.unit == "row" else f"one {self.unit_called or self.unit} (all its rows, {self.max_rows} used at most)"
+        who = (
+            "one row"
+            if self.unit == "row"
+            else f"one {self.unit_called or self.unit} (all its rows, {self.max_rows} used at most)"
+        )
         return (
             f"Whether {who} is in the table or not changes what comes out by so little that an attacker who knows "
             f"everybody else's data, and who accepts 1 % false alarms, recognises a member with a chance of at most "
@@ -150,7 +154,7 @@ def _domain_requests(policy: Policy) -> list[Request]:
         if name in open_sets:
             requests.append(
                 Request(f"categories: {name}", f"which values of {name} many units share", share,
-                        lambda mu: ApproximateDP(mu, delta))
+                        lambda mu: ThresholdedGaussian(1 / mu, delta))
             )  # fmt: skip
         else:
             requests.append(Request(f"bounds: {name}", f"the range in which {name} lies", share, Geometric))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from privsynth.privacy.events import ApproximateDP, Event, Gaussian, Geometric, SampledGaussian
+from privsynth.privacy.events import ApproximateDP, Event, Gaussian, Geometric, SampledGaussian, ThresholdedGaussian
 
 INTERVAL = 1e-4  # grid of privacy losses
 COARSE = 2e-3  # for searches: what they find is checked on the fine grid
@@ -38,10 +38,16 @@ def _distribution(event: Event, interval: float) -> Any:
 
 def _merged(events: Iterable[Event]) -> list[Event]:
     """Gaussians merge exactly into one: their mu add up in squares (Dong, Roth, Su 2022, Corollary 2)."""
-    events = list(events)
+    events = [part for event in events for part in _parts(event)]
     mu = math.sqrt(sum(event.mu**2 for event in events if isinstance(event, Gaussian)))
     rest: list[Event] = [event for event in events if not isinstance(event, Gaussian)]
     return rest + ([Gaussian(1 / mu)] if mu > 0 else [])
+
+
+def _parts(event: Event) -> list[Event]:
+    if isinstance(event, ThresholdedGaussian):
+        return [Gaussian(event.noise_multiplier), ApproximateDP(0.0, event.delta)]
+    return [event]
 
 
 @dataclass(frozen=True)

@@ -53,18 +53,38 @@ class Geometric:
 
 @dataclass(frozen=True)
 class ApproximateDP:
-    """Anything that is (epsilon, delta)-differentially private by itself, e.g. thresholded selection of categories."""
+    """Anything that is (epsilon, delta)-differentially private by itself."""
 
     epsilon: float
     delta: float
 
     def __post_init__(self) -> None:
-        _check_positive("epsilon", self.epsilon)
+        if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
+            raise ValueError("epsilon must be a finite number of at least 0")
         if not 0 < self.delta < 1:
             raise ValueError("delta must lie between 0 and 1")
 
     def __str__(self) -> str:
         return f"ApproximateDP(epsilon={self.epsilon:.4g}, delta={self.delta:.1e})"
+
+
+@dataclass(frozen=True)
+class ThresholdedGaussian:
+    """Counts of categories with Gaussian noise, released only above a threshold that a lone unit passes at most with
+    probability delta. Neighbours either differ by 1 in one count (Gaussian) or in one category that a lone unit
+    brings (seen with probability delta at most): the composition of both dominates either.
+    """
+
+    noise_multiplier: float
+    delta: float
+
+    def __post_init__(self) -> None:
+        _check_positive("noise_multiplier", self.noise_multiplier)
+        if not 0 < self.delta < 1:
+            raise ValueError("delta must lie between 0 and 1")
+
+    def __str__(self) -> str:
+        return f"ThresholdedGaussian(noise_multiplier={self.noise_multiplier:.4g}, delta={self.delta:.1e})"
 
 
 @dataclass(frozen=True)
@@ -89,8 +109,9 @@ class SampledGaussian:
         )
 
 
-Event = Gaussian | Geometric | ApproximateDP | SampledGaussian
-_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (Gaussian, Geometric, ApproximateDP, SampledGaussian)}
+Event = Gaussian | Geometric | ApproximateDP | ThresholdedGaussian | SampledGaussian
+_ALL = (Gaussian, Geometric, ApproximateDP, ThresholdedGaussian, SampledGaussian)
+_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in _ALL}
 
 
 def to_json(event: Event) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def not_tested(evidence: Evidence) -> list[str]:
     blank = [title for family, title in words.FAMILY.items() if family not in families]
     weak = [f.attack for f in evidence.audit.findings if effective_verdict(f, evidence) == "no_power"]
     no_power = [f"No power here, so nothing is known: {words.listed(weak)}"] if weak else []
-    return [*evidence.audit.not_tested, *blank, *no_power]
+    return [*evidence.audit.not_tested, *evidence.audit.left_out, *blank, *no_power]
 
 
 def vocabulary(evidence: Evidence) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""How many rows or units there are, and what is learned of domains that the policy leaves private. Noise: diffprivlib.
+"""How many rows or units there are, and what is learned of domains that the policy leaves private.
 
-Every mechanism here sees one number or one histogram to which a unit contributes exactly 1, so integer geometric noise
-of parameter epsilon makes it epsilon-differentially private (Ghosh, Roughgarden, Sundararajan 2009).
+Every mechanism here sees one number or one histogram to which a unit contributes exactly 1. Integer geometric noise of
+parameter epsilon (diffprivlib) makes a count epsilon-differentially private (Ghosh, Roughgarden, Sundararajan 2009);
+open categories use Gaussian noise, whose thin tail lets the threshold be a third as high.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
-from privsynth.privacy.events import ApproximateDP, Geometric
-from privsynth.privacy.noise import Randomness
+from privsynth.privacy.events import Geometric, ThresholdedGaussian
+from privsynth.privacy.noise import LATTICE, Randomness
 
 Ints = NDArray[np.int64]
 
@@ -68,7 +70,7 @@ class UnitSizes:
 class PrivateBounds:
     """The range of a numeric column, in whole steps: from the lowest to the highest power-of-two bucket in use.
 
-    One row of each unit goes into one of 127 public buckets; a bucket counts as in use if its noisy count passes
+    One row of each unit goes into one of 126 public buckets; a bucket counts as in use if its noisy count passes
     `threshold`, which an empty bucket does with a chance below 0.1 %. Released: (low, high).
     """
 
@@ -105,12 +107,12 @@ _EDGES = np.array([1 - p for p in reversed(_POWERS)] + _POWERS, dtype=np.int64) 
 class OpenCategories:
     """The values of a column that enough units share (stability-based selection; Korolova et al. 2009).
 
-    One row of each unit is counted; a value is released if its noisy count passes the threshold. A value that only one
-    unit has passes with probability at most delta: P(1 + noise > t) <= delta for t = 1 + ln(1/(2 delta)) / epsilon,
-    rounded up. All other counts differ by at most 1 in one place. Together (epsilon, delta). Released: sorted values.
+    One row of each unit is counted; a value that occurs is released if its count with Gaussian noise passes the
+    threshold t = 1 + sigma * Phi^-1(1 - delta): a value that only one unit has passes with probability delta (Wilkins
+    et al. 2024, Theorem 1, for one value a unit). Released: the values, sorted; no count.
     """
 
-    event: ApproximateDP
+    event: ThresholdedGaussian
     column: str
 
     @property
@@ -118,11 +120,12 @@ class OpenCategories:
         return f"categories: {self.column}"
 
     @property
-    def threshold(self) -> int:
-        return 1 + math.ceil(math.log(1 / (2 * self.event.delta)) / self.event.epsilon)
+    def threshold(self) -> float:
+        """Noisy units that a value needs; one lattice step more, for the rounding of the noise."""
+        return 1 - self.event.noise_multiplier * float(ndtri(self.event.delta)) + LATTICE
 
     def measure(self, rows: Any, randomness: Randomness) -> list[str]:
         values = rows.values[self.column].iloc[one_row_each(rows.units, randomness)]
         counts = values.dropna().value_counts()
-        noisy = geometric(counts.to_numpy(), self.event.epsilon, randomness)
+        noisy = counts.to_numpy() + randomness.lattice_gaussian(self.event.noise_multiplier, len(counts))
         return sorted(str(value) for value, count in zip(counts.index, noisy, strict=True) if count > self.threshold)

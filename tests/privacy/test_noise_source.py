@@ -1,0 +1,101 @@
+"""The one source of noise: exact lattice, right scale, strict uniforms; LEAKS 22 and 23."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from privsynth.privacy.noise import LATTICE, Randomness, to_lattice
+
+MILLION = 1_000_000
+
+
+class Wide(Randomness):
+    """A wrong twin: two per cent too wide."""
+
+    def normal(self, shape: Any) -> Any:
+        return 1.02 * super().normal(shape)
+
+
+def check_normal(values: np.ndarray, scale: float) -> None:
+    """Mean, variance and Kolmogorov-Smirnov against N(0, scale^2); each refuses a right one once in 10^7."""
+    z, n = values / scale, len(values)
+    assert abs(z.mean()) < 5.4 / np.sqrt(n)
+    assert abs(z.var() - 1) < 5.4 * np.sqrt(2 / n)
+    assert np.sqrt(n) * stats.kstest(z, "norm").statistic < 2.9
+
+
+@pytest.mark.statistical
+def test_normal_is_normal() -> None:
+    """False alarms: below 4e-7 (three tests of 1e-7)."""
+    check_normal(Randomness().normal(MILLION), 1.0)
+    with pytest.raises(AssertionError):
+        check_normal(Wide().normal(MILLION), 1.0)
+
+
+@pytest.mark.statistical
+def test_lattice_noise_has_the_scale_it_is_asked_for() -> None:
+    """False alarms: below 4e-7 (three tests of 1e-7)."""
+    check_normal(Randomness().lattice_gaussian(12.3, MILLION), 12.3)
+    with pytest.raises(AssertionError):
+        check_normal(Wide().lattice_gaussian(12.3, MILLION), 12.3)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(scale=st.floats(1e-3, 1e6), count=st.floats(0, 1e7))
+def test_released_counts_are_whole_multiples_of_the_lattice(scale: float, count: float) -> None:
+    x = to_lattice(np.full(50, count))
+    noise = Randomness(1).lattice_gaussian(scale, 50)
+    assert np.all(noise / LATTICE == np.rint(noise / LATTICE))
+    assert np.all((x + noise) - x == noise)  # the sum is exact: no low bit tells x from its neighbour
+    assert np.all(x <= count) and np.all(count - x < LATTICE)
+
+
+def test_low_bits_are_those_of_the_noise_alone() -> None:
+    """A twin that adds plain doubles leaves bits below the lattice."""
+    assert np.any(Randomness(1).normal(100) / LATTICE != np.rint(Randomness(1).normal(100) / LATTICE))
+
+
+@pytest.mark.parametrize("byte, near", [(b"\xff", 1.0), (b"\x00", 0.0)])
+def test_uniform_never_touches_its_ends(byte: bytes, near: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Randomness, "bytes", lambda self, count: byte * count)
+    found = Randomness().uniform(4)
+    assert np.all((found > 0) & (found < 1)) and abs(found[0] - near) < 1e-15
+    assert np.all(np.isfinite(Randomness().normal(4))) and np.all(np.abs(Randomness().normal(4)) > 8)
+
+
+@pytest.mark.statistical
+def test_uniform_and_coins() -> None:
+    """False alarms: below 1e-6 (one test of 1e-7, three of 2e-7)."""
+    u = Randomness().uniform((1000, 1000))
+    assert u.shape == (1000, 1000) and u.min() > 0 and u.max() < 1
+    assert np.sqrt(MILLION) * stats.kstest(u.ravel(), "uniform").statistic < 2.9
+    for rate in (0.001, 0.02, 0.5):
+        heads = int(Randomness().coins(rate, MILLION).sum())
+        assert abs(heads - MILLION * rate) < 5.3 * np.sqrt(MILLION * rate * (1 - rate)) + 1
+
+
+def test_two_sources_differ_and_one_stream_goes_on() -> None:
+    one, two = Randomness(), Randomness()
+    assert one.bytes(32) != two.bytes(32)
+    assert one.bytes(32) != one.bytes(32)
+    assert not np.array_equal(one.normal(8), two.normal(8))
+    assert Randomness(1).bytes(32) != Randomness(2).bytes(32)
+
+
+def test_a_seed_repeats_and_is_never_releasable() -> None:
+    assert np.array_equal(Randomness(7).normal(20), Randomness(7).normal(20))
+    assert np.array_equal(Randomness(7).lattice_gaussian(3.0, 20), Randomness(7).lattice_gaussian(3.0, 20))
+    assert Randomness(7).integer_source() == Randomness(7).integer_source() is not None
+    assert not Randomness(7).releasable and not Randomness(0).releasable
+    assert Randomness().releasable and Randomness().integer_source() is None
+
+
+def test_postprocessing_generator_comes_from_the_stream() -> None:
+    assert Randomness(3).generator().random() == Randomness(3).generator().random()
+    assert Randomness().generator().random() != Randomness().generator().random()

@@ -1,0 +1,188 @@
+"""One unit moves the scaled release by at most 1, however many rows it has; LEAKS 1, 15, 17, 28, 30. By replay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from privsynth.privacy.events import Gaussian
+from privsynth.privacy.mechanisms import tables
+from privsynth.privacy.mechanisms.tables import SLACK, Histograms, Pairs
+from privsynth.privacy.noise import LATTICE, Randomness
+from privsynth.privacy.unit import unit_weights
+from privsynth.table import Rows
+
+Table = tuple[np.ndarray, np.ndarray, tuple[int, ...]]
+
+
+@st.composite
+def a_table(draw: Any) -> Table:
+    """(codes sorted by unit, units, sizes): up to 8 units of up to 9 rows, 1 to 5 columns of 1 to 4 codes."""
+    d = draw(st.integers(1, 5))
+    sizes = tuple(draw(st.lists(st.integers(1, 4), min_size=d, max_size=d)))
+    counts = draw(st.lists(st.integers(1, 9), min_size=1, max_size=8))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    same = draw(st.booleans())  # all rows of a unit alike: the worst case
+    blocks = []
+    for count in counts:
+        block = np.stack([rng.integers(0, size, count) for size in sizes], 1)
+        blocks.append(np.repeat(block[:1], count, 0) if same else block)
+    units = np.repeat(np.sort(rng.choice(1000, len(counts), replace=False)), counts)
+    return np.concatenate(blocks).astype(np.int32), units.astype(np.int64), sizes
+
+
+def upper_shares(d: int, seed: int) -> np.ndarray:
+    shares = np.triu(np.random.default_rng(seed).dirichlet(np.full(d * d, 0.3)).reshape(d, d), 1)
+    return shares * (1 - SLACK) / max(shares.sum(), 1e-9) if d > 1 else shares
+
+
+def brute_norm(codes: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...], one: Any, two: Any) -> float:
+    """Length of one unit's weighted counts over all tables, scaled by the shares."""
+    squares = 0.0
+    for j, size in enumerate(sizes):
+        squares += one[j] * (np.bincount(codes[:, j], weights, size) ** 2).sum()
+        for k in range(j + 1, len(sizes)):
+            cells = np.zeros((size, sizes[k]))
+            np.add.at(cells, (codes[:, j], codes[:, k]), weights)
+            squares += two[j, k] * (cells**2).sum()
+    return float(np.sqrt(squares))
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(table=a_table(), seed=st.integers(0, 10**6), ones=st.floats(0, 1))
+def test_every_unit_is_at_most_one_long(table: Table, seed: int, ones: float) -> None:
+    codes, units, sizes = table
+    d = len(sizes)
+    one = ones * np.random.default_rng(seed).dirichlet(np.ones(d)) * (1 - SLACK)
+    two = (1 - ones) * upper_shares(d, seed)
+    weights = unit_weights(codes, units, one, two)
+    assert np.all((weights >= 0) & (weights <= 1) & (weights / LATTICE == np.rint(weights / LATTICE)))
+    for unit in np.unique(units):
+        own = units == unit
+        assert len(set(weights[own])) == 1
+        length = brute_norm(codes[own], weights[own], sizes, one, two)
+        assert length <= 1 + 1e-12
+        full = brute_norm(codes[own], np.ones(own.sum()), sizes, one, two)
+        assert length >= min(1.0, full) - LATTICE * full - 1e-6  # and not shortened for nothing
+        if own.sum() == 1:
+            assert weights[own][0] == 1
+
+
+def test_a_thousand_equal_rows_weigh_as_one() -> None:
+    codes, units = np.ones((1000, 3), np.int32), np.zeros(1000, np.int64)
+    one = np.full(3, 1 / 3)
+    weights = unit_weights(codes, units, one, np.zeros((3, 3)))
+    assert 0 < weights[0] <= 1 / 1000
+    assert brute_norm(codes, weights, (2, 2, 2), one, np.zeros((3, 3))) <= 1
+
+
+def test_no_rows_and_one_row() -> None:
+    none = unit_weights(np.zeros((0, 2), np.int32), np.zeros(0, np.int64), np.full(2, 0.5), np.zeros((2, 2)))
+    assert none.shape == (0,)
+    assert unit_weights(np.zeros((1, 2), np.int32), np.zeros(1, np.int64), np.full(2, 0.5), np.zeros((2, 2))) == [1.0]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(table=a_table())
+def test_one_unit_more_moves_nobody_else(table: Table) -> None:
+    codes, units, sizes = table
+    d = len(sizes)
+    shares = [(np.full(d, (1 - SLACK) / d), np.zeros((d, d))), (np.zeros(d), upper_shares(d, 1))]
+    for gone in np.unique(units):
+        rest = units != gone
+        for one, two in shares:
+            together = unit_weights(codes, units, one, two)[rest]
+            assert np.array_equal(together, unit_weights(codes[rest], units[rest], one, two))
+
+
+# --- replay: noise frozen to zero, the whole scaled release of neighbours compared -----------------------------------
+
+
+def still(self: Randomness, scale: float, shape: Any) -> np.ndarray:
+    return np.zeros(shape)
+
+
+def released(mechanism: Histograms | Pairs, codes: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """All tables side by side, each in units of its own noise times the noise multiplier."""
+    found, m = mechanism.measure(Rows(codes, units), Randomness()), mechanism.event.noise_multiplier
+    if isinstance(mechanism, Histograms):
+        return np.concatenate([table.ravel() / mechanism.sigma * m for table in found])
+    return np.concatenate([table.ravel() / mechanism.sigma(j, k) * m for (j, k), table in found.items()])
+
+
+def furthest(mechanism: Histograms | Pairs, codes: np.ndarray, units: np.ndarray) -> float:
+    """Largest distance between the table and itself without one unit."""
+    whole = released(mechanism, codes, units)
+    return max(
+        float(np.linalg.norm(whole - released(mechanism, codes[units != u], units[units != u]))) for u in set(units)
+    )
+
+
+def mechanisms(sizes: tuple[int, ...]) -> list[Histograms | Pairs]:
+    made: list[Histograms | Pairs] = [Histograms(Gaussian(2.0), sizes)]
+    if len(sizes) > 1:
+        shares = upper_shares(len(sizes), 3) + np.triu(np.full((len(sizes),) * 2, 1e-6), 1)
+        shares *= (1 - SLACK) / shares.sum()
+        made.append(Pairs(Gaussian(2.0), sizes, tuple(map(tuple, shares.tolist()))))
+    return made
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(table=a_table())
+def test_neighbours_are_at_most_one_apart(table: Table) -> None:
+    codes, units, sizes = table
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Randomness, "lattice_gaussian", still)
+        for mechanism in mechanisms(sizes):
+            assert furthest(mechanism, codes, units) <= 1 + 1e-9
+
+
+def test_replay_finds_unweighted_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin without weights: the replay above must see it."""
+    codes, units = np.ones((5, 3), np.int32), np.array([0, 1, 1, 1, 2])
+    monkeypatch.setattr(Randomness, "lattice_gaussian", still)
+    right = [furthest(m, codes, units) for m in mechanisms((2, 3, 2))]
+    assert all(0.99 < distance <= 1 + 1e-9 for distance in right)  # a single row uses what it may
+    monkeypatch.setattr(tables, "unit_weights", lambda codes, units, one, two: np.ones(len(units)))
+    for mechanism in mechanisms((2, 3, 2)):
+        assert furthest(mechanism, codes, units) == pytest.approx(3)
+
+
+def test_noise_matches_the_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each table's noise is the noise multiplier over the root of its share: recorded where it is drawn."""
+    drawn: list[tuple[float, Any]] = []
+
+    def record(self: Randomness, scale: float, shape: Any) -> np.ndarray:
+        drawn.append((scale, shape))
+        return np.zeros(shape)
+
+    monkeypatch.setattr(Randomness, "lattice_gaussian", record)
+    codes, units = np.zeros((4, 3), np.int32), np.arange(4)
+    histograms, pairs = mechanisms((2, 3, 4))
+    histograms.measure(Rows(codes, units), Randomness())
+    assert [shape for _, shape in drawn] == [2, 3, 4]
+    assert sum((2.0 / scale) ** 2 for scale, _ in drawn) <= 1
+    assert [scale for scale, _ in drawn] == pytest.approx([2.0 * np.sqrt(3)] * 3)
+    drawn.clear()
+    pairs.measure(Rows(codes, units), Randomness())
+    assert [shape for _, shape in drawn] == [(2, 3), (2, 4), (3, 4)]
+    assert 0.999 < sum((2.0 / scale) ** 2 for scale, _ in drawn) <= 1
+
+
+def test_two_runs_differ_and_empty_tables_are_measured() -> None:
+    empty = Rows(np.zeros((0, 2), np.int32), np.zeros(0, np.int64))
+    for mechanism in mechanisms((2, 3)):
+        first, second = (mechanism.measure(empty, Randomness()) for _ in range(2))
+        first, second = (list(x.values()) if isinstance(x, dict) else x for x in (first, second))
+        assert all(np.all(a != b) or a.size < 3 for a, b in zip(first, second, strict=True))
+        assert any(np.any(table != 0) for table in first)
+
+
+@pytest.mark.parametrize("shares", [((0.0, 1.1), (0.0, 0.0)), ((0.1, 0.5), (0.0, 0.0)), ((0.0, 0.5),)])
+def test_wrong_shares_are_refused(shares: Any) -> None:
+    with pytest.raises(ValueError):
+        Pairs(Gaussian(1.0), (2, 2), shares)

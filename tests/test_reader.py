@@ -1,0 +1,400 @@
+"""Every bad table gets one clear message, exit code 2, no traceback, nothing written, no private value shown."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Callable
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from privsynth.errors import InputError
+from privsynth.reader import read_table
+
+Make = Callable[..., pd.DataFrame]
+
+
+def csv(frame: pd.DataFrame, **how: Any) -> bytes:
+    return frame.to_csv(index=False, **how).encode()
+
+
+def parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def with_line(frame: pd.DataFrame, number: int, change: Callable[[bytes], bytes]) -> bytes:
+    lines = csv(frame).split(b"\n")
+    lines[number - 1] = change(lines[number - 1])
+    return b"\n".join(lines)
+
+
+# name -> (bytes of a table whose every identifier and ward is a canary, what is said)
+BAD: dict[str, tuple[Callable[[pd.DataFrame], bytes], str]] = {
+    "picture": (lambda t: b"\x89PNG\r\n\x1a\n" + bytes(99), "is not UTF-8 text"),
+    "json": (lambda t: t.to_json(orient="records").encode(), "column names repeat"),
+    "json lines": (lambda t: t.to_json(orient="records", lines=True).encode(), "none of the policy's columns is in it"),
+    "zip": (lambda t: b"PK\x03\x04" + bytes(99), "is not a CSV file with a header line"),
+    "broken parquet": (lambda t: parquet(t)[:900], "is not a readable Parquet file"),
+    "start of a parquet": (lambda t: b"PAR1", "is not a readable Parquet file"),
+    "garbage gz": (lambda t: b"\x1f\x8b" + b"garbage" * 20, "cannot be read"),
+    "half a gz": (lambda t: gzip.compress(csv(t))[:-200], "cannot be read"),
+    "start of a gz": (lambda t: gzip.compress(csv(t))[:11], "cannot be read"),
+    "damaged gz": (lambda t: gzip.compress(csv(t))[:200] + b"\xff" * 60 + gzip.compress(csv(t))[260:], "cannot be read"),
+    "empty gz": (lambda t: gzip.compress(b""), "is not a CSV file with a header line"),
+    "empty": (lambda t: b"", "the file is empty"),
+    "blank": (lambda t: b"\n\n\n", "is not a CSV file with a header line"),
+    "header alone": (lambda t: csv(t[:0]), "has a header but no rows"),
+    "header without line end": (lambda t: csv(t[:0]).strip(), "has a header but no rows"),
+    "parquet without rows": (lambda t: parquet(t[:0]), "has a header but no rows"),
+    "one row": (lambda t: csv(t[:1]), "has fewer than 50 rows"),
+    "49 rows": (lambda t: csv(t[:49]), "has fewer than 50 rows"),
+    "column missing": (lambda t: csv(t.drop(columns="age")), "column 'age' of the policy is missing"),
+    "column too many": (lambda t: csv(t.assign(income="CANARYx")), "column 'income' is not declared"),
+    "typo in a header": (lambda t: csv(t.rename(columns={"ward": "wards"})), "column 'wards' is not declared"),
+    "saved index": (lambda t: t.to_csv().encode(), "column 1 has no name"),
+    "comma at every end": (lambda t: csv(t).replace(b"\n", b",\n"), "column 10 has no name"),
+    "column twice": (lambda t: csv(t).replace(b"ward", b"sex", 1), "column names repeat: columns 3, 4"),
+    "no header": (lambda t: csv(t, header=False), "none of the policy's columns is in it"),
+    "no header, equal cells": (lambda t: csv(t.assign(name=t["visit"]), header=False), "column names repeat: columns 1, 2"),
+    "no header, a name by chance": (lambda t: csv(t.assign(ward="age"), header=False), "column 'visit' of the policy is missing"),
+    "semicolons": (lambda t: csv(t, sep=";"), "none of the policy's columns is in it"),
+    "tabs": (lambda t: csv(t, sep="\t"), "none of the policy's columns is in it"),
+    "latin 1": (lambda t: with_line(t, 9, lambda s: s.replace(b"CANARY", b"CANARY\xe9")), "is not UTF-8 text"),
+    "latin 1 header": (lambda t: csv(t).replace(b"ward", b"w\xe4rd", 1), "is not UTF-8 text"),
+    "utf 16": (lambda t: csv(t).decode().encode("utf-16"), "is not UTF-8 text"),
+    "old macintosh": (lambda t: csv(t).replace(b"\n", b"\r"), "has no header line that can be read"),
+    "endless line": (lambda t: b"CANARY" * 60_000, "has no header line that can be read"),
+    "too many fields": (lambda t: with_line(t, 8, lambda s: s + b",CANARY"), "line 8 has 10 fields where the header has 9"),
+    "too few fields": (lambda t: with_line(t, 200, lambda s: s[: s.rindex(b",")]), "line 200 has 8 fields where the header has 9"),
+    "open quote": (lambda t: csv(t).replace(b"CANARYn7,", b'"CANARYn7,'), "fields where the header has 9"),
+    "words for integers": (lambda t: csv(t.assign(age="CANARY")), "column 'age': is declared as integer, but none"),
+    "words for numbers": (lambda t: csv(t.assign(weight="CANARY")), "column 'weight': is declared as number, but none"),
+    "words for dates": (lambda t: csv(t.assign(admitted="CANARY")), "column 'admitted': is declared as date, but none"),
+    "another format of dates": (lambda t: csv(t.assign(admitted="31.12.2019")), "column 'admitted': is declared as date, but none"),
+    "other categories": (lambda t: csv(t.assign(sex="CANARY")), "column 'sex': is declared as category, but none"),
+    "nothing but missing": (lambda t: csv(t.assign(age="")), "column 'age': has no value at all"),
+    "nothing but tokens": (lambda t: csv(t.assign(sex=" ? ")), "column 'sex': has no value at all"),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def plan_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One calibration for all of these tests: they are about tables."""
+    monkeypatch.setattr("privsynth.pipeline.make_plan", _plan)
+
+
+@cache
+def _plan(policy: Any) -> Any:
+    from privsynth.policy.plan import make_plan
+
+    return make_plan(policy)
+
+
+@pytest.fixture
+def table(clinic_table: Make) -> pd.DataFrame:
+    return clinic_table(ward=[f"CANARYw{i % 9}" for i in range(300)])
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_tables(
+    case: str, table: pd.DataFrame, tmp_path: Path, clinic_policy: Callable[..., Path], command: Callable[..., Any]
+) -> None:
+    make, expected = BAD[case]
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (tmp_path / "table.csv").write_bytes(make(table))
+    said = command("run", clinic_policy(), "--data", tmp_path / "table.csv", "--out", folder / "out")
+    assert said.code == 2, said.all
+    assert expected in said.err and "mend:" in said.err and said.out == ""
+    assert "CANARY" not in said.all and "Traceback" not in said.all
+    assert len(said.err) < 2000 and said.err.count("error:") <= 10
+    assert list(folder.iterdir()) == [], "nothing is written, no staging folder is left"
+
+
+@pytest.mark.parametrize("case", ["picture", "no header", "too many fields", "words for integers"])
+def test_bad_tables_in_a_process_of_their_own(
+    case: str, table: pd.DataFrame, tmp_path: Path, clinic_policy: Callable[..., Path], shell: Callable[..., Any]
+) -> None:
+    make, expected = BAD[case]
+    (tmp_path / "work").mkdir()
+    (tmp_path / "table.csv").write_bytes(make(table))
+    said = shell("run", clinic_policy(), "--data", tmp_path / "table.csv", "--out", "out", cwd=tmp_path / "work")
+    assert said.code == 2 and expected in said.err and "CANARY" not in said.all and "Traceback" not in said.all
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_all_bad_columns_are_named_at_once(
+    table: pd.DataFrame, tmp_path: Path, clinic_policy: Callable[..., Path], command: Callable[..., Any]
+) -> None:
+    (tmp_path / "t.csv").write_bytes(csv(table.assign(age="CANARY", weight="", sex="CANARY", admitted="CANARY")))
+    said = command("fit", clinic_policy(), "--data", tmp_path / "t.csv", "--out", tmp_path / "model")
+    assert said.code == 2 and not (tmp_path / "model").exists() and "CANARY" not in said.all
+    assert [name for name in ("age", "weight", "sex", "admitted") if f"column '{name}'" in said.err] == [
+        "age", "weight", "sex", "admitted",
+    ]  # fmt: skip
+
+
+def test_a_bad_table_costs_no_budget(
+    table: pd.DataFrame, tmp_path: Path, clinic_policy: Callable[..., Path], command: Callable[..., Any]
+) -> None:
+    (tmp_path / "t.csv").write_bytes(csv(table.assign(age="x")))
+    assert command("run", clinic_policy(), "--data", tmp_path / "t.csv", "--out", tmp_path / "out").code == 2
+    said = command("ledger", "show", "--json")
+    assert json.loads(said.out)["totals"] == {"clinic": {"epsilon": 0, "delta": 0}}
+
+
+def test_a_bad_policy_comes_first(
+    tmp_path: Path, clinic_policy: Callable[..., Path], command: Callable[..., Any], shell: Callable[..., Any]
+) -> None:
+    policy = clinic_policy(("epsilon: 3.0", "epsilom: 3.0"), ("[0, 110]", "[110, 0]"))
+    for call in (command, shell):
+        said = call("run", policy, "--data", tmp_path / "nowhere.csv", "--out", tmp_path / "out")
+        assert said.code == 2 and "did you mean `epsilon`?" in said.err and "bounds must rise" in said.err
+        assert "nowhere" not in said.err and "Traceback" not in said.err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"), [("nowhere.csv", "no such file"), (".", "is a folder")]
+)  # fmt: skip
+def test_no_file(
+    path: str, expected: str, tmp_path: Path, clinic_policy: Callable[..., Path], command: Callable[..., Any]
+) -> None:
+    said = command("run", clinic_policy(), "--data", tmp_path / path, "--out", tmp_path / "out")
+    assert said.code == 2 and expected in said.err and not (tmp_path / "out").exists()
+
+
+def test_wrong_arguments(command: Callable[..., Any], clinic_policy: Callable[..., Path]) -> None:
+    for arguments in ([], ["run"], ["run", clinic_policy()], ["runn"], ["check", clinic_policy(), "--epsilon", "much"], ["sample", "m", "-n", "x", "--out", "f"]):
+        said = command(*arguments)
+        assert said.code == 2 and "Traceback" not in said.all, arguments
+
+
+@pytest.mark.parametrize("epsilon", ["0", "-1", "nan", "inf", "101"])
+def test_wrong_epsilon(epsilon: str, command: Callable[..., Any], clinic_policy: Callable[..., Path]) -> None:
+    said = command("check", clinic_policy(), "--epsilon", epsilon)
+    assert said.code == 2 and "command line: " in said.err
+
+
+def same(read: pd.DataFrame, table: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(read.reset_index(drop=True), table.reset_index(drop=True), check_dtype=False)
+
+
+def texts(source: Path | pd.DataFrame, missing: list[str] | None = None) -> pd.DataFrame:
+    raw = read_table(source)
+    return pd.DataFrame({name: raw.text(name, missing or []) for name in raw.columns})
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda t: csv(t),
+        lambda t: b"\xef\xbb\xbf" + csv(t),
+        lambda t: csv(t).replace(b"\n", b"\r\n"),
+        lambda t: csv(t, quoting=1),
+        lambda t: csv(t).rstrip(b"\n"),
+        lambda t: csv(t).replace(b"\n", b"\n\n"),
+        lambda t: gzip.compress(csv(t)),
+        lambda t: gzip.compress(b"\xef\xbb\xbf" + csv(t)),
+        parquet,
+    ],
+    ids=["plain", "byte order mark", "windows", "all quoted", "no last line end", "blank lines", "gz", "gz bom", "parquet"],
+)  # fmt: skip
+def test_the_same_table_however_it_is_written(written: Callable[..., bytes], clinic_table: Make, tmp_path: Path) -> None:
+    table = clinic_table(60)
+    (tmp_path / "t").write_bytes(written(table))
+    raw = read_table(tmp_path / "t")
+    assert (raw.columns, len(raw)) == (list(table), 60)
+    same(texts(tmp_path / "t"), table)
+
+
+def test_quoted_commas_quotes_and_lines(tmp_path: Path) -> None:
+    table = pd.DataFrame({"a": ['x, "y"', "two\nlines", "plain"], "b": ["1", "2", "3"]})
+    (tmp_path / "t.csv").write_bytes(csv(table))
+    same(texts(tmp_path / "t.csv"), table)
+
+
+def test_a_long_table_with_line_breaks_in_values(tmp_path: Path) -> None:
+    """More than one block of the reader: rows that go over its edge stay whole."""
+    table = pd.DataFrame({"a": [f"{i}\n{'x' * 200}" for i in range(20_000)], "b": [str(i) for i in range(20_000)]})
+    (tmp_path / "t.csv").write_bytes(csv(table))
+    same(texts(tmp_path / "t.csv"), table)
+
+
+def test_missing_tokens_and_white_space(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(" a ,b\n x ,1\n?,NA\n ? ,\n,NaN\nNone,null\n")
+    read = texts(tmp_path / "t.csv", ["?", "NA"])
+    assert read["a"].tolist()[0] == "x" and read["a"].isna().tolist() == [False, True, True, True, False]
+    assert read["b"].isna().tolist() == [False, True, True, False, False], "only declared tokens mean missing"
+    assert read["b"].tolist()[3:] == ["NaN", "null"]
+
+
+def numbers(values: pa.Array | list[str], dates: bool = False, form: str | None = None, missing: tuple[str, ...] = ()) -> tuple[list[Any], int]:
+    array = pa.array(values) if isinstance(values, list) else values
+    raw = _raw(array)
+    found, present = raw.numbers("x", list(missing), dates, form)
+    return [None if np.isnan(v) else float(v) for v in found], present
+
+
+def _raw(array: pa.Array) -> Any:
+    from privsynth.reader import RawTable
+
+    return RawTable(pa.table({"x": array}), {"x": array.type})
+
+
+def test_numbers_from_text() -> None:
+    found, present = numbers(["1", "2.5", " 3.0 ", "-4e2", "", "?", "-99", "x", "1,000"], missing=("?", "-99"))
+    assert found == [1, 2.5, 3, -400, None, None, None, None, None] and present == 6
+
+
+def test_odd_numbers_count_as_present() -> None:
+    found, present = numbers(["inf", "-inf", "nan", "1e400", "5"])
+    assert present == 5 and found == [np.inf, -np.inf, None, np.inf, 5]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array([1, None, 3], pa.int8()),
+        pa.array([1, None, 3], pa.uint64()),
+        pa.array([1.0, None, 3.0], pa.float32()),
+        pa.array([1.0, float("nan"), 3.0]),
+        pa.array(np.array([1, np.nan, 3], np.float16)),
+        pa.array([1, None, 3]).cast(pa.decimal128(21, 2)),
+        pa.array(["1", None, "3.0"]),
+        pa.array(["1", None, "3"], pa.large_string()),
+        pa.array([1, None, 3]).dictionary_encode(),
+        pa.array([1.0, None, 3.0]).dictionary_encode(),
+        pa.array(["1", None, "3"]).dictionary_encode(),
+    ],
+    ids=lambda array: str(array.type),
+)
+def test_numbers_from_typed_columns(array: pa.Array) -> None:
+    assert numbers(array) == ([1, None, 3], 2)
+
+
+def test_missing_tokens_in_typed_numbers() -> None:
+    assert numbers(pa.array([1, -99, 3]), missing=("-99", "?")) == ([1, None, 3], 2)
+
+
+DAYS = [0.0, 18321.0, -1.0, None]  # 1970-01-01, 2020-02-29, 1969-12-31
+
+
+@pytest.mark.parametrize(
+    ("values", "form"),
+    [
+        (["1970-01-01", "2020-02-29", "1969-12-31", ""], None),
+        (["1970-01-01T23:59:59", "2020-02-29 00:00:00", "1969-12-31 12:30", ""], None),
+        (["1970-01-01T23:59:59Z", "2020-02-29T00:00:00+02:00", "1969-12-31T23:00:00.5-0800", ""], None),
+        (["01.01.1970", "29.02.2020", "31.12.1969", ""], "%d.%m.%Y"),
+        (["19700101", "20200229", "19691231", ""], "%Y%m%d"),
+        (["01/01/1970 10:15", "02/29/2020 10:15", "12/31/1969 10:15", ""], "%m/%d/%Y %H:%M"),
+    ],
+)
+def test_dates_from_text(values: list[str], form: str | None) -> None:
+    assert numbers(values, True, form) == (DAYS, 3)
+
+
+def test_dates_that_are_none() -> None:
+    found, present = numbers(["2020-02-30", "yesterday", "30/12/2020", "2020-01-01x"], True)
+    assert found == [None] * 4 and present == 4
+
+
+def test_years_far_away() -> None:
+    """9999-12-31 stands for "for ever" in many databases; it is a date, to be clipped to the bounds."""
+    found, _ = numbers(["9999-12-31", "0001-01-01", "1500-06-01", "2020-02-29"], True)
+    assert found == [date(y, m, d).toordinal() - 719163 for y, m, d in ((9999, 12, 31), (1, 1, 1), (1500, 6, 1), (2020, 2, 29))]
+    assert numbers(["31.12.9999"], True, "%d.%m.%Y") == ([2932896], 1)
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.date32(), pa.date64(), pa.timestamp("s"), pa.timestamp("ms"), pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("us", tz="UTC")], ids=str
+)  # fmt: skip
+def test_dates_from_typed_columns(kind: pa.DataType) -> None:
+    moments = pa.array([0, 18321 * 86400, -86400, None], pa.timestamp("s", tz=getattr(kind, "tz", None)))
+    assert numbers(moments.cast(kind), True) == (DAYS, 3)
+
+
+def test_whole_numbers_of_a_typed_column_follow_the_format() -> None:
+    assert numbers(pa.array([19700101, 20200229, 19691231, None]), True, "%Y%m%d") == (DAYS, 3)
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (pa.array([1, 2, None]), ["1", "2", None]),
+        (pa.array([1.0, 2.0, None]), ["1", "2", None]),
+        (pa.array([1.0, 2.5, None]), ["1", "2.5", None]),
+        (pa.array([1.0, float("inf"), None]), ["1", "inf", None]),
+        (pa.array([True, False, None]), ["True", "False", None]),
+        (pa.array(["a", " b ", ""]), ["a", "b", None]),
+        (pa.array(["a", "b", None]).dictionary_encode(), ["a", "b", None]),
+        (pa.array([1, 2, None]).dictionary_encode(), ["1", "2", None]),
+        (pa.array([1.0, 2.0, None]).dictionary_encode(), ["1", "2", None]),
+        (pa.array(["a", "b", None], pa.large_string()), ["a", "b", None]),
+        (pa.array([b"a", b"b", None]), ["a", "b", None]),
+        (pa.nulls(3), [None, None, None]),
+    ],
+)
+def test_text_from_typed_columns(array: pa.Array, expected: list[Any]) -> None:
+    found = _raw(array).text("x", [])
+    assert [None if pd.isna(v) else v for v in found] == expected
+
+
+@pytest.mark.parametrize(
+    "array",
+    [pa.array([["CANARY"]] * 3), pa.array([{"CANARY": 1}] * 3), pa.array([b"CANARY\xff"] * 3), pa.array([{"a": "CANARY"}] * 3)],
+    ids=["list", "structure", "bytes", "nested text"],
+)  # fmt: skip
+def test_types_that_are_no_cells(array: pa.Array) -> None:
+    for read in (lambda raw: raw.text("x", []), lambda raw: raw.numbers("x", [], True, None)):
+        with pytest.raises(InputError, match="column 'x': is of type") as error:
+            read(_raw(array))
+        assert "CANARY'" not in str(error.value) and "release: drop" in str(error.value)
+
+
+def test_parquet_keeps_its_types(tmp_path: Path) -> None:
+    table = pa.table({"a": pa.array([1, 2], pa.int16()), "b": pa.array(["x", "y"]).dictionary_encode(), "c": pa.array([0, 1], pa.date32())})
+    pq.write_table(table, tmp_path / "t.parquet")
+    raw = read_table(tmp_path / "t.parquet")
+    assert raw.types is not None and {k: str(v) for k, v in raw.types.items()} == {
+        "a": "int16", "b": "dictionary<values=string, indices=int32, ordered=0>", "c": "date32[day]",
+    }  # fmt: skip
+    (tmp_path / "t.csv").write_bytes(b"a\n1\n")
+    assert read_table(tmp_path / "t.csv").types is None
+
+
+class TestDataFrames:
+    def test_taken_as_they_are(self) -> None:
+        frame = pd.DataFrame({"a": [1, 2], "b": ["x", None], "c": pd.to_datetime(["2020-01-01", "2020-01-02"]), 5: [True, False]}, index=[7, 7])
+        raw = read_table(frame)
+        assert raw.columns == ["a", "b", "c", "5"] and len(raw) == 2
+        assert raw.text("b", []).tolist()[0] == "x" and raw.numbers("c", [], True, None)[0].tolist() == [18262, 18263]
+
+    def test_mixed_objects_become_text(self) -> None:
+        raw = read_table(pd.DataFrame({"a": ["x", 1, 2.5, None]}))
+        assert raw.text("a", []).tolist()[:3] == ["x", "1", "2.5"]
+
+    @pytest.mark.parametrize(
+        "values", [np.arange(2) * 1j, pd.arrays.SparseArray([1, 2]), ["CANARY\ud800", "x"]], ids=["complex", "sparse", "surrogate"]
+    )  # fmt: skip
+    def test_types_that_cannot_be_taken(self, values: Any) -> None:
+        with pytest.raises(InputError, match="data frame: has a column whose type cannot be taken") as error:
+            read_table(pd.DataFrame({"a": values}))
+        assert "CANARY" not in str(error.value)
+
+    def test_column_twice_and_no_rows(self) -> None:
+        with pytest.raises(InputError, match="column names repeat: columns 1, 2"):
+            read_table(pd.DataFrame([[1, 2]], columns=["CANARY", "CANARY"]))
+        with pytest.raises(InputError, match="no rows"):
+            read_table(pd.DataFrame({"a": []}))
