@@ -13,19 +13,37 @@ from privsynth.privacy.ledger import Run
 from privsynth.privacy.mechanisms.tables import Histograms
 from privsynth.table import PrivateTable, Rows
 
-MOST_BINS, LEAST_BINS = 24, 15
+MOST_BINS, FEWEST_BINS = 24, 8
+TELLING = 3.0  # standard deviations from which a share counts as more than noise
 
 
 @dataclass(frozen=True)
 class ColumnCodec:
     """bins: (cells + 1,) code of each cell, missing last. density: (cells + 1,) released share of each cell.
 
-    reliable: shares below this are within the noise.
+    raw, noise: (codes,) released share of each code before it was made a distribution, and its standard deviation.
     """
 
     domain: ColumnDomain
     bins: np.ndarray
     density: np.ndarray
+    raw: np.ndarray
+    noise: np.ndarray
+
+    @classmethod
+    def of(cls, domain: ColumnDomain, bins: np.ndarray, inside: np.ndarray, raw: np.ndarray, noise: np.ndarray) -> ColumnCodec:
+        """Shares of codes from `raw`, spread over each code's cells as `inside` says."""
+        mass = to_simplex(raw)
+        if not domain.nullable or raw[-1] < TELLING * noise[-1]:
+            mass[-1] = 0.0  # what cannot be told from noise is not invented
+            mass = mass / mass.sum() if mass.sum() > 0 else np.append(np.full(len(mass) - 1, 1 / (len(mass) - 1)), 0.0)
+        weight = inside + 1e-9 / len(inside)
+        density = weight / np.bincount(bins, weight)[bins] * mass[bins]
+        return cls(domain, bins, density, raw, noise)
+
+    def told(self, raw: np.ndarray, noise: np.ndarray) -> ColumnCodec:
+        """The same cells with better known shares of codes."""
+        return ColumnCodec.of(self.domain, self.bins, self.density, raw, noise)
 
     @property
     def size(self) -> int:
@@ -108,8 +126,9 @@ def learn_codec(domain: Domain, table: PrivateTable[pd.DataFrame], run: Run) -> 
     mechanism = Histograms(run.plan["histograms"], domain.sizes)  # type: ignore[arg-type]
     noisy = table.transformed(domain.cells).ask(mechanism, run)
     total = released_total(noisy, domain.rows if not domain.stratified else None)
+    most = int(np.clip(round(0.8 * np.sqrt(total / mechanism.sigma)), FEWEST_BINS, MOST_BINS))
     columns = tuple(
-        _column_codec(column, counts / total, mechanism.sigma / total)
+        _column_codec(column, counts / total, mechanism.sigma / total, most)
         for column, counts in zip(domain.columns, noisy, strict=True)
     )
     return Codec(domain, columns, total, mechanism.sigma)
@@ -123,14 +142,36 @@ def released_total(tables: list[np.ndarray], rows: int | None) -> float:
     return float(max(1.0, np.average([table.sum() for table in tables], weights=weights)))
 
 
-def _column_codec(domain: ColumnDomain, shares: np.ndarray, sigma: float) -> ColumnCodec:
-    """sigma: noise of one share."""
-    density = to_simplex(shares)
-    if not domain.nullable or shares[-1] < 3 * sigma:
-        density[-1] = 0.0  # what cannot be told from noise is not invented
-        density = density / max(density.sum(), 1e-12) if density.sum() > 0 else np.full(len(density), 1 / len(density))
-    bins = np.arange(domain.cells) if domain.kind == "category" else bin_cells(density[:-1])
-    return ColumnCodec(domain, np.append(bins, bins.max() + 1).astype(np.int32), density)
+def _column_codec(domain: ColumnDomain, shares: np.ndarray, sigma: float, most_bins: int) -> ColumnCodec:
+    """sigma: noise of one cell's share. Codes take their shares from sums of raw cells, whose noise averages out."""
+    used = np.ones(len(shares), bool)
+    if domain.kind == "category":
+        inside, bins = np.ones(len(shares)), np.arange(len(shares))
+    else:
+        used[:-1] = _within_tails(shares[:-1], sigma)
+        inside = np.zeros(len(shares))
+        inside[used] = to_simplex(shares[used])
+        bins = bin_cells(inside[:-1], most_bins)
+        bins = np.append(bins, bins.max() + 1)
+    raw = np.bincount(bins, np.where(used, shares, 0.0))
+    noise = sigma * np.sqrt(np.maximum(np.bincount(bins, used), 1))
+    return ColumnCodec.of(domain, bins.astype(np.int32), inside, raw, noise)
+
+
+def _within_tails(shares: np.ndarray, sigma: float) -> np.ndarray:
+    """True between the empty tails of a column: thousands of empty cells would add up their noise to false outliers."""
+    inside = np.ones(len(shares), bool)
+    low, high = _empty_start(shares, sigma), _empty_start(shares[::-1], sigma)
+    inside[:low] = inside[len(shares) - high :] = False
+    return inside if inside.any() else np.ones(len(shares), bool)
+
+
+def _empty_start(shares: np.ndarray, sigma: float) -> int:
+    """How many cells from the start hold nothing: up to where their sum begins the rise that takes it out of noise."""
+    total = np.cumsum(shares)
+    risen = np.flatnonzero(total > TELLING * sigma * np.sqrt(np.arange(1, len(shares) + 1)))
+    before = np.concatenate([[0.0], total[: risen[0]]]) if len(risen) else np.zeros(1)
+    return int(np.argmin(before))  # the change point of a cumulated sum (Page 1954)
 
 
 def to_simplex(values: np.ndarray) -> np.ndarray:
@@ -145,11 +186,11 @@ def to_simplex(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(values - excess[last] / (last + 1), 0))
 
 
-def bin_cells(share: np.ndarray) -> np.ndarray:
+def bin_cells(share: np.ndarray, most: int = MOST_BINS) -> np.ndarray:
     """(cells,) bin of each cell: a spike stands alone, the cells between are cut into runs of about equal share."""
-    step = 1 / MOST_BINS
-    step = min(step, max(1 - share[share >= step].sum(), 1e-3) / LEAST_BINS)
-    spike = max(step, 1.5 / MOST_BINS / 4)
+    step = 1 / most
+    step = min(step, max(1 - share[share >= step].sum(), 1e-3) / (0.62 * most))
+    spike = max(step, 1.5 / most / 4)
     bins, label, filled = np.zeros(len(share), np.int64), 0, 0.0
     for cell, mass in enumerate(share):
         if filled and (mass >= spike or filled + mass > step * 1.0001):

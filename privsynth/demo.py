@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from privsynth.errors import InputError, Problem
 from privsynth.pipeline import Outcome, run
 from privsynth.policy import Policy
 from privsynth.simulate import write_demo
@@ -17,7 +18,11 @@ def run_demo(kind: str, out: Path, trainer: str | None = None, progress: Progres
 
     Raises InputError for a kind that is neither hospital nor finance.
     """
-    data = write_demo(kind, out / f"{kind}.csv")  # type: ignore[arg-type]  # write_demo says what is wrong
+    try:
+        data = write_demo(kind, out / f"{kind}.csv")  # type: ignore[arg-type]  # write_demo says what is wrong
+    except OSError as error:
+        rule = f"cannot be written: {error.strerror}"
+        raise InputError(Problem(str(out), rule, "name another folder with --out")) from None
     ledger = out / "ledger.sqlite"
     ledger.unlink(missing_ok=True)  # invented people: their budget need not outlive the demo
     policy = Policy.load(POLICIES / f"demo-{kind}.yaml")

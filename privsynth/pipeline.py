@@ -126,7 +126,7 @@ def _learn(policy: Policy, plan: Plan, data: Data, account: Run, holdout: float,
         "seeded": policy.model.seed is not None,
     }
     layout = Layout.of(policy, raw)
-    return Synthesizer(trainer.name, codec, model, layout, plan.privacy(), facts), intake
+    return Synthesizer(trainer.name, model.codec, model, layout, plan.privacy(), facts), intake
 
 
 def _policy(policy: Policy | str | Path) -> Policy:

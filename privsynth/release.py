@@ -8,25 +8,33 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from privsynth.errors import InputError, Problem
 from privsynth.evidence import Evidence
-from privsynth.finish import Layout
 from privsynth.report import report
-from privsynth.synthesizer import Synthesizer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from privsynth.finish import Layout
+    from privsynth.synthesizer import Synthesizer
 
 PARTS = {"release", "dossier"}
 
 
 def check_target(folder: Path) -> Path:
     """The folder to write to. Raises InputError if it holds anything but an earlier run, or cannot be written."""
-    if folder.exists() and (not folder.is_dir() or {p.name for p in folder.iterdir()} - PARTS):
+    if folder.exists() and (
+        not folder.is_dir()
+        or {p.name for p in folder.iterdir()} - PARTS
+        or not all((p / "evidence.json").is_file() for p in folder.iterdir())
+    ):
         raise InputError(
             Problem(str(folder), "exists and is not an earlier run's output", "name another folder with --out")
         )
+    if os.path.ismount(folder):  # it cannot be put in place by one rename
+        raise InputError(Problem(str(folder), "is a volume of its own", "name a folder inside it with --out"))
     _writable(folder.absolute().parent)
     return folder
 
@@ -42,6 +50,8 @@ def check_model_target(folder: Path) -> None:
 
 def write_table(layout: Layout, rows: pd.DataFrame, path: Path) -> None:
     """Writes a sample as CSV or, by its suffix, Parquet. Raises InputError if it cannot."""
+    if path.is_dir():
+        raise InputError(Problem(str(path), "is a folder", "name a file with --out"))
     _writable(path.absolute().parent)
     stage = path.with_name(f".{path.name}.part")
     (layout.write_parquet if path.suffix == ".parquet" else layout.write_csv)(rows, stage)
@@ -63,7 +73,8 @@ def publish(
     folder: Path, evidence: Evidence, synthesizer: Synthesizer, synthetic: pd.DataFrame, ledger: list[dict[str, Any]]
 ) -> Evidence:
     """Writes both parts, or the dossier alone if the verdict is do_not_release. All or nothing reaches `folder`."""
-    stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.absolute().parent))
+    folder = folder.resolve()  # `.` has a name and a parent, too
+    stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         if evidence.verdict != "do_not_release":
             evidence = _write_release(stage / "release", evidence, synthesizer, synthetic)
@@ -141,4 +152,5 @@ def verify(folder: str | Path) -> list[str]:
     there = {p.name for p in folder.iterdir()} - {"manifest.json"}
     wrong = [f"{name} is missing" for name in sorted(set(wanted) - there)]
     wrong += [f"{name} is not in the manifest" for name in sorted(there - set(wanted))]
-    return wrong + [f"{n} has been changed" for n in sorted(there & set(wanted)) if sha256(folder / n) != wanted[n]]
+    same = {n for n in there & set(wanted) if (folder / n).is_file() and sha256(folder / n) == wanted[n]}
+    return wrong + [f"{n} has been changed" for n in sorted((there & set(wanted)) - same)]

@@ -77,7 +77,7 @@ class Synthesizer:
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {f"model.{k}": np.ascontiguousarray(v) for k, v in self.model.tensors().items()}
         for j, column in enumerate(self.codec.columns):
-            tensors |= {f"codec.{j}.bins": column.bins, f"codec.{j}.density": column.density}
+            tensors |= {f"codec.{j}.{part}": getattr(column, part) for part in ("bins", "density", "raw", "noise")}
         save_file(tensors, folder / "model.safetensors")
         meta = {
             "format": FORMAT, "trainer": self.trainer, "settings": self.model.settings(), "domain": self.codec.domain.to_json(),
@@ -103,7 +103,7 @@ class Synthesizer:
                 raise ValueError("another version of the format")
             domain = Domain.from_json(meta["domain"])
             columns = tuple(
-                ColumnCodec(d, tensors[f"codec.{j}.bins"], tensors[f"codec.{j}.density"])
+                ColumnCodec(d, *(tensors[f"codec.{j}.{part}"] for part in ("bins", "density", "raw", "noise")))
                 for j, d in enumerate(domain.columns)
             )
             codec = Codec(domain, columns, meta["total"], meta["sigma"])

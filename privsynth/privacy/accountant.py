@@ -30,6 +30,7 @@ def _distribution(event: Event, interval: float) -> Any:
     if isinstance(event, ApproximateDP):
         parameters = common.DifferentialPrivacyParameters(event.epsilon, event.delta)
         return pld.from_privacy_parameters(parameters, value_discretization_interval=interval)
+    assert isinstance(event, SampledGaussian)  # `_merged` has taken every other kind apart
     one = pld.from_gaussian_mechanism(
         event.noise_multiplier, sampling_prob=event.sampling_rate, value_discretization_interval=interval
     )

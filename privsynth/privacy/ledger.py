@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,24 +66,26 @@ class Run:
     randomness: Randomness
     charged: list[str] = field(default_factory=list)
     settled: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def charge(self, name: str, event: Event) -> None:
         """Writes down that mechanism `name` is about to run. Raises Refused unless the plan paid for exactly this."""
-        if name not in self.plan:
-            raise Refused(Problem(f"mechanism {name!r}", "is not in the plan, so nothing has paid for it"))
-        if self.settled:
-            raise Refused(Problem(f"mechanism {name!r}", "comes after the run's account was closed"))
-        if name in self.charged:
-            raise Refused(Problem(f"mechanism {name!r}", "has run already; its share is spent"))
-        if self.plan[name] != event:
-            raise Refused(Problem(f"mechanism {name!r}", f"wants {event}, but the plan paid for {self.plan[name]}"))
-        self.charged.append(name)
+        with self.lock:  # two threads must not both find that it has not run
+            if name not in self.plan:
+                raise Refused(Problem(f"mechanism {name!r}", "is not in the plan, so nothing has paid for it"))
+            if self.settled:
+                raise Refused(Problem(f"mechanism {name!r}", "comes after the run's account was closed"))
+            if name in self.charged:
+                raise Refused(Problem(f"mechanism {name!r}", "has run already; its share is spent"))
+            if self.plan[name] != event:
+                raise Refused(Problem(f"mechanism {name!r}", f"wants {event}, but the plan paid for {self.plan[name]}"))
+            self.charged.append(name)
         self.ledger.append(self.dataset, self.id, "charge", {"name": name, "event": to_json(event)})
 
     def settle(self, outcome: str) -> str:
         """Closes the run's account; a reservation is returned only if no mechanism ran. Returns the head hash."""
-        self.settled = True
-        kind = "settle" if self.charged else "return"
+        with self.lock:
+            self.settled, kind = True, "settle" if self.charged else "return"
         return self.ledger.append(self.dataset, self.id, kind, {"outcome": outcome})
 
 

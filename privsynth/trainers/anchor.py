@@ -7,7 +7,7 @@ so that a noisy table without signal pulls little: that keeps noise out of the r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,8 @@ class Anchor:
         sizes, offset = np.array(self.codec.sizes, np.int64), self.offset
         weight, cell_weight = self._weights(n)
         share1 = np.concatenate([c.shares for c in self.codec.columns])
-        weight1 = ONE_WAY_WEIGHT / max(self.codec.sigma * n / self.codec.total, 1) ** 2
+        noise1 = np.concatenate([c.noise for c in self.codec.columns]) * n
+        weight1 = (ONE_WAY_WEIGHT / np.maximum(noise1, 1) ** 2).astype(np.float32)
         prior = share1.astype(np.float32)
         for turn, warmth in enumerate(schedule):
             # counted afresh each sweep, so that float32 sums do not drift
@@ -144,7 +145,24 @@ def measure_anchor(table: PrivateTable[np.ndarray], codec: Codec, target: str | 
         goal[offset[j] : offset[j] + sizes[j], offset[k] : offset[k] + sizes[k]] = counts / total
         goal[offset[k] : offset[k] + sizes[k], offset[j] : offset[j] + sizes[j]] = counts.T / total
         sigma[j, k] = sigma[k, j] = mechanism.sigma(j, k) / total
-    return Anchor(codec, goal, sigma, max(1.0, 1 + 0.43 * float(np.log(run.plan.epsilon))))
+    return Anchor(told_by_pairs(codec, noisy, total, mechanism), goal, sigma, max(1.0, 1 + 0.43 * float(np.log(run.plan.epsilon))))
+
+
+def told_by_pairs(codec: Codec, noisy: dict[tuple[int, int], np.ndarray], total: float, mechanism: Pairs) -> Codec:
+    """The codec with shares of codes from the pairs' margins as well, each weighted by its precision.
+
+    Where units have several rows the pairs weigh them otherwise than the histograms do, so the pairs alone count.
+    """
+    d = len(codec.columns)
+    precision = [np.zeros(c.size) if codec.domain.stratified else c.noise**-2.0 for c in codec.columns]
+    sums = [p * c.raw for p, c in zip(precision, codec.columns, strict=True)]
+    for (j, k), counts in noisy.items():
+        for column, margin in ((j, counts.sum(1)), (k, counts.sum(0))):
+            weight = (total / mechanism.sigma(j, k)) ** 2 * len(margin) / counts.size
+            precision[column] = precision[column] + weight
+            sums[column] = sums[column] + weight * margin / total
+    better = [codec.columns[j].told(sums[j] / precision[j], precision[j] ** -0.5) for j in range(d)]
+    return replace(codec, columns=tuple(better))
 
 
 def pair_total(noisy: dict[tuple[int, int], np.ndarray], codec: Codec) -> float:

@@ -60,6 +60,7 @@ class AnchoredTrainer(Trainer):
         rng = run.randomness.generator()
         torch.manual_seed(int(rng.integers(2**62)))  # initial weights and latent noise protect nobody
         anchor = measure_anchor(table, codec, target, run) if self.options.anchor > 0 else None
+        codec = codec if anchor is None else anchor.codec
         network = self.network(codec)
         if anchor is not None and self.options.pretrain_steps:
             population = anchor.population(anchor.natural_size, rng, self.options.sweeps, progress)

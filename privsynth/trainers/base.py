@@ -25,7 +25,10 @@ def silent(what: str, share: float) -> None:
 
 
 class Model(Protocol):
-    """What was learned: tensors and plain settings, nothing else."""
+    """What was learned: tensors and plain settings, nothing else. codec: as refined by what the trainer bought."""
+
+    @property
+    def codec(self) -> Codec: ...
 
     def sample(self, n: int, rng: np.random.Generator, progress: Progress) -> np.ndarray:
         """(n, columns) int32 codes."""

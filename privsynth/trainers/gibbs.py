@@ -14,13 +14,13 @@ import numpy as np
 @numba.njit(fastmath=True, cache=True, nogil=True)
 def sweep(
     rows: np.ndarray, order: np.ndarray, offset: np.ndarray, sizes: np.ndarray, residual: np.ndarray,
-    weight: np.ndarray, residual1: np.ndarray, weight1: float, prior: np.ndarray, warmth: float, seed: int,
+    weight: np.ndarray, residual1: np.ndarray, weight1: np.ndarray, prior: np.ndarray, warmth: float, seed: int,
 ) -> None:  # fmt: skip
     """One pass over the rows in `order`; each redraws as many cells as it has columns.
 
     rows: (n, d) int32, changed in place. residual: (width, width) float32, weight * (count - goal) of every pair of
-    codes, kept current; weight: (d, d) float32; residual1: (width,) and weight1 the same for single columns; prior:
-    (width,) float32, zero for what must not be drawn.
+    codes, kept current; weight: (d, d) float32; residual1, weight1: (width,) float32, the same for single columns;
+    prior: (width,) float32, zero for what must not be drawn.
     """
     np.random.seed(seed)
     d = len(sizes)
@@ -32,7 +32,7 @@ def sweep(
             size, start, old = sizes[j], offset[j], row[j]
             for v in range(size):
                 energy[v] = residual1[start + v]
-            own = np.float32(weight1)
+            own = weight1[start + old]
             for k in range(d):
                 if k != j:
                     line = residual[offset[k] + row[k]]
@@ -43,8 +43,8 @@ def sweep(
             new = _draw(energy, prior[start : start + size], warmth)
             if new == old:
                 continue
-            residual1[start + old] -= weight1
-            residual1[start + new] += weight1
+            residual1[start + old] -= weight1[start + old]
+            residual1[start + new] += weight1[start + new]
             for k in range(d):
                 if k != j:
                     at, w = offset[k] + row[k], weight[k, j]

@@ -54,6 +54,10 @@ class PopulationModel:
     anchor: Anchor
     population: np.ndarray
 
+    @property
+    def codec(self) -> Codec:
+        return self.anchor.codec
+
     def sample(self, n: int, rng: np.random.Generator, progress: Progress) -> np.ndarray:
         import numpy as np
 

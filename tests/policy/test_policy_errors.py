@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Every rule of the language: what is said, on which line, of which key, with which mend; all mistakes at once."""
 
 from __future__ import annotations
@@ -120,7 +121,9 @@ def test_rule(clinic_text: str, case: str) -> None:
     place = f": {key}"
     ours = [p for p in found if p.place.endswith(place)]
     assert len(ours) == 1, [str(p) for p in found]
-    also = {p.rule for p in found} - {ours[0].rule}  # a misspelt key that must stand is missing, too; each item is named
+    also = {p.rule for p in found} - {
+        ours[0].rule
+    }  # a misspelt key that must stand is missing, too; each item is named
     assert all("is missing" in other or "put it in quotes" in other for other in also), [str(p) for p in found]
     assert rule in ours[0].rule and mend in ours[0].mend
     file, line = ours[0].place.split(":")[:2]
@@ -139,7 +142,9 @@ def line_of_key(text: str, keys: list[str]) -> int:
             break
         if len(keys) > 1 and f"{keys[-1]}:" in line:
             return number
-    inner = [n for n, line in enumerate(text.splitlines()[start:], start + 1) if len(keys) > 1 and f"  {keys[1]}:" in line]
+    inner = [
+        n for n, line in enumerate(text.splitlines()[start:], start + 1) if len(keys) > 1 and f"  {keys[1]}:" in line
+    ]
     return inner[0] if inner else start
 
 

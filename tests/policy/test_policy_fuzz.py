@@ -53,7 +53,9 @@ def test_mutations(clinic_text: str, data: st.DataObject) -> None:
     content = yaml.safe_load(clinic_text)
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.sampled_from(places(content)[1:] or [("privsynth",)]))
-        mutate(content, place, data.draw(st.sampled_from(["delete", "rename", "replace"])), data.draw(st.sampled_from(ODD)))
+        mutate(
+            content, place, data.draw(st.sampled_from(["delete", "rename", "replace"])), data.draw(st.sampled_from(ODD))
+        )
         if not content:
             break
     try_it(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
@@ -65,7 +67,11 @@ def test_broken_text(clinic_text: str, data: st.DataObject) -> None:
     """Characters cut out, or put in anywhere."""
     start = data.draw(st.integers(0, len(clinic_text)))
     stop = data.draw(st.integers(start, min(start + 40, len(clinic_text))))
-    piece = data.draw(st.sampled_from(["", ":", "- ", "{", "]", '"', "&a ", "*a", "!!int ", "? ", "\n", "#", "|", "%", "\t", "<<: ", "1e999"]))
+    piece = data.draw(
+        st.sampled_from(
+            ["", ":", "- ", "{", "]", '"', "&a ", "*a", "!!int ", "? ", "\n", "#", "|", "%", "\t", "<<: ", "1e999"]
+        )
+    )
     try_it(clinic_text[:start] + piece + clinic_text[stop:])
 
 

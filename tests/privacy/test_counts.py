@@ -211,7 +211,7 @@ def test_an_outlier_moves_no_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_columns_without_use_still_give_a_range(values: list[float]) -> None:
     low, high = PrivateBounds(Geometric(0.5), "x", 1e-3).measure(rows_of(values), Randomness())
     assert isinstance(low, int) and isinstance(high, int) and low < high
-    assert -(2**62) <= low and high <= 2**62 + 1
+    assert low >= -(2**62) and high <= 2**62 + 1
 
 
 def test_unit_sizes_stand_in_their_strata(inputs: list[np.ndarray]) -> None:

@@ -18,6 +18,8 @@ from privsynth.privacy.noise import Randomness
 from privsynth.table import Rows
 from privsynth.trainers.networks import VAE, Critic, OneHot
 
+pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
+
 SIZES = (2, 3, 4)
 Loss = Callable[[Any, torch.Tensor], torch.Tensor]
 
@@ -147,14 +149,13 @@ def test_a_nan_gradient_of_a_finite_loss_adds_nothing(case: Any) -> None:
     module, loss = case()
 
     def sharp(module: Any, codes: torch.Tensor) -> torch.Tensor:
-        each = loss(module, codes)
-        return each + torch.where(codes[:, 2] == 3, ((each - each.detach()) ** 2).sqrt(), 0.0)  # 0 * inf behind it
+        each, bad = loss(module, codes), codes[:, 2] == 3
+        return each + torch.where(bad, each - each.detach(), 1.0).abs().pow(0.5) * bad  # 0 there, its slope infinite
 
     rows = some_rows(30)
+    assert torch.isfinite(sharp(module, rows)).all()
     good = rows[rows[:, 2] != 3]
-    assert close(ghost(module, sharp, good, 0.5), oracle(module, loss, good, 0.5)) or True
-    found = ghost(module, sharp, rows, 0.5)
-    assert torch.isfinite(found).all()
+    assert close(ghost(module, sharp, rows, 0.5), oracle(module, loss, good, 0.5))
 
 
 @CASES
@@ -277,22 +278,23 @@ def test_a_unit_without_gradient_changes_nothing() -> None:
     assert whole.norm() > 0
 
 
+@pytest.mark.statistical
 def test_noise_has_the_scale_that_was_paid_for() -> None:
-    """A zero loss releases noise alone. False alarms: far below 1e-9 (one per cent is 11 standard errors)."""
+    """A zero loss releases noise alone. False alarms: below 2e-8 (one per cent is 6.4 standard errors)."""
     sigma, clip, rate, expected = 1.7, 0.6, 0.2, 50.0
     for values in (some_rows(20).numpy(), np.zeros((0, 3), int)):
         seen = released(
-            critic_case, values, np.arange(len(values)), Randomness(), loss=lambda m, c: critic_case_zero(m, c),
-            steps=2500, sigma=sigma, clip=clip, rate=rate, expected=expected,
+            critic_case, values, np.arange(len(values)), Randomness(), loss=zero_loss,
+            steps=800, sigma=sigma, clip=clip, rate=rate, expected=expected,
         )  # fmt: skip
         noise = torch.cat(seen).double()
-        assert len(seen) == 2500
+        assert len(seen) == 800
         assert float(noise.std()) == pytest.approx(sigma * clip / (rate * expected), rel=0.01)
         assert abs(float(noise.mean())) < 6 * float(noise.std()) / len(noise) ** 0.5
         assert not torch.equal(seen[0], seen[1])
 
 
-def critic_case_zero(module: Any, codes: torch.Tensor) -> torch.Tensor:
+def zero_loss(module: Any, codes: torch.Tensor) -> torch.Tensor:
     return 0.0 * module(OneHot(SIZES)(codes))
 
 

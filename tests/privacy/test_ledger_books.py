@@ -1,0 +1,362 @@
+"""The ledger: what it refuses, what it gives back, and how edits show; LEAKS 11, 16, 26 and 27."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import threading
+import time
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import event, text
+
+from privsynth.errors import InputError, Refused
+from privsynth.evidence import Risk
+from privsynth.policy import Policy
+from privsynth.policy.plan import Item, Plan
+from privsynth.privacy.events import Event, Gaussian, Geometric, to_json
+from privsynth.privacy.ledger import GENESIS, Ledger, Run
+from privsynth.privacy.noise import Randomness
+from privsynth.table import PrivateTable, Rows
+
+POLICY = """\
+privsynth: 1
+dataset: {{id: {id}, rows: 100}}
+unit: row
+budget: {{epsilon: 1.0, delta: 1.0e-6{lifetime}}}
+columns: {{a: {{kind: category, categories: [x, y]}}, b: {{kind: category, categories: [x, y]}}}}
+trainer: {{name: marginals}}
+"""
+CAP = ", lifetime: {epsilon: 3.0, delta: 1.0e-5}"
+
+
+def policy(name: str = "books", lifetime: str = CAP) -> Policy:
+    return Policy.from_text(POLICY.format(id=name, lifetime=lifetime))
+
+
+def plan(epsilon: float = 1.0, delta: float = 1e-6) -> Plan:
+    items = (Item("histograms", "", 0.4, Gaussian(3.0)), Item("marginals", "", 0.6, Gaussian(2.0)))
+    return Plan(items, "marginals", epsilon, delta, Risk(max_tpr={}, advantage=0.0), "row", 1)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'new' / 'ledger.sqlite'}"
+
+
+@pytest.fixture
+def ledger(url: str) -> Ledger:
+    return Ledger(url)
+
+
+class Spy:
+    """A mechanism that tells whether it saw the rows."""
+
+    def __init__(self, name: str = "histograms", event: Event = Gaussian(3.0)):  # noqa: B008
+        self.name, self.event, self.saw = name, event, 0
+
+    def measure(self, rows: Rows[Any], randomness: Randomness) -> int:
+        self.saw += 1
+        return len(rows)
+
+
+TABLE: PrivateTable[np.ndarray] = PrivateTable(Rows(np.zeros((5, 1)), np.arange(5)))
+
+
+def kinds(ledger: Ledger) -> list[str]:
+    return [entry["kind"] for entry in ledger.entries()]
+
+
+# --- one run ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_stands_in_the_books(ledger: Ledger) -> None:
+    run = ledger.reserve(policy(), plan())
+    assert TABLE.ask(Spy(), run) == 5
+    TABLE.ask(Spy("marginals", Gaussian(2.0)), run)
+    head = run.settle("finished")
+    assert kinds(ledger) == ["reserve", "charge", "charge", "settle"]
+    assert head == ledger.head() and ledger.verify(head) == []
+    charges = [json.loads(e["body"]) for e in ledger.entries() if e["kind"] == "charge"]
+    assert charges == [{"name": i.name, "event": to_json(i.event)} for i in plan().items]
+    assert ledger.spent("books") == (1.0, 1e-6) and ledger.spent("another") == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "spy",
+    [Spy("dp-sgd"), Spy(event=Gaussian(2.9)), Spy(event=Geometric(3.0)), Spy("marginals", Gaussian(3.0)), Spy("")],
+    ids=["not in the plan", "less noise", "another kind", "another's event", "no name"],
+)
+def test_what_the_plan_did_not_pay_for_sees_nothing(spy: Spy, ledger: Ledger) -> None:
+    run = ledger.reserve(policy(), plan())
+    with pytest.raises(Refused):
+        TABLE.ask(spy, run)
+    assert spy.saw == 0 and kinds(ledger) == ["reserve"]
+
+
+def test_nothing_runs_twice(ledger: Ledger) -> None:
+    run, spy = ledger.reserve(policy(), plan()), Spy()
+    TABLE.ask(spy, run)
+    with pytest.raises(Refused, match="already"):
+        TABLE.ask(spy, run)
+    assert spy.saw == 1 and kinds(ledger) == ["reserve", "charge"]
+
+
+@pytest.mark.parametrize("ran", [False, True])
+def test_nothing_runs_on_a_closed_account(ran: bool, ledger: Ledger) -> None:
+    run, spy = ledger.reserve(policy(), plan()), Spy("marginals", Gaussian(2.0))
+    if ran:
+        TABLE.ask(Spy(), run)
+    run.settle("stopped")
+    with pytest.raises(Refused):
+        TABLE.ask(spy, run)
+    assert spy.saw == 0
+
+
+def test_a_charge_that_cannot_be_written_measures_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, spy = ledger.reserve(policy(), plan()), Spy()
+
+    def full(*_: Any) -> str:
+        raise InputError([])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "append", full)
+        with pytest.raises(InputError):
+            TABLE.ask(spy, run)
+    assert spy.saw == 0
+
+
+def test_a_mechanism_that_breaks_stays_charged(ledger: Ledger) -> None:
+    class Broken(Spy):
+        def measure(self, rows: Rows[Any], randomness: Randomness) -> int:
+            raise RuntimeError("after looking")
+
+    run = ledger.reserve(policy(), plan())
+    with pytest.raises(RuntimeError):
+        TABLE.ask(Broken(), run)
+    run.settle("stopped: RuntimeError")
+    assert kinds(ledger) == ["reserve", "charge", "settle"] and ledger.spent("books")[0] == 1.0
+
+
+# --- the lifetime -----------------------------------------------------------------------------------------------------
+
+
+def test_only_an_untouched_reservation_comes_back(ledger: Ledger) -> None:
+    ledger.reserve(policy(), plan()).settle("stopped: InputError")
+    assert kinds(ledger) == ["reserve", "return"] and ledger.spent("books") == (0, 0)
+    run = ledger.reserve(policy(), plan())
+    TABLE.ask(Spy(), run)
+    run.settle("stopped: MemoryError")
+    assert ledger.spent("books") == (1.0, 1e-6)
+    ledger.reserve(policy(), plan())  # killed: never settled
+    assert ledger.spent("books") == (2.0, 2e-6)
+
+
+def test_the_run_that_would_pass_the_lifetime_is_refused(ledger: Ledger, url: str) -> None:
+    for _ in range(3):
+        Ledger(url).reserve(policy(), plan())  # another process, another day
+    before = kinds(ledger)
+    with pytest.raises(Refused, match="lifetime") as refusal:
+        ledger.reserve(policy(), plan(0.01))
+    assert refusal.value.exit_code == 3 and kinds(ledger) == before
+    ledger.reserve(policy("another"), plan())  # budgets are by data set
+
+
+def test_delta_has_a_lifetime_too(ledger: Ledger) -> None:
+    ledger.reserve(policy(), plan(0.1, 9.5e-6))
+    with pytest.raises(Refused):
+        ledger.reserve(policy(), plan(0.1, 1e-6))
+    ledger.reserve(policy(), plan(0.1, 0.5e-6))
+
+
+def test_runs_without_a_cap_count_against_a_later_cap(ledger: Ledger) -> None:
+    for _ in range(5):
+        ledger.reserve(policy(lifetime=""), plan())
+    with pytest.raises(Refused):
+        ledger.reserve(policy(), plan())
+
+
+def test_a_seed_is_written_down(ledger: Ledger) -> None:
+    seeded = Policy.from_text(POLICY.format(id="books", lifetime=CAP) + "seed: 3\n")
+    run = ledger.reserve(seeded, plan())
+    assert not run.randomness.releasable and json.loads(ledger.entries()[0]["body"])["seeded"] is True
+    assert ledger.reserve(policy(), plan()).randomness.releasable
+    assert json.loads(ledger.entries()[1]["body"])["seeded"] is False
+
+
+# --- the chain --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filled(ledger: Ledger) -> Ledger:
+    for _ in range(2):
+        run = ledger.reserve(policy(), plan())
+        TABLE.ask(Spy(), run)
+        run.settle("finished")
+    assert ledger.verify() == [] and len(ledger.entries()) == 6
+    return ledger
+
+
+def forge(ledger: Ledger, statement: str) -> None:
+    with ledger.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        """UPDATE privsynth_ledger SET body = replace(body, '"epsilon": 1.0', '"epsilon": 0.1') WHERE sequence = 4""",
+        "UPDATE privsynth_ledger SET dataset = 'another' WHERE sequence = 1",
+        "UPDATE privsynth_ledger SET kind = 'return' WHERE sequence = 6",
+        "UPDATE privsynth_ledger SET time = '2020-01-01' WHERE sequence = 3",
+        "UPDATE privsynth_ledger SET run = 'x' WHERE sequence = 5",
+        "UPDATE privsynth_ledger SET hash = previous WHERE sequence = 6",
+        "DELETE FROM privsynth_ledger WHERE sequence = 1",
+        "DELETE FROM privsynth_ledger WHERE sequence = 3",
+        "UPDATE privsynth_ledger SET sequence = 60 WHERE sequence = 6",
+    ],
+)
+def test_edits_and_gaps_show(statement: str, filled: Ledger) -> None:
+    before = filled.entries()
+    forge(filled, statement)
+    assert filled.entries() != before
+    assert filled.verify()
+
+
+def test_a_cut_tail_shows_by_a_head_kept_outside(filled: Ledger) -> None:
+    head = filled.head()
+    forge(filled, "DELETE FROM privsynth_ledger WHERE sequence > 3")
+    assert filled.verify() == []  # the rest is a valid chain: only the outside head can tell
+    assert filled.verify(head)
+    filled.reserve(policy(), plan())
+    assert filled.verify(head)
+    forge(filled, "DELETE FROM privsynth_ledger")
+    assert filled.verify(head) and filled.head() == GENESIS
+
+
+def test_an_older_head_is_found_in_a_longer_chain(filled: Ledger) -> None:
+    head = filled.head()
+    filled.reserve(policy("another"), plan())
+    assert filled.verify(head) == []
+
+
+# --- races ------------------------------------------------------------------------------------------------------------
+
+
+def _try_to_reserve(url: str, tries: int, won: Any) -> None:
+    books = Ledger(url)
+    for _ in range(tries):
+        try:
+            books.reserve(policy(), plan(0.5))
+        except Refused:
+            continue
+        with won.get_lock():
+            won.value += 1
+
+
+def test_eight_processes_do_not_overspend(url: str) -> None:
+    context = multiprocessing.get_context("fork")
+    won = context.Value("i", 0)
+    workers = [context.Process(target=_try_to_reserve, args=(url, 3, won)) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert all(worker.exitcode == 0 for worker in workers)
+    ledger = Ledger(url)
+    assert won.value == 6 and ledger.spent("books")[0] == pytest.approx(3.0)
+    assert ledger.verify() == [] and kinds(ledger) == ["reserve"] * 6
+
+
+def test_threads_share_one_ledger(ledger: Ledger) -> None:
+    runs: list[Run] = []
+
+    def work() -> None:
+        for _ in range(3):
+            with suppress(Refused):
+                runs.append(ledger.reserve(policy(), plan(0.5)))
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(runs) == 6 and ledger.spent("books")[0] == pytest.approx(3.0) and ledger.verify() == []
+
+
+class SlowPlan(Plan):
+    """Opens the window between looking and writing."""
+
+    def __getitem__(self, name: str) -> Event:
+        time.sleep(0.01)
+        return super().__getitem__(name)
+
+
+def test_threads_cannot_spend_one_mechanism_twice(ledger: Ledger) -> None:
+    run, spy, refused = ledger.reserve(policy(), plan()), Spy(), []
+    run.plan = SlowPlan(**{f.name: getattr(run.plan, f.name) for f in fields(run.plan)})
+    gate = threading.Barrier(8)
+
+    def work() -> None:
+        gate.wait(30)
+        try:
+            TABLE.ask(spy, run)
+        except Refused as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert spy.saw == 1 and len(refused) == 7 and kinds(ledger) == ["reserve", "charge"]
+
+
+# --- what a user can do wrong -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "oracle9://x", "sqlite:///", "postgresql://nobody:secret@localhost:1/x"])
+def test_a_bad_address_is_told_without_its_password(bad: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if bad == "sqlite:///":
+        bad = f"sqlite:///{tmp_path}"  # a folder
+    with pytest.raises(InputError) as problem:
+        Ledger(bad)
+    assert problem.value.exit_code == 2 and "secret" not in str(problem.value) and "--ledger" in str(problem.value)
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.sqlite").write_bytes(b"not a database at all" * 100)
+    (tmp_path / "file").write_text("")
+    for place in ("x.sqlite", "file/ledger.sqlite"):
+        with pytest.raises(InputError, match="cannot be used"):
+            Ledger(f"sqlite:///{tmp_path / place}")
+
+
+def limited(url: str, pragma: str) -> Ledger:
+    ledger = Ledger(url)
+    ledger.engine.dispose()
+    event.listen(ledger.engine, "connect", lambda connection, _: connection.execute(f"PRAGMA {pragma}"))
+    return ledger
+
+
+def test_a_locked_ledger_is_told(url: str) -> None:
+    waiting, other = limited(url, "busy_timeout = 50"), Ledger(url)
+    run = waiting.reserve(policy(), plan())
+    spy = Spy()
+    with other.engine.begin():
+        for attempt in (lambda: waiting.reserve(policy(), plan()), lambda: TABLE.ask(spy, run), waiting.entries):
+            with pytest.raises(InputError, match="locked"):
+                attempt()
+    assert spy.saw == 0
+
+
+def test_a_readonly_ledger_is_told(url: str) -> None:
+    readonly = limited(url, "query_only = ON")
+    with pytest.raises(InputError, match="readonly"):
+        readonly.reserve(policy(), plan())
+    assert Ledger(url).entries() == []

@@ -1,0 +1,270 @@
+"""Public cells and codes: what goes in comes back in the same cell, and every declared rule holds on the way out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from privsynth.codec import MOST_BINS, Codec, ColumnCodec, bin_cells, to_simplex
+from privsynth.domain import FEW, OTHER, STRATUM, ColumnDomain, Domain, _with_gaps, public_grid, strata
+from privsynth.policy import Policy
+from privsynth.table import Rows
+
+FIXED = settings(max_examples=60, deadline=None)
+bounds = st.tuples(st.integers(-(10**9), 10**9), st.integers(1, 10**9)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+
+
+# --- grid ------------------------------------------------------------------------------------------------------------
+
+
+@FIXED
+@given(bounds)
+def test_grid_rises_in_whole_numbers_and_covers_the_bounds(pair: tuple[int, int]) -> None:
+    low, high = pair
+    edges = public_grid(low, high)
+    assert edges.dtype == np.int64 and (np.diff(edges) > 0).all()
+    assert edges[0] == low and edges[-1] == high + 1
+    assert high in edges and len(edges) < 4500
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, FEW), (-5, 5), (7, 7 + FEW)])
+def test_few_steps_have_a_cell_each(low: int, high: int) -> None:
+    assert public_grid(low, high).tolist() == list(range(low, high + 2))
+
+
+def test_round_numbers_are_cells_of_their_own() -> None:
+    edges = public_grid(-100_000, 100_000)
+    for spike in (-99_000, -1000, -500, -1, 0, 1, 10, 500, 1000, 2500, 99_000):
+        assert spike in edges and spike + 1 in edges, spike
+    assert 1234 not in edges
+    ratio = edges[edges > 100][1:] / edges[edges > 100][:-1]
+    assert ratio.max() <= 1.1, "two significant digits: no cell is wider than a tenth of its value"
+
+
+def test_grid_at_the_ends_of_what_a_policy_may_say() -> None:
+    edges = public_grid(-(2**53), 2**53)
+    assert (np.diff(edges) > 0).all() and len(edges) < 12_000
+
+
+# --- bins ------------------------------------------------------------------------------------------------------------
+
+shares = st.lists(st.floats(0, 1), min_size=1, max_size=300).map(np.array).map(lambda v: (v + 1e-9) / (v + 1e-9).sum())
+
+
+@FIXED
+@given(shares)
+def test_bins_are_runs_without_gaps(share: np.ndarray) -> None:
+    bins = bin_cells(share)
+    assert len(bins) == len(share) and bins[0] == 0 and set(np.diff(bins)) <= {0, 1}
+    mass = np.bincount(bins, share)
+    shared = np.bincount(bins) > 1
+    assert not shared.any() or mass[shared].max() <= 1.001 / MOST_BINS + 1e-6, "only a cell that stands alone is larger"
+    assert bins.max() + 1 <= 4 * MOST_BINS + 40
+
+
+def test_spikes_stand_alone() -> None:
+    share = np.full(101, 0.5 / 100)
+    share[40] = 0.5
+    bins = bin_cells(share)
+    assert (bins == bins[40]).sum() == 1 and 10 < bins.max() < 60
+
+
+@FIXED
+@given(st.lists(st.floats(-2, 2), min_size=1, max_size=50))
+def test_to_simplex(values: list[float]) -> None:
+    found = to_simplex(np.array(values))
+    assert (found >= 0).all() and found.sum() == pytest.approx(1)
+    order = np.argsort(values)
+    assert (np.diff(found[order]) >= -1e-12).all(), "a larger value never gets the smaller share"
+    assert to_simplex(found) == pytest.approx(found), "what lies on the simplex stays"
+
+
+@FIXED
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=6), st.integers(0, 99))
+def test_to_simplex_is_the_nearest_point(values: list[float], seed: int) -> None:
+    found = to_simplex(np.array(values))
+    other = np.random.default_rng(seed).dirichlet(np.ones(len(values)))
+    assert np.linalg.norm(found - values) <= np.linalg.norm(other - values) + 1e-9
+
+
+# --- columns through cells and codes ---------------------------------------------------------------------------------
+
+
+def codec_of(*columns: ColumnDomain, rough: bool = False) -> Codec:
+    """Every cell is a bin of its own, or neighbours share bins."""
+    parts = []
+    for column in columns:
+        density = np.full(column.cells + 1, 1 / (column.cells + 1))
+        bins = bin_cells(density[:-1]) if rough and column.kind != "category" else np.arange(column.cells)
+        parts.append(ColumnCodec(column, np.append(bins, bins.max() + 1).astype(np.int32), density))
+    return Codec(Domain(columns, None), tuple(parts), 1.0, 1.0)
+
+
+def there_and_back(codec: Codec, frame: pd.DataFrame, seed: int = 0) -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:
+    """(codes, decoded rows, codes of the decoded rows)."""
+    rows = Rows(frame, np.arange(len(frame)))
+    codes = codec.encode(rows).values
+    back = codec.decode(codes, np.random.default_rng(seed))
+    return codes, back, codec.encode(Rows(back, rows.units)).values
+
+
+@st.composite
+def numeric_columns(draw: st.DrawFn) -> tuple[ColumnDomain, pd.DataFrame]:
+    kind = draw(st.sampled_from(["integer", "number", "date"]))
+    low, high = draw(bounds) if kind != "date" else (10_957, draw(st.integers(10_958, 20_000)))
+    step = 10.0 ** -draw(st.integers(0, 3)) if kind == "number" else 1.0
+    steps = draw(
+        st.lists(st.one_of(st.none(), st.integers(low, high), st.sampled_from([low, high])), min_size=1, max_size=30)
+    )
+    values = [np.nan if s is None else round(s * step, 3) for s in steps]
+    return ColumnDomain("x", kind, (), low, high, step), pd.DataFrame({"x": np.array(values, float)})
+
+
+@FIXED
+@given(numeric_columns(), st.booleans())
+def test_numbers_come_back_in_their_cell(made: tuple[ColumnDomain, pd.DataFrame], rough: bool) -> None:
+    column, frame = made
+    codes, back, again = there_and_back(codec_of(column, rough=rough), frame)
+    assert (codes == again).all()
+    assert (back["x"].isna() == frame["x"].isna()).all()
+    known = back["x"].dropna()
+    assert (known >= column.low * column.step - 1e-9).all() and (known <= column.high * column.step + 1e-9).all()
+    assert np.allclose(known / column.step, np.round(known / column.step), atol=1e-4), "whole steps"
+    if column.high - column.low <= FEW and not rough:
+        assert np.allclose(back["x"], frame["x"], equal_nan=True, atol=1e-9)
+
+
+@FIXED
+@given(st.lists(st.sampled_from(["a", "b", 'ä, "x"', None]), min_size=1, max_size=40))
+def test_categories_come_back(values: list[Any]) -> None:
+    frame = pd.DataFrame({"x": pd.Series(values, dtype=object)})
+    codes, back, _ = there_and_back(codec_of(ColumnDomain("x", "category", ("a", "b", 'ä, "x"'))), frame)
+    assert [None if v is None else v for v in back["x"]] == values and codes.max() <= 3
+
+
+def test_what_was_not_bought_folds_into_other() -> None:
+    frame = pd.DataFrame({"x": ["a", "rare", None, OTHER]})
+    codes, back, _ = there_and_back(codec_of(ColumnDomain("x", "category", ("a", OTHER))), frame)
+    assert back["x"].tolist() == ["a", OTHER, None, OTHER] and codes[:, 0].tolist() == [0, 1, 2, 1]
+    codes, back, _ = there_and_back(codec_of(ColumnDomain("x", "category", ("a", "b"))), frame)
+    assert back["x"].tolist() == ["a", None, None, None], "closed categories have no such cell"
+
+
+def test_a_column_that_is_never_missing_is_never_missing() -> None:
+    frame = pd.DataFrame({"c": ["a", None], "n": [3.0, np.nan]})
+    codec = codec_of(
+        ColumnDomain("c", "category", ("a", "b"), nullable=False),
+        ColumnDomain("n", "integer", (), 0, 9, nullable=False),
+    )
+    _, back, _ = there_and_back(codec, frame)
+    assert back.notna().all().all()
+
+
+def test_values_outside_go_to_the_end_cells() -> None:
+    column = ColumnDomain("x", "integer", (), 0, 9)
+    codes, back, _ = there_and_back(codec_of(column), pd.DataFrame({"x": [-50.0, 50.0, 0.0, 9.0]}))
+    assert codes[:, 0].tolist() == [0, 9, 0, 9] and back["x"].tolist() == [0, 9, 0, 9]
+
+
+def test_each_row_is_encoded_by_itself() -> None:
+    columns = (ColumnDomain("a", "integer", (), 0, 1000), ColumnDomain("b", "integer", (), 0, 1000, gap_from="a"))
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.integers(0, 1000, 50).astype(float), "b": rng.integers(0, 1000, 50).astype(float)})
+    codec = codec_of(*columns)
+    whole = codec.encode(Rows(frame, np.arange(50))).values
+    alone = [codec.encode(Rows(frame[i : i + 1].reset_index(drop=True), np.arange(1))).values[0] for i in range(50)]
+    assert (whole == np.array(alone)).all()
+
+
+def test_stratum_is_the_size_of_the_own_unit() -> None:
+    lowest = strata(10)
+    assert lowest == (1, 2, 3, 4, 5, 7, 10)
+    domain = Domain(
+        (
+            ColumnDomain("x", "integer", (), 0, 9),
+            ColumnDomain(STRATUM, "category", tuple(map(str, lowest)), nullable=False),
+        ),
+        None,
+    )
+    units = np.repeat([3, 5, 8, 9], [1, 2, 6, 10])
+    cells = domain.cells(Rows(pd.DataFrame({"x": np.zeros(19)}), units)).values[:, 1]
+    assert [sorted(set(cells[units == u])) for u in (3, 5, 8, 9)] == [[0], [1], [4], [6]]
+
+
+# --- gaps ------------------------------------------------------------------------------------------------------------
+
+
+@FIXED
+@given(st.integers(0, 1), st.booleans(), st.integers(0, 2**32), st.sampled_from([1.0, 0.01]))
+def test_gaps_keep_the_inequality_whatever_the_codes(strict: int, rough: bool, seed: int, step: float) -> None:
+    """Codes drawn at random, as a bad model would give them: the rule holds all the same, through a chain too."""
+    columns = (
+        ColumnDomain("c", "number", (), 0, 900, step, gap_from="b", least_gap=strict),
+        ColumnDomain("a", "number", (), 0, 1000, step),
+        ColumnDomain("b", "number", (), 0, 800, step, gap_from="a", least_gap=strict),
+    )
+    codec, rng = codec_of(*columns, rough=rough), np.random.default_rng(seed)
+    codes = np.stack([rng.integers(0, size, 200) for size in codec.sizes], 1)
+    back = codec.decode(codes, rng)
+    assert list(back) == ["c", "a", "b"]
+    for small, large in (("a", "b"), ("b", "c")):
+        both = back[small].notna() & back[large].notna()
+        assert both.any() and (back[large][both] >= back[small][both] + (step * strict) * 0.999).all()
+        assert back[large][back[small].isna()].isna().all()
+
+
+@FIXED
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), min_size=1, max_size=30))
+def test_gaps_come_back(pairs: list[tuple[int, int]]) -> None:
+    frame = pd.DataFrame([(float(min(p)), float(max(p))) for p in pairs], columns=["a", "b"])
+    columns = (ColumnDomain("a", "integer", (), 0, 300), ColumnDomain("b", "integer", (), 0, 300, gap_from="a"))
+    codes, back, again = there_and_back(codec_of(*columns), frame)
+    assert back.equals(frame) and (codes == again).all()
+
+
+def test_which_rules_are_stored_as_gaps(clinic_text: str) -> None:
+    """Only where both columns span much the same, and never where a gap would lose a value that is always there."""
+
+    def gap_of(text: str, a_null: bool = True, b_null: bool = True) -> str | None:
+        columns = [
+            ColumnDomain("admitted", "date", (), 16436, 20088, nullable=a_null),
+            ColumnDomain("discharged", "date", (), 16436, 20088, nullable=b_null),
+        ]
+        return _with_gaps(columns, Policy.from_text(text))[1].gap_from
+
+    assert gap_of(clinic_text) == gap_of(clinic_text, False, False) == gap_of(clinic_text, False, True) == "admitted"
+    assert gap_of(clinic_text, True, False) is None
+    wide = [ColumnDomain("admitted", "date", (), 16436, 20088), ColumnDomain("discharged", "date", (), -30_000, 20088)]
+    assert all(column.gap_from is None for column in _with_gaps(wide, Policy.from_text(clinic_text)))
+
+
+def test_strict_rules_need_a_gap_of_one_step(clinic_text: str) -> None:
+    columns = [ColumnDomain("admitted", "date", (), 0, 99), ColumnDomain("discharged", "date", (), 5, 99)]
+    found = _with_gaps(columns, Policy.from_text(clinic_text.replace('"<="', '"<"')))[1]
+    assert (found.gap_from, found.least_gap, found.low) == ("admitted", 1, 0) and found.edges[0] == 1
+
+
+def test_domain_survives_json() -> None:
+    domain = Domain(
+        (
+            ColumnDomain("a", "category", ("x", "y")),
+            ColumnDomain("b", "number", (), -5, 5, 0.1, False, "a", 1, "bought"),
+        ),
+        12,
+        (0.5, 0.5),
+    )
+    assert Domain.from_json(domain.to_json()) == domain and domain.stratified and domain["b"].low == -5
+
+
+@pytest.mark.parametrize(("entry", "places"), [
+    ("{kind: number, bounds: [0, 300], decimals: 1}", 1), ("{kind: number, bounds: [0, 1]}", 4), ("{kind: number, bounds: [0, 1000000]}", 0),
+    ("{kind: number, bounds: [0, 0.001]}", 7), ("{kind: number, bounds: private}", 2), ("{kind: integer, bounds: [0, 9]}", 0),
+])  # fmt: skip
+def test_decimal_places(clinic_text: str, entry: str, places: int) -> None:
+    policy = Policy.from_text(clinic_text.replace("{kind: number, bounds: [0, 300], decimals: 1}", entry))
+    assert policy.model.columns["weight"].places == places
