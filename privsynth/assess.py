@@ -96,19 +96,26 @@ def gather(
     )  # fmt: skip
 
 
+_FAMILIES = {
+    "membership": "membership inference",
+    "singling_out": "singling out",
+    "linkability": "linking",
+    "inference": "attribute inference",
+}
+
+
 def judge(policy: Policy, audit: e.Audit) -> tuple[e.Verdict, list[str]]:
     """The verdict, and its reasons in words that hold no figure of a private row."""
     if policy.model.seed is not None:
         return "do_not_release", ["The policy has a seed: whoever knows it can subtract the noise."]
-    failed = [f.attack for f in audit.findings if f.verdict == "fail"]
-    if failed:
-        return "do_not_release", [f"The attack `{name}` found more than the policy allows." for name in failed]
-    blind = [f.attack for f in audit.findings if f.verdict == "no_power"]
-    if blind or not audit.findings:
-        names = ", ".join(blind) or "any attack"
+    families = {v: dict.fromkeys(_FAMILIES[f.family] for f in audit.findings if f.verdict == v) for v in ("fail", "no_power")}
+    if families["fail"]:
+        return "do_not_release", [f"Attacks by {name} found more than the policy allows." for name in families["fail"]]
+    if families["no_power"] or not audit.findings:
+        names = ", ".join(families["no_power"]) or "any means"
         return "release_with_conditions", [
-            f"No attack found more than the policy allows, but the audit could not have told in every case: {names}. "
-            "For these the privacy claim stands by its proof alone."
+            f"No attack found more than the policy allows, but not every attack by {names} could have told. For these the "
+            "privacy claim stands by its proof alone."
         ]
     return "release", ["Every attack stayed within the policy's thresholds and would have found a leaky twin."]
 

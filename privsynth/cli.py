@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,7 +42,9 @@ JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object for
 @app.command("run")
 def run_command(
     policy: PolicyArg, data: DataOpt,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where release/ and dossier/ go. Default: the data set's id.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where release/ and dossier/ go. Default: the data set's id.")
+    ] = None,
     ledger: LedgerOpt = None, trainer: TrainerOpt = None, epsilon: EpsilonOpt = None, as_json: JsonOpt = False,
 ) -> None:  # fmt: skip
     """Make a synthetic table, attack it, and write the release and the report."""
@@ -60,7 +63,7 @@ def check(policy: PolicyArg, trainer: TrainerOpt = None, epsilon: EpsilonOpt = N
     from privsynth.policy import Policy
     from privsynth.policy.plan import make_plan
     from privsynth.privacy.events import to_json
-    from privsynth.privacy.risk import percent
+    from privsynth.privacy.risk import at_most, percent
 
     read = Policy.load(policy).with_changes(trainer, epsilon)
     plan = make_plan(read)
@@ -81,7 +84,7 @@ def check(policy: PolicyArg, trainer: TrainerOpt = None, epsilon: EpsilonOpt = N
         typer.echo(f"  {item.name:<{width}}  {item.share:6.1%}  {item.event}")
     for reason in plan.reasons:
         typer.echo(f"\n{reason}")
-    typer.echo(f"\nTogether: epsilon = {plan.epsilon:.4g}, delta = {plan.delta:.1e} for {plan.unit}\n{plan.sentence}")
+    typer.echo(f"\nTogether: epsilon = {at_most(plan.epsilon, 4)}, delta = {plan.delta:.1e} for {plan.unit}\n{plan.sentence}")
     guess = percent(plan.risk.attribute_inference["0.1"])
     typer.echo(f"A fact that a stranger would guess for 10 % of people can be inferred for at most {guess} of members.")
 
@@ -190,7 +193,8 @@ def demo(
 
 @ledger_app.command("show")
 def ledger_show(
-    dataset: Annotated[str | None, typer.Option("--dataset", help="One data set's id.")] = None, ledger: LedgerOpt = None, as_json: JsonOpt = False
+    dataset: Annotated[str | None, typer.Option("--dataset", help="One data set's id.")] = None,
+    ledger: LedgerOpt = None, as_json: JsonOpt = False,
 ) -> None:  # fmt: skip
     """What was spent, data set by data set, and every entry."""
     from privsynth.privacy.ledger import Ledger
@@ -215,7 +219,8 @@ def ledger_show(
 
 @ledger_app.command("verify")
 def ledger_verify(
-    ledger: LedgerOpt = None, head: Annotated[str | None, typer.Option("--head", help="A head hash from a report or manifest.")] = None
+    ledger: LedgerOpt = None,
+    head: Annotated[str | None, typer.Option("--head", help="A head hash from a report or manifest.")] = None,
 ) -> None:  # fmt: skip
     """Check that no entry has been changed, and that a hash kept outside is still in the chain."""
     from privsynth.privacy.ledger import Ledger
@@ -284,6 +289,12 @@ def main() -> None:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)
         sys.exit(error.exit_code)
+    except Exception as error:  # a traceback may quote a private value, so it is shown on request only
+        if os.environ.get("PRIVSYNTH_TRACEBACK"):
+            raise
+        fault = f"{type(error).__name__}; set PRIVSYNTH_TRACEBACK=1 to see where (may show private values)"
+        typer.echo(f"error: a fault of privsynth: {fault}", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
         sys.exit(130)

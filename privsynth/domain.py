@@ -170,7 +170,8 @@ def _column_domain(
             )
         if column.categories == "private":
             found = table.ask(OpenCategories(run.plan[f"categories: {name}"], name), run)  # type: ignore[arg-type]
-            return ColumnDomain(name, "category", (*found, OTHER), nullable=column.nullable, source="bought")
+            names = (*(value for value in found if value != OTHER), OTHER)
+            return ColumnDomain(name, "category", names, nullable=column.nullable, source="bought")
         assert isinstance(column.categories, list)  # the policy's rules see to it
         return ColumnDomain(name, "category", tuple(column.categories), nullable=column.nullable)
     step = 10.0**-column.places

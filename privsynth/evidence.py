@@ -194,6 +194,28 @@ class Provenance(_Part):
     synthetic_sha256: str | None = None
 
 
+def _by_family(findings: list[Finding]) -> list[Finding]:
+    """One finding without figures for each family: failed if any attack failed, no_power if any could not tell."""
+    worst: dict[str, Finding] = {}
+    order = ("pass", "no_power", "fail")
+    for found in findings:
+        seen = worst.get(found.family)
+        verdict = found.verdict if seen is None else max(seen.verdict, found.verdict, key=order.index)
+        worst[found.family] = Finding(
+            attack=found.family.replace("_", " "),
+            family=found.family,
+            statistic="the family's attacks against the threshold",
+            value=None,
+            low=None,
+            high=None,
+            baseline=None,
+            threshold=found.threshold,
+            verdict=verdict,
+            power=None,
+        )
+    return list(worst.values())
+
+
 class Evidence(_Part):
     schema_version: str = SCHEMA_VERSION
     visibility: Literal["public", "internal"] = "internal"
@@ -210,14 +232,12 @@ class Evidence(_Part):
     provenance: Provenance
 
     def public(self) -> Evidence:
-        """The face that may leave: verdicts stay, figures computed on private rows that nobody paid for go."""
-        hide = {"value": None, "low": None, "high": None, "baseline": None, "power": None}
-        audit = Audit(
-            findings=[f.model_copy(update=hide | {"roc": None, "auc": None}) for f in self.audit.findings],
-            controls=[c.model_copy(update={"value": None, "low": None, "high": None}) for c in self.audit.controls],
-            verdict=self.audit.verdict,
-            not_tested=self.audit.not_tested,
-        )
+        """The face that may leave: the claim, what was bought, and one verdict for each family of attacks.
+
+        Every figure computed on private rows that nobody paid for goes; so do single attacks and their controls, whose
+        outcomes are bits about the rows. At most four verdicts of three values and the decision itself are left.
+        """
+        audit = Audit(findings=_by_family(self.audit.findings), verdict=self.audit.verdict, not_tested=self.audit.not_tested)
         bought = [c for c in self.utility.columns if c.reference_name != "real"]
         utility = Utility(target=self.utility.target, tvd1_bought=self.utility.tvd1_bought, columns=bought)
         return self.model_copy(

@@ -21,7 +21,7 @@ _WHOLE = re.compile(r"^-?(0|[1-9]\d*)$")
 
 @dataclass(frozen=True)
 class OutputColumn:
-    """How one column leaves. `arrow`: its type in a typed source (public schema), None for text sources."""
+    """How one column leaves. `arrow`: the type of dates in a typed source, else None."""
 
     name: str
     kind: str
@@ -43,12 +43,12 @@ class Layout:
 
     @classmethod
     def of(cls, policy: Policy, raw: RawTable) -> Layout:
-        """Made of the policy and the table's schema; no value is looked at."""
+        """Made of the policy, the order of the columns and the type of dates; no value is looked at."""
         by_name = policy.model.columns
         columns = tuple(
             OutputColumn(
                 n, by_name[n].kind, by_name[n].released_as, by_name[n].generator, by_name[n].pattern, by_name[n].format,
-                str(raw.types[n]) if raw.types else None,
+                _date_type(raw, n) if by_name[n].kind == "date" else None,
                 isinstance(by_name[n].categories, list) and all(_WHOLE.match(c) for c in by_name[n].categories or ()),
             )
             for n in raw.columns if by_name[n].released_as != "drop"
@@ -89,14 +89,11 @@ class Layout:
         shown.to_csv(path, index=False, na_rep=self.missing)
 
     def write_parquet(self, frame: pd.DataFrame, path: Path) -> None:
-        """Types as in a typed source; else text, int64, double and date32."""
+        """Text, int64 and double; dates as in a typed source, else date32."""
         fields = []
         for column in self.columns:
             values = frame[column.name]
-            if column.kind == "date" and column.release == "keep" and column.arrow and "string" in column.arrow:
-                shown = values.dt.strftime(column.format or "%Y-%m-%d")
-                fields.append((column.name, _cast(shown, column.arrow)))
-            elif column.arrow is not None and column.release == "keep":
+            if column.arrow is not None and column.release == "keep":
                 fields.append((column.name, _cast(values, column.arrow)))
             elif column.kind == "date" and column.release == "keep":
                 fields.append((column.name, pa.array(values.dt.date, pa.date32(), from_pandas=True)))
@@ -124,17 +121,23 @@ class Layout:
         return cls(columns, data["missing"], tuple((a, b, bool(s), float(t)) for a, b, s, t in data["rules"]))
 
 
+def _date_type(raw: RawTable, name: str) -> str | None:
+    """The Arrow type of dates in a typed source. Other types are the policy's: whether a column of whole numbers came
+    as int64 or as double already tells whether somebody's value was missing.
+    """
+    kind = raw.types[name] if raw.types else None
+    return str(kind) if kind is not None and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)) else None
+
+
 def _step(policy: Policy, name: str) -> float:
-    column = policy.model.columns[name] if name in policy.model.columns else None
+    column = policy.model.columns.get(name)
     return 10.0**-column.places if column is not None else 1.0
 
 
 def _cast(values: pd.Series, arrow: str) -> pa.Array:
-    """Values in the source's Arrow type where they fit it, else in their own (a grouped code is text)."""
+    """Dates in the source's Arrow type where it can be named, else in their own."""
     own = pa.array(values, from_pandas=True)
-    inner = re.match(r"dictionary<values=([^,]+(?:\[[^]]*])?), ", arrow)
     try:
-        wanted = own.cast(pa.type_for_alias(inner[1] if inner else arrow), safe=False)
-    except (pa.ArrowException, ValueError):
-        wanted = own
-    return wanted.dictionary_encode() if inner else wanted
+        return own.cast(pa.type_for_alias(arrow), safe=False)
+    except (pa.ArrowException, ValueError):  # a time zone
+        return own

@@ -43,14 +43,9 @@ def _patterned(n: int, pattern: str, rng: np.random.Generator) -> list[str]:
         dealt = [_numbered(pattern, int(k)) for k in rng.permutation(room)[:n]]
         return dealt + [dealt[i] for i in rng.integers(0, len(dealt), n - len(dealt))]
     made: dict[str, None] = {}
-    slots = len(re.findall(r"[#?]", pattern))
     while len(made) < n:
-        digits, letters = rng.integers(0, 10, (n, max(slots, 1))), rng.integers(0, 26, (n, max(slots, 1)))
-        for row in range(n):
-            place = iter(range(slots))
-            made[re.sub(r"[#?]", lambda m, r=row, p=place: _fill(m[0], digits[r], letters[r], next(p)), pattern)] = None
-            if len(made) == n:
-                break
+        for number in rng.integers(0, min(room, 2**62), n - len(made)):
+            made[_numbered(pattern, int(number))] = None
     return list(made)
 
 
@@ -67,10 +62,6 @@ def _numbered(pattern: str, number: int) -> str:
         return str(place) if slot[0] == "#" else string.ascii_uppercase[place]
 
     return re.sub(r"[#?]", fill, pattern)
-
-
-def _fill(slot: str, digits: np.ndarray, letters: np.ndarray, place: int) -> str:
-    return str(digits[place]) if slot == "#" else string.ascii_uppercase[letters[place]]
 
 
 def _uuid(raw: bytes) -> str:

@@ -110,10 +110,12 @@ def _learn(policy: Policy, plan: Plan, data: Data, account: Run, holdout: float,
     from privsynth.domain import learn_domain
     from privsynth.finish import Layout
     from privsynth.reader import read_table
-    from privsynth.table import take_in
+    from privsynth.table import check_header, take_in
     from privsynth.trainers import choose
 
     raw = clock("reading", lambda: read_table(data))
+    check_header(raw.columns, policy)
+    account.opened = True  # from here on a refusal would tell something of the rows: the reservation stays
     intake = clock("checking and splitting", lambda: take_in(raw, policy, account.randomness, holdout))
     domain = clock("learning the domain", lambda: learn_domain(policy, intake.train, account, 1 - holdout))
     codec = clock("encoding", lambda: learn_codec(domain, intake.train, account))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import math
 import re
 import zlib
 from contextlib import suppress
@@ -41,11 +42,9 @@ class RawTable:
         values = self.frame.column(name)
         if pa.types.is_dictionary(values.type):
             values = self._cast(values, values.type.value_type, name)
-        if pa.types.is_floating(values.type):  # whole numbers beside missing ones: 1.0 was written 1
-            numbers = values.to_pandas()
-            whole = numbers.dropna()
-            if len(whole) and np.isfinite(whole).all() and (whole == whole.round()).all():
-                return numbers.map(lambda x: str(int(x)), na_action="ignore").astype(object)
+        if pa.types.is_floating(values.type):
+            found = values.to_pandas().map(_as_written, na_action="ignore").astype(object)
+            return found.where(~found.isin({"", *missing}))
         if pa.types.is_boolean(values.type):
             return values.to_pandas().map({True: "True", False: "False"}).astype(object)
         if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
@@ -80,6 +79,7 @@ class RawTable:
             return values, int((~np.isnan(values)).sum())
         text = self.text(name, missing)
         present = int(text.notna().sum())
+        text = text.where(~text.str.lower().isin(["now", "today"]))  # pandas would read the clock
         if not dates:
             return pd.to_numeric(text, errors="coerce").to_numpy(dtype=float, na_value=np.nan), present
         return _parsed_days(text, form), present
@@ -106,6 +106,11 @@ def _days(moments: pd.Series) -> np.ndarray:
     stamps = moments.astype("datetime64[s]")
     days = np.floor(stamps.astype("int64").to_numpy() / 86400)
     return np.where(stamps.isna().to_numpy(), np.nan, days)
+
+
+def _as_written(value: float) -> str:
+    """A number as text, by itself: how the others of its column look must not change it. 1.0 was written 1."""
+    return str(int(value)) if math.isfinite(value) and value == round(value) else repr(float(value))
 
 
 def _is_number(token: str) -> bool:

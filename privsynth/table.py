@@ -140,7 +140,7 @@ def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, int]]:
     Categories are text or None; numbers float64; dates float64 days since 1970; missing is None or NaN. Raises
     InputError with every column that is not in the policy, not in the table, or holds no usable value at all.
     """
-    _check_header(raw.columns, policy)
+    check_header(raw.columns, policy)
     frame, unexpected, problems = {}, {}, []
     for name, column in policy.model.columns.items():
         if not column.modelled:
@@ -169,7 +169,8 @@ def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, int]]:
     return pd.DataFrame(frame), unexpected
 
 
-def _check_header(columns: list[str], policy: Policy) -> None:
+def check_header(columns: list[str], policy: Policy) -> None:
+    """Raises InputError unless the table's columns are those of the policy. Names are public; no row is looked at."""
     declared = list(policy.model.columns)
     missing, extra = [c for c in declared if c not in columns], [c for c in columns if c not in declared]
     problems = [

@@ -101,7 +101,9 @@ def codec_of(*columns: ColumnDomain, rough: bool = False) -> Codec:
     for column in columns:
         density = np.full(column.cells + 1, 1 / (column.cells + 1))
         bins = bin_cells(density[:-1]) if rough and column.kind != "category" else np.arange(column.cells)
-        parts.append(ColumnCodec(column, np.append(bins, bins.max() + 1).astype(np.int32), density))
+        bins = np.append(bins, bins.max() + 1).astype(np.int32)
+        raw = np.bincount(bins, density)
+        parts.append(ColumnCodec(column, bins, density, raw, np.zeros(len(raw))))
     return Codec(Domain(columns, None), tuple(parts), 1.0, 1.0)
 
 
@@ -145,6 +147,17 @@ def test_categories_come_back(values: list[Any]) -> None:
     frame = pd.DataFrame({"x": pd.Series(values, dtype=object)})
     codes, back, _ = there_and_back(codec_of(ColumnDomain("x", "category", ("a", "b", 'ä, "x"'))), frame)
     assert [None if v is None else v for v in back["x"]] == values and codes.max() <= 3
+
+
+def test_shares_are_a_distribution_and_noise_invents_no_missing() -> None:
+    bins, inside = np.array([0, 1, 1, 2], np.int32), np.array([0.2, 0.1, 0.3, 0.4])
+    raw, noise = np.array([0.45, 0.5, 0.05]), np.full(3, 0.02)
+    nullable, never = (ColumnDomain("x", "integer", (), 0, 2, nullable=n) for n in (True, False))
+    for column, spread, missing in ((nullable, noise, False), (never, noise / 10, False), (nullable, noise / 10, True)):
+        codec = ColumnCodec.of(column, bins, inside, raw, spread)
+        assert codec.shares.sum() == pytest.approx(1) == codec.density.sum() and (codec.density >= 0).all()
+        assert (codec.shares[-1] > 0) == missing
+        assert codec.density[2] / codec.density[1] == pytest.approx(3), "the density inside a code stays"
 
 
 def test_what_was_not_bought_folds_into_other() -> None:
@@ -261,10 +274,17 @@ def test_domain_survives_json() -> None:
     assert Domain.from_json(domain.to_json()) == domain and domain.stratified and domain["b"].low == -5
 
 
-@pytest.mark.parametrize(("entry", "places"), [
-    ("{kind: number, bounds: [0, 300], decimals: 1}", 1), ("{kind: number, bounds: [0, 1]}", 4), ("{kind: number, bounds: [0, 1000000]}", 0),
-    ("{kind: number, bounds: [0, 0.001]}", 7), ("{kind: number, bounds: private}", 2), ("{kind: integer, bounds: [0, 9]}", 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("entry", "places"),
+    [
+        ("{kind: number, bounds: [0, 300], decimals: 1}", 1),
+        ("{kind: number, bounds: [0, 1]}", 4),
+        ("{kind: number, bounds: [0, 1000000]}", 0),
+        ("{kind: number, bounds: [0, 0.001]}", 7),
+        ("{kind: number, bounds: private}", 2),
+        ("{kind: integer, bounds: [0, 9]}", 0),
+    ],
+)
 def test_decimal_places(clinic_text: str, entry: str, places: int) -> None:
     policy = Policy.from_text(clinic_text.replace("{kind: number, bounds: [0, 300], decimals: 1}", entry))
     assert policy.model.columns["weight"].places == places

@@ -24,8 +24,18 @@ def loaded_by(statement: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "modules",
-    ["policy", "privacy.events", "privacy.accountant", "privacy.risk", "privacy.ledger", "policy.plan", "trainers", "errors", "evidence"],
-)  # fmt: skip
+    [
+        "policy",
+        "privacy.events",
+        "privacy.accountant",
+        "privacy.risk",
+        "privacy.ledger",
+        "policy.plan",
+        "trainers",
+        "errors",
+        "evidence",
+    ],
+)
 def test_light_rooms_import_no_torch(modules: str) -> None:
     found = loaded_by(f"import privsynth.{modules}")
     assert f"privsynth.{modules}" in found
@@ -33,7 +43,10 @@ def test_light_rooms_import_no_torch(modules: str) -> None:
 
 
 def test_help_and_check_stay_light(clinic_text: str, tmp_path: Path) -> None:
-    start = "from privsynth.cli import main\nsys.argv = ['privsynth', '--help']\ntry:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code"
+    start = (
+        "from privsynth.cli import main\nsys.argv = ['privsynth', '--help']\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code"
+    )
     found = loaded_by(start)
     assert "typer" in found and not found & {"torch", "pandas", "numpy", "pyarrow", "scipy", "sqlalchemy", "pydantic"}
     (tmp_path / "p.yaml").write_text(clinic_text)
@@ -131,6 +144,8 @@ def test_policy_errors_are_all_of_one_kind() -> None:
     """Nobody in the policy room raises anything else on purpose, but for validators, whose ValueError pydantic collects."""
     for path in (PACKAGE / "policy").glob("*.py"):
         raised = {
-            ast.unparse(n.exc.func) for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Raise) and isinstance(n.exc, ast.Call)
-        }  # fmt: skip
+            ast.unparse(n.exc.func)
+            for n in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(n, ast.Raise) and isinstance(n.exc, ast.Call)
+        }
         assert raised <= {"PolicyError", "ValueError", "InputError", "Refused"}, path.name

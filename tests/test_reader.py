@@ -148,13 +148,22 @@ def test_all_bad_columns_are_named_at_once(
     ]  # fmt: skip
 
 
-def test_a_bad_table_costs_no_budget(
-    table: pd.DataFrame, tmp_path: Path, clinic_policy: Callable[..., Path], command: Callable[..., Any]
+@pytest.mark.parametrize(
+    ("case", "costs"), [("picture", 0), ("no header", 0), ("column missing", 0), ("words for integers", 3)]
+)
+def test_what_a_bad_table_costs(
+    case: str,
+    costs: float,
+    table: pd.DataFrame,
+    tmp_path: Path,
+    clinic_policy: Callable[..., Path],
+    command: Callable[..., Any],
 ) -> None:
-    (tmp_path / "t.csv").write_bytes(csv(table.assign(age="x")))
+    """Nothing as long as no row was looked at; a refusal for what stands in the rows is an answer about them."""
+    (tmp_path / "t.csv").write_bytes(BAD[case][0](table))
     assert command("run", clinic_policy(), "--data", tmp_path / "t.csv", "--out", tmp_path / "out").code == 2
     said = command("ledger", "show", "--json")
-    assert json.loads(said.out)["totals"] == {"clinic": {"epsilon": 0, "delta": 0}}
+    assert json.loads(said.out)["totals"]["clinic"]["epsilon"] == pytest.approx(costs, abs=0.05)
 
 
 def test_a_bad_policy_comes_first(
@@ -334,8 +343,18 @@ def test_years_far_away() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [pa.date32(), pa.date64(), pa.timestamp("s"), pa.timestamp("ms"), pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("us", tz="UTC")], ids=str
-)  # fmt: skip
+    "kind",
+    [
+        pa.date32(),
+        pa.date64(),
+        pa.timestamp("s"),
+        pa.timestamp("ms"),
+        pa.timestamp("us"),
+        pa.timestamp("ns"),
+        pa.timestamp("us", tz="UTC"),
+    ],
+    ids=str,
+)
 def test_dates_from_typed_columns(kind: pa.DataType) -> None:
     moments = pa.array([0, 18321 * 86400, -86400, None], pa.timestamp("s", tz=getattr(kind, "tz", None)))
     assert numbers(moments.cast(kind), True) == (DAYS, 3)

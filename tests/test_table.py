@@ -80,8 +80,9 @@ def test_dates_clip_and_missing(typed_column: Callable[..., Any]) -> None:
     values = ["2014-12-31", "9999-12-31", "2020-01-01", "2020-02-30", "2024-12-31"]
     assert typed_column("admitted", values) == ([16436, 20088, 18262, None, 20088], 3)
     assert typed_column("admitted", values, ('missing: ["?"]', 'missing: ["?"]\n  unexpected: missing')) == (
-        [None, None, 18262, None, 20088], 3,
-    )  # fmt: skip
+        [None, None, 18262, None, 20088],
+        3,
+    )
 
 
 def test_dates_in_a_declared_format(typed_column: Callable[..., Any]) -> None:
@@ -104,8 +105,16 @@ def test_groups(typed_column: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("age", "CANARY"), ("age", "111"), ("age", "3.5"), ("sex", "CANARY"), ("admitted", "1999-01-01"), ("weight", "inf")]
-)  # fmt: skip
+    ("name", "value"),
+    [
+        ("age", "CANARY"),
+        ("age", "111"),
+        ("age", "3.5"),
+        ("sex", "CANARY"),
+        ("admitted", "1999-01-01"),
+        ("weight", "inf"),
+    ],
+)
 def test_refuse(typed_column: Callable[..., Any], name: str, value: str) -> None:
     with pytest.raises(InputError, match=f"column '{name}': holds a value that the policy does not allow") as error:
         typed_column(name, [value], ('missing: ["?"]', 'missing: ["?"]\n  unexpected: refuse'))

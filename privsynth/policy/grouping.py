@@ -13,7 +13,7 @@ from pathlib import Path
 from privsynth.errors import PolicyError, Problem
 
 SHIPPED = Path(__file__).parent / "groupings"
-_RANGE = re.compile(r"^(\d+)-(\d+)$")
+_RANGE = re.compile(r"^(\d{1,15})-(\d{1,15})$")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,11 @@ class Grouping:
             if pattern == code or (pattern.endswith("*") and code.startswith(pattern[:-1])):
                 return group
             span = _RANGE.match(pattern)
-            if span and re.match(r"^\d+(\.\d+)?$", code) and int(span[1]) <= int(code.split(".")[0]) <= int(span[2]):
+            if (
+                span
+                and re.match(r"^\d{1,15}(\.\d+)?$", code)
+                and int(span[1]) <= int(code.split(".")[0]) <= int(span[2])
+            ):
                 return group
         return None
 

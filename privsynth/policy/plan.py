@@ -62,6 +62,7 @@ class Plan:
     max_rows: int
     unit_called: str | None = None
     reasons: tuple[str, ...] = ()
+    seeded: bool = False
 
     def __getitem__(self, name: str) -> Event:
         return next(item.event for item in self.items if item.name == name)
@@ -72,6 +73,8 @@ class Plan:
     @property
     def sentence(self) -> str:
         """The claim in words that a release board can weigh."""
+        if self.seeded:
+            return "Made with a seed: whoever knows it can subtract the noise, so there is no privacy claim."
         who = (
             "one row"
             if self.unit == "row"
@@ -94,7 +97,8 @@ class Plan:
             for item in self.items
         ]  # fmt: skip
         return Privacy(
-            epsilon=self.epsilon, delta=self.delta, unit=self.unit, unit_called=self.unit_called, max_rows=self.max_rows, composition=COMPOSITION,
+            epsilon=self.epsilon, delta=self.delta, unit=self.unit, unit_called=self.unit_called, max_rows=self.max_rows,
+            composition=COMPOSITION,
             mechanisms=records, risk=self.risk, sentence=self.sentence,
         )  # fmt: skip
 
@@ -134,7 +138,7 @@ def make_plan(policy: Policy) -> Plan:
     items = tuple(Item(r.name, r.purpose, r.share, e) for r, e in zip(requests, events(mu), strict=True))
     return Plan(
         items, name, total.epsilon(budget.delta), budget.delta, plain_risk(total), policy.unit_column or "row",
-        policy.max_rows, policy.unit_called, tuple(reasons),
+        policy.max_rows, policy.unit_called, tuple(reasons), policy.model.seed is not None,
     )  # fmt: skip
 
 

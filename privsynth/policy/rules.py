@@ -22,7 +22,10 @@ def broken_rules(policy: PolicyModel) -> Iterator[Broken]:
 def _budget(policy: PolicyModel) -> Iterator[Broken]:
     rows = policy.dataset.rows
     if rows is not None and policy.budget.delta >= 1 / rows:
-        rule = f"delta {policy.budget.delta:g} is not below 1/rows = {1 / rows:.2g}: it would allow one person to be published whole"
+        rule = (
+            f"delta {policy.budget.delta:g} is not below 1/rows = {1 / rows:.2g}: "
+            "it would allow one person to be published whole"
+        )
         yield ("budget", "delta"), rule, f"write at most {0.1 / rows:.1e}"
 
 

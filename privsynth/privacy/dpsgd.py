@@ -1,8 +1,9 @@
 """DP-SGD as a mechanism: sampling, clipping, noise and event in one file; trainers borrow it.
 
 Each step: every unit joins by a coin of its own (Poisson sampling); one row of each joining unit is drawn afresh; each
-row's gradient is clipped to max_grad_norm by Opacus (ghost clipping); their sum gets one Gaussian noise from the cryptographic source;
-the result is divided by a public constant, never by the number of rows that came. An empty batch is a step as well.
+row's gradient is clipped to max_grad_norm by Opacus (ghost clipping); their sum gets one Gaussian noise from the
+cryptographic source; the result is divided by a public constant, never by the number of rows that came. An empty batch
+is a step as well.
 One unit moves the sum by at most max_grad_norm: the event is a Poisson-subsampled Gaussian (Abadi et al. 2016; Mironov,
 Talwar, Zhang 2019), composed over a number of steps fixed beforehand.
 """
@@ -23,6 +24,7 @@ from privsynth.privacy.events import SampledGaussian
 from privsynth.privacy.noise import Randomness
 
 Loss = Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]  # (module, (b, columns) codes) -> (b,) losses
+MARGIN = 1e-5  # room for rounding: norms and sums are single precision, exact to about 4e-7
 PHYSICAL_BATCH = 4096  # rows whose activations are in memory together
 
 
@@ -48,7 +50,10 @@ class DPSGD:
         data = torch.from_numpy(np.ascontiguousarray(rows.values, np.int64))
         first, count = _unit_spans(rows.units)
         tracked = GradSampleModuleFastGradientClipping(
-            self.module.train(), max_grad_norm=self.max_grad_norm, use_ghost_clipping=True, loss_reduction="sum"
+            self.module.train(),
+            max_grad_norm=self.max_grad_norm * (1 - MARGIN),
+            use_ghost_clipping=True,
+            loss_reduction="sum",
         )
         scale = self.event.noise_multiplier * self.max_grad_norm
         divisor = max(1.0, self.event.sampling_rate * self.expected_units)

@@ -65,6 +65,7 @@ class Run:
     plan: Plan
     randomness: Randomness
     charged: list[str] = field(default_factory=list)
+    opened: bool = False  # set before the first row is looked at
     settled: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -83,9 +84,9 @@ class Run:
         self.ledger.append(self.dataset, self.id, "charge", {"name": name, "event": to_json(event)})
 
     def settle(self, outcome: str) -> str:
-        """Closes the run's account; a reservation is returned only if no mechanism ran. Returns the head hash."""
+        """Closes the run's account; a reservation is returned only if no row was looked at. Returns the head hash."""
         with self.lock:
-            self.settled, kind = True, "settle" if self.charged else "return"
+            self.settled, kind = True, "settle" if self.opened or self.charged else "return"
         return self.ledger.append(self.dataset, self.id, kind, {"outcome": outcome})
 
 

@@ -62,7 +62,7 @@ def at_most(value: float, digits: int = 3) -> str:
     if value <= 0 or not math.isfinite(value):
         return f"{value:g}"
     unit = 10.0 ** (math.floor(math.log10(value)) + 1 - digits)
-    rounded = math.ceil(value / unit - 1e-6) * unit
+    rounded = math.ceil(value / unit - 1e-9) * unit
     return f"{rounded:.0f}" if rounded >= 10**digits else f"{rounded:.{digits}g}"
 
 

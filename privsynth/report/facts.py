@@ -41,7 +41,8 @@ def contradictions(evidence: Evidence) -> list[str]:
 
 def risk_sentence(evidence: Evidence) -> str:
     """The claim as one sentence that a board understands."""
-    one, many = words.unit_one(evidence.privacy.unit, evidence.privacy.unit_called), words.unit_many(evidence.privacy.unit, evidence.privacy.unit_called)
+    unit = (evidence.privacy.unit, evidence.privacy.unit_called)
+    one, many = words.unit_one(*unit), words.unit_many(*unit)
     tpr = evidence.privacy.risk.max_tpr
     if not tpr:
         return f"No bound on what an attacker can learn about {one} was computed."
@@ -125,6 +126,8 @@ def _audit_facts(evidence: Evidence) -> dict[str, str]:
             f"the leaky twin was found by {sum(c.ok for c in caught)} of {words.plural(len(caught), 'attack')}, "
             f"the independent table left clean by {sum(c.ok for c in clean)} of {len(clean)}"
             if controls
+            else "run for each attack; what they showed stays inside"
+            if evidence.visibility == "public" and findings
             else "no controls were run"
         ),
         "not_tested": words.listed(not_tested(evidence), "nothing listed"),

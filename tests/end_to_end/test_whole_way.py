@@ -58,9 +58,16 @@ def ran(work: Path, shell: Callable[..., Any]) -> Callable[[str], Any]:
     @cache
     def call(trainer: str) -> Any:
         return shell(
-            "run", work / f"{trainer}.yaml", "--data", work / "hospital.csv", "--out", work / f"out-{trainer}",
-            "--ledger", f"sqlite:///{work / trainer}.sqlite", "--json",
-        )  # fmt: skip
+            "run",
+            work / f"{trainer}.yaml",
+            "--data",
+            work / "hospital.csv",
+            "--out",
+            work / f"out-{trainer}",
+            "--ledger",
+            f"sqlite:///{work / trainer}.sqlite",
+            "--json",
+        )
 
     return call
 
@@ -217,7 +224,7 @@ def test_audit(with_policy: bool, released: Path, work: Path, command: Callable[
 
     leaky = tmp_path / "leaky.csv"
     train = pd.read_csv(tmp_path / "train.csv", dtype=str, keep_default_na=False)
-    train[[c for c in pd.read_csv(synthetic, nrows=1)]].to_csv(leaky, index=False)
+    train[list(pd.read_csv(synthetic, nrows=1))].to_csv(leaky, index=False)
     said = command(
         "audit",
         "--synthetic",
@@ -349,9 +356,12 @@ def test_a_typed_source_comes_back_typed(
     assert command("sample", tmp_path / "model", "-n", 40, "--out", tmp_path / "out.parquet").code == 0
     made = pq.read_schema(tmp_path / "out.parquet")
     assert made.names == [n for n in arrow.column_names if n != "visit"]
-    for name in made.names:
-        wanted, found = arrow.schema.field(name).type, made.field(name).type
-        assert found == wanted or (pa.types.is_dictionary(found) and pa.types.is_dictionary(wanted)), name
+    assert (
+        made.field("admitted").type == arrow.schema.field("admitted").type
+        and str(made.field("discharged").type) == "date32[day]"
+    )
+    assert {str(made.field(n).type) for n in ("sex", "ward", "ill", "name")} == {"string"}
+    assert (str(made.field("age").type), str(made.field("weight").type)) == ("int64", "double")
 
 
 def test_the_api_in_ten_lines(clinic: Path, clinic_policy: Callable[..., Path], tmp_path: Path) -> None:
@@ -371,7 +381,7 @@ def test_the_api_in_ten_lines(clinic: Path, clinic_policy: Callable[..., Path], 
         rng=np.random.default_rng(0),
     )
 
-    assert len(rows) == 50 and list(rows)[0] == "name" and again.privacy == outcome.synthesizer.privacy
+    assert len(rows) == 50 and rows.columns[0] == "name" and again.privacy == outcome.synthesizer.privacy
     assert again.privacy.epsilon <= 3.0 and again.sample(5, seed=1).equals(outcome.synthesizer.sample(5, seed=1))
     assert html.startswith("<!") and found.verdict in ("pass", "fail") and outcome.folder == tmp_path / "out"
 
@@ -381,16 +391,49 @@ def one_known(values: list[str]) -> list[str]:
 
 
 ODD_TABLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
-    "constant": (dict(sex="F", ward="w", age="5", weight="7.0", admitted="2020-01-01", discharged="2020-01-01", ill="yes"), []),
-    "one value a column": ({n: one_known([v]) for n, v in dict(sex="F", ward="w", age="5", weight="7.0", admitted="2020-01-01", ill="yes").items()}, []),
+    "constant": (
+        {
+            "sex": "F",
+            "ward": "w",
+            "age": "5",
+            "weight": "7.0",
+            "admitted": "2020-01-01",
+            "discharged": "2020-01-01",
+            "ill": "yes",
+        },
+        [],
+    ),
+    "one value a column": (
+        {
+            n: one_known([v])
+            for n, v in {
+                "sex": "F",
+                "ward": "w",
+                "age": "5",
+                "weight": "7.0",
+                "admitted": "2020-01-01",
+                "ill": "yes",
+            }.items()
+        },
+        [],
+    ),
     "rule across kinds": ({}, [('[admitted, "<=", discharged]', '[weight, "<", age]')]),
-    "target is a date": ({}, [("role: target, ", ""), ("admitted: {kind: date,", "admitted: {kind: date, role: target,")]),
-    "bought ranges": ({}, [("bounds: [0, 110]", "bounds: private"), ("bounds: [0, 300], decimals: 1", "bounds: private")]),
+    "target is a date": (
+        {},
+        [("role: target, ", ""), ("admitted: {kind: date,", "admitted: {kind: date, role: target,")],
+    ),
+    "bought ranges": (
+        {},
+        [("bounds: [0, 110]", "bounds: private"), ("bounds: [0, 300], decimals: 1", "bounds: private")],
+    ),
     "widest bounds": ({}, [("bounds: [0, 300], decimals: 1", "bounds: [-1.0e+15, 1.0e+15], decimals: 0")]),
     "tiny epsilon": ({}, [("epsilon: 3.0", "epsilon: 0.01")]),
     "one row released": ({}, [("rows: 200", "rows: 1")]),
-    "few people with many rows": ({"visit": [f"p{i % 60}" for i in range(300)]}, [("unit: row", "unit: {column: visit, max_rows: 1000}")]),
-}  # fmt: skip
+    "few people with many rows": (
+        {"visit": [f"p{i % 60}" for i in range(300)]},
+        [("unit: row", "unit: {column: visit, max_rows: 1000}")],
+    ),
+}
 
 
 @pytest.mark.parametrize("case", ODD_TABLES)
