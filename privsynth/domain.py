@@ -49,7 +49,7 @@ class ColumnDomain:
     def edges(self) -> np.ndarray:
         """(cells + 1,) rising whole numbers; cell i holds edges[i] <= value < edges[i + 1]."""
         if self.gap_from is None:
-            return public_grid(self.low, self.high)
+            return (date_grid if self.kind == "date" else public_grid)(self.low, self.high)
         return public_grid(self.least_gap, max(self.high - self.low, self.least_gap + 1))
 
     @property
@@ -71,12 +71,13 @@ class ColumnDomain:
 class Domain:
     """All columns; the last may be the hidden stratum of rows per unit.
 
-    rows: released number of rows, if bought or declared. strata: (stratum, share of rows) mix that was bought.
+    rows, units: released numbers, if bought or declared. mix: (strata,) share of rows of each stratum, bought.
     """
 
     columns: tuple[ColumnDomain, ...]
     rows: int | None
     mix: tuple[float, ...] = ()
+    units: int | None = None
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -118,12 +119,12 @@ class Domain:
         return Rows(out, rows.units)
 
     def to_json(self) -> dict[str, Any]:
-        return {"columns": [asdict(c) for c in self.columns], "rows": self.rows, "mix": list(self.mix)}
+        return {"columns": [asdict(c) for c in self.columns], "rows": self.rows, "mix": list(self.mix), "units": self.units}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Domain:
         columns = tuple(ColumnDomain(**(c | {"categories": tuple(c["categories"])})) for c in data["columns"])
-        return cls(columns, data["rows"], tuple(data["mix"]))
+        return cls(columns, data["rows"], tuple(data["mix"]), data["units"])
 
 
 def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, trained: float = 1.0) -> Domain:
@@ -134,19 +135,19 @@ def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, tr
         if column.modelled
     ]
     columns = _with_gaps(columns, policy)
-    declared, mix = policy.model.dataset.rows, ()
+    declared, mix, units = policy.model.dataset.rows, (), None
     rows = round(declared * trained) if declared is not None else None
     if policy.unit_column is not None:
         lowest = strata(policy.max_rows)
         bought = table.ask(UnitSizes(run.plan["unit sizes"], lowest), run)  # type: ignore[arg-type]
         in_rows = bought * _middle(lowest, policy.max_rows)
-        rows = max(1, int(in_rows.sum()))
+        rows, units = max(1, int(in_rows.sum())), max(1, int(bought.sum()))
         if policy.max_rows > 1:
             mix = tuple(float(x) for x in (in_rows + 1e-9) / (in_rows + 1e-9).sum())
             columns.append(ColumnDomain(STRATUM, "category", tuple(str(x) for x in lowest), nullable=False))
     elif declared is None:
         rows = table.ask(RowCount(run.plan["row count"]), run)  # type: ignore[arg-type]
-    return Domain(tuple(columns), rows, mix)
+    return Domain(tuple(columns), rows, mix, units)
 
 
 def strata(max_rows: int) -> tuple[int, ...]:
@@ -219,7 +220,23 @@ def public_grid(low: int, high: int) -> np.ndarray:
             for value in (digits * scale, -digits * scale):
                 edges |= {edge for edge in (value, value + 1) if low <= edge <= high}
         scale *= 10
+    if len(edges) < FEW // 4:  # far from zero two digits say little: even cells as well
+        edges |= set(np.linspace(low, high + 1, FEW // 2 + 1).astype(np.int64).tolist())
     return np.array(sorted(edges), dtype=np.int64)
+
+
+def date_grid(low: int, high: int) -> np.ndarray:
+    """Cell edges of dates, in days since 1970: every day if they are few, else calendar months, quarters or years.
+
+    >>> date_grid(0, 1460)[:3].tolist()
+    [0, 31, 59]
+    """
+    if high - low <= FEW:
+        return np.arange(low, high + 2, dtype=np.int64)
+    months = np.arange(np.datetime64(low, "D").astype("datetime64[M]"), np.datetime64(high, "D").astype("datetime64[M]") + 1)
+    step = next((s for s in (1, 3) if len(months) <= s * FEW // 3), 12)
+    starts = months[months.astype(np.int64) % step == 0].astype("datetime64[D]").astype(np.int64)
+    return np.unique(np.concatenate([[low], starts[(starts > low) & (starts <= high)], [high + 1]]))
 
 
 def _iso(day: int) -> str:

@@ -67,7 +67,7 @@ class AnchoredTrainer(Trainer):
             network.pretrain(population, self.options.pretrain_steps, progress)
         steps = self.options.steps
         event = run.plan["dp-sgd"]
-        units = codec.domain.rows or codec.total
+        units = codec.domain.units or codec.domain.rows or codec.total
         mechanism = DPSGD(
             event, network.private, network.loss, network.learner(steps, progress),  # type: ignore[arg-type]
             self.options.max_grad_norm, float(units),

@@ -157,6 +157,13 @@ def test_only_an_untouched_reservation_comes_back(ledger: Ledger) -> None:
     assert ledger.spent("books") == (2.0, 2e-6)
 
 
+def test_a_reservation_whose_rows_were_looked_at_stays(ledger: Ledger) -> None:
+    run = ledger.reserve(policy(), plan())
+    run.opened = True
+    run.settle("stopped: InputError")
+    assert kinds(ledger) == ["reserve", "settle"] and ledger.spent("books") == (1.0, 1e-6)
+
+
 def test_the_run_that_would_pass_the_lifetime_is_refused(ledger: Ledger, url: str) -> None:
     for _ in range(3):
         Ledger(url).reserve(policy(), plan())  # another process, another day
