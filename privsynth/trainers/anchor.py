@@ -7,6 +7,7 @@ so that a noisy table without signal pulls little: that keeps noise out of the r
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +24,7 @@ SIZE_POWER = 0.33  # a table's share grows with its cells to this power
 ONE_WAY_WEIGHT = 30.0
 LIVE_SWEEPS = 3
 LEAST_FITTED = 2_000
-BLOCK = 100_000  # rows that are fitted together
+BLOCK, SMALL_BLOCK = 100_000, 15_000  # rows that are fitted together: at most, and at least where cores share them
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Anchor:
         """(n, columns) rows annealed from independence to the noisy pairs."""
         warm = np.maximum(1, round(0.8 * sweeps) - 1)
         schedule = [0.02 * 50 ** min(1.0, turn / warm) for turn in range(sweeps)]
-        return self._fitted(self.independent(n, rng), schedule, rng, lambda s: progress("fitting a population", s))
+        return self._in_blocks(self.independent(n, rng), schedule, rng, lambda s: progress("fitting a population", s))
 
     def refined(
         self, rows: np.ndarray, rng: np.random.Generator, sweeps: int = LIVE_SWEEPS, progress: Progress = silent
@@ -70,12 +71,26 @@ class Anchor:
             return rows
         more = max(0, LEAST_FITTED - len(rows))
         filled = np.concatenate([rows, rows[rng.integers(0, len(rows), more)]])
-        blocks = np.array_split(filled, max(1, round(len(filled) / BLOCK)))
-        done = [
-            self._fitted(block, [1.0] * sweeps, rng, lambda s, i=i: progress("calibrating", (i + s) / len(blocks)))
-            for i, block in enumerate(blocks)
-        ]
-        return np.concatenate(done)[: len(rows)]
+        return self._in_blocks(filled, [1.0] * sweeps, rng, lambda s: progress("calibrating", s))[: len(rows)]
+
+    def _in_blocks(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, tell: Any) -> np.ndarray:
+        """Rows fitted in independent blocks, as many at once as there are cores: the kernel lets go of the lock."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        count = max(-(-len(rows) // BLOCK), min(cores, len(rows) // SMALL_BLOCK), 1)
+        blocks, coins = np.array_split(rows, count), rng.spawn(count)
+        done = np.zeros(count)
+
+        def work(i: int) -> np.ndarray:
+            def told(share: float) -> None:
+                done[i] = share
+                tell(float(done.mean()))
+
+            return self._fitted(blocks[i], schedule, coins[i], told)
+
+        with ThreadPoolExecutor(cores) as pool:
+            return np.concatenate(list(pool.map(work, range(count))))
 
     def _fitted(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, progress: Any) -> np.ndarray:
         from privsynth.trainers.gibbs import pair_counts, sweep
@@ -145,7 +160,9 @@ def measure_anchor(table: PrivateTable[np.ndarray], codec: Codec, target: str | 
         goal[offset[j] : offset[j] + sizes[j], offset[k] : offset[k] + sizes[k]] = counts / total
         goal[offset[k] : offset[k] + sizes[k], offset[j] : offset[j] + sizes[j]] = counts.T / total
         sigma[j, k] = sigma[k, j] = mechanism.sigma(j, k) / total
-    return Anchor(told_by_pairs(codec, noisy, total, mechanism), goal, sigma, max(1.0, 1 + 0.43 * float(np.log(run.plan.epsilon))))
+    return Anchor(
+        told_by_pairs(codec, noisy, total, mechanism), goal, sigma, max(1.0, 1 + 0.43 * float(np.log(run.plan.epsilon)))
+    )
 
 
 def told_by_pairs(codec: Codec, noisy: dict[tuple[int, int], np.ndarray], total: float, mechanism: Pairs) -> Codec:
