@@ -16,7 +16,7 @@ def watching() -> Iterator[Progress]:
         yield _plain()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     columns = (
@@ -27,12 +27,19 @@ def watching() -> Iterator[Progress]:
         TimeRemainingColumn(),
     )
     with Bars(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, object] = {}
+        tasks: dict[str, TaskID] = {}
+        doing: dict[str, str] = {}
 
         def tell(what: str, share: float) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=1.0)
-            bars.update(tasks[what], completed=min(share, 1.0))  # type: ignore[arg-type]
+            """One bar for each stage; a new step inside a stage starts its bar, and its clock, again."""
+            stage, _, step = what.partition(": ")
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=1.0)
+            elif doing[stage] != step and step:
+                bars.reset(tasks[stage], total=1.0)
+            doing[stage] = step
+            shown = f"{stage}: {step}" if step and share < 1 else stage
+            bars.update(tasks[stage], completed=min(share, 1.0), description=shown)
 
         yield tell
 
