@@ -47,6 +47,8 @@ def row(policy: str, data: Path, trainer: str) -> str:
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             _, _, usage = os.wait4(process.pid, 0)
         wall, peak = time.time() - start, usage.ru_maxrss // 1024
+        if not (out / "dossier" / "evidence.json").exists():
+            raise SystemExit(f"{policy} with {trainer} left no evidence: run it by hand to see why")
         found = json.loads((out / "dossier" / "evidence.json").read_text())
         u = found["utility"]
         return (

@@ -54,7 +54,7 @@ def main() -> None:
                 json.dumps(job | {"folder": folder}),
             ]
             row = json.loads(
-                subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+                subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
             )
             with RESULTS.open("a") as file:
                 file.write(json.dumps(row) + "\n")

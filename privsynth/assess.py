@@ -23,7 +23,7 @@ from privsynth.table import EPOCH, Intake, Rows, open_rows
 from privsynth.utility.measure import measure
 
 if TYPE_CHECKING:
-    from privsynth.pipeline import Clock
+    from privsynth.progress import Clock
 
 PACKAGES = ("torch", "opacus", "sdv", "pandas", "numpy", "diffprivlib", "dp-accounting")
 
@@ -108,7 +108,9 @@ def judge(policy: Policy, audit: e.Audit) -> tuple[e.Verdict, list[str]]:
     """The verdict, and its reasons in words that hold no figure of a private row."""
     if policy.model.seed is not None:
         return "do_not_release", ["The policy has a seed: whoever knows it can subtract the noise."]
-    families = {v: dict.fromkeys(_FAMILIES[f.family] for f in audit.findings if f.verdict == v) for v in ("fail", "no_power")}
+    families = {
+        v: dict.fromkeys(_FAMILIES[f.family] for f in audit.findings if f.verdict == v) for v in ("fail", "no_power")
+    }
     if families["fail"]:
         return "do_not_release", [f"Attacks by {name} found more than the policy allows." for name in families["fail"]]
     if families["no_power"] or not audit.findings:

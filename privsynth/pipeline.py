@@ -6,24 +6,20 @@ policy -> plan -> reserve -> read -> bound and split -> domain -> codec -> train
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import pandas as pd
 
-from privsynth.errors import InputError, Problem
 from privsynth.evidence import Evidence
 from privsynth.policy import Policy
 from privsynth.policy.plan import Plan, make_plan
 from privsynth.privacy.ledger import Ledger, Run
+from privsynth.progress import Clock
 from privsynth.synthesizer import Synthesizer
 from privsynth.trainers.base import Progress, silent
 
-T = TypeVar("T")
 Data = str | Path | pd.DataFrame
 
 
@@ -135,25 +131,4 @@ def _policy(policy: Policy | str | Path) -> Policy:
     return policy if isinstance(policy, Policy) else Policy.load(policy)
 
 
-class Clock:
-    """Times the stages and tells the progress which one is on."""
-
-    def __init__(self, progress: Progress):
-        self.progress, self.stage = progress, ""
-        self.seconds: dict[str, float] = {}
-
-    def __call__(self, stage: str, work: Callable[[], T]) -> T:
-        self.stage, start = stage, time.perf_counter()
-        self.progress(stage, 0.0)
-        try:
-            return work()
-        finally:
-            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 2)
-            self.progress(stage, 1.0)
-
-    def inner(self, what: str, share: float) -> None:
-        """Progress inside a stage."""
-        self.progress(f"{self.stage}: {what}", share)
-
-
-__all__ = ["InputError", "Outcome", "Problem", "fit", "run"]
+__all__ = ["Outcome", "fit", "run"]

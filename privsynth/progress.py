@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from privsynth.trainers.base import Progress
+
+T = TypeVar("T")
+
+
+class Clock:
+    """Times the stages and tells the progress which one is on."""
+
+    def __init__(self, progress: Progress):
+        self.progress, self.stage = progress, ""
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, stage: str, work: Callable[[], T]) -> T:
+        self.stage, start = stage, time.perf_counter()
+        self.progress(stage, 0.0)
+        try:
+            return work()
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 2)
+            self.progress(stage, 1.0)
+
+    def inner(self, what: str, share: float) -> None:
+        """Progress inside a stage."""
+        self.progress(f"{self.stage}: {what}", share)
 
 
 @contextmanager
