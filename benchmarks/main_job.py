@@ -33,6 +33,7 @@ def main() -> None:
         for trainer in arguments.trainer:
             lines.append(row(policy, arguments.data / data, trainer))
             print(lines[-1], flush=True)
+    (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / "main_job.md").write_text("\n".join(lines) + "\n")
 
 

@@ -38,6 +38,7 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(one(json.loads(arguments.one), arguments.shared)))
         return
+    RESULTS.parent.mkdir(exist_ok=True)
     done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     known = {tuple(row[k] for k in KEY) for row in done}
     with tempfile.TemporaryDirectory() as folder:
