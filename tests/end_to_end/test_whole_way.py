@@ -19,6 +19,7 @@ from privsynth.simulate import hospital
 
 pytestmark = pytest.mark.slow
 DEMO = Path(__file__).resolve().parents[2] / "privsynth/policy/demo/demo-hospital.yaml"
+THRESHOLDS = ("membership_tpr_at_1pct_fpr", "singling_out", "linkability", "inference")
 SMALL = {
     "marginals": "sweeps: 6",
     "ctgan": "steps: 5, pretrain_steps: 20, sweeps: 6, hidden: 32",
@@ -30,6 +31,8 @@ ROWS = 600
 def policy_text(trainer: str) -> str:
     text = DEMO.read_text(encoding="utf-8")
     for pattern, new in (
+        # so few people that an attack may pass its threshold by chance: what is tested here is the way, not the verdict
+        (r"thresholds: \{[^\n]*\}", f"thresholds: {{{', '.join(f'{name}: 1.0' for name in THRESHOLDS)}}}"),
         (r"trainer: \{name: ctgan[^\n]*\}", f"trainer: {{name: {trainer}, options: {{{SMALL[trainer]}}}}}"),
         (r"effort: standard", "effort: quick"),
         (r"release: \{rows: \d+", f"release: {{rows: {ROWS}"),
@@ -146,8 +149,7 @@ def test_run(trainer: str, work: Path, ran: Callable[[str], Any]) -> None:
 
 @pytest.mark.parametrize("trainer", SMALL)
 def test_the_table_that_leaves(trainer: str, work: Path, ran: Callable[[str], Any]) -> None:
-    if ran(trainer).code != 0:
-        pytest.skip("refused")
+    assert ran(trainer).code == 0
     release = work / f"out-{trainer}" / "release"
     real, made = (
         pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -174,8 +176,7 @@ def test_the_table_that_leaves(trainer: str, work: Path, ran: Callable[[str], An
 
 @pytest.fixture(scope="module")
 def released(work: Path, ran: Callable[[str], Any]) -> Path:
-    if ran("marginals").code != 0:
-        pytest.skip("refused")
+    assert ran("marginals").code == 0
     return work / "out-marginals"
 
 
@@ -206,7 +207,7 @@ def test_audit(with_policy: bool, released: Path, work: Path, command: Callable[
             table.drop(columns=["visit_id", "record_number", "name", "email"], errors="ignore").to_csv(
                 path, index=False
             )
-    arguments = ["--policy", work / "marginals.yaml"] if with_policy else []
+    arguments = ["--policy", DEMO] if with_policy else []  # with the thresholds of the demo
     said = command(
         "audit",
         "--synthetic",
