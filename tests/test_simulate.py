@@ -91,7 +91,7 @@ def test_default_size_of_finance_is_what_its_policy_declares(tmp_path: Path) -> 
 
 def test_unknown_demo_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="hospital or finance"):
-        simulate.write_demo("airport", tmp_path / "x.csv")  # type: ignore[arg-type]
+        simulate.write_demo("airport", tmp_path / "x.csv")
     assert not (tmp_path / "x.csv").exists()
 
 

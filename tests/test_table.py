@@ -304,10 +304,10 @@ def test_a_mechanism_is_charged_before_it_sees_a_row() -> None:
 
     table = PrivateTable(Rows(pd.DataFrame({"a": [1, 2]}), np.arange(2)))
     account = Account()
-    assert table.ask(Count("paid", account), account) == 2  # type: ignore[arg-type]
+    assert table.ask(Count("paid", account), account) == 2
     unpaid = Count("unpaid", account)
     with pytest.raises(PermissionError):
-        table.ask(unpaid, account)  # type: ignore[arg-type]
+        table.ask(unpaid, account)
     assert not unpaid.ran
     behind = table.transformed(lambda rows: Rows(rows.values.to_numpy(), rows.units))
     assert isinstance(behind, PrivateTable) and open_rows(behind).values.tolist() == [[1], [2]]

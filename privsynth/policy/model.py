@@ -221,7 +221,7 @@ class Column(_Strict):
             ]
         if self.kind == "integer" and any(b != int(b) for b in self.bounds if isinstance(b, float)):
             return ["bounds of an integer must be whole numbers"]
-        if self.kind == "number" and max(abs(float(b)) for b in self.bounds) * 10**self.places > 2**53:  # type: ignore[arg-type]
+        if self.kind == "number" and max(abs(float(b)) for b in self.bounds) * 10**self.places > 2**53:  # type: ignore[arg-type]  # numbers
             return [f"bounds are too wide to be told apart to {self.places} decimals; state fewer `decimals`, or less"]
         return []
 

@@ -31,14 +31,14 @@ def test_the_python_snippet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert snippet is not None
     names: dict[str, object] = {}
     exec(compile(snippet[1], "README.md", "exec"), names)
-    assert len(names["rows"]) == 1000  # type: ignore[arg-type]
-    assert names["found"].verdict in ("pass", "fail")  # type: ignore[attr-defined]
+    assert len(names["rows"]) == 1000
+    assert names["found"].verdict in ("pass", "fail")
     assert Path("report.html").stat().st_size > 10_000 and Path("out/dossier/evidence.json").exists()
 
 
 def test_every_command_is_in_the_readme() -> None:
     for command in app.registered_commands:
-        name = command.name or command.callback.__name__  # type: ignore[union-attr]
+        name = command.name or command.callback.__name__
         assert re.search(rf"`{name}[ `]", README), f"`{name}` is missing in the README's table"
 
 

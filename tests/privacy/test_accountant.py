@@ -188,7 +188,7 @@ def test_bad_figures_are_refused(bad: float) -> None:
         lambda: ApproximateDP(bad or -0.1, 1e-6),  # 0 is an epsilon: delta alone
         lambda: ThresholdedGaussian(bad, 1e-6), lambda: ThresholdedGaussian(1.0, bad),
         lambda: SampledGaussian(bad, 0.1, 1), lambda: SampledGaussian(1.0, bad, 1),
-        lambda: SampledGaussian(1.0, 0.1, bad),  # type: ignore[arg-type]
+        lambda: SampledGaussian(1.0, 0.1, bad),
     ):  # fmt: skip
         with pytest.raises(ValueError):
             make()
@@ -197,7 +197,7 @@ def test_bad_figures_are_refused(bad: float) -> None:
 def test_figures_out_of_range_are_refused() -> None:
     for make in (
         lambda: ApproximateDP(1.0, 1.0), lambda: SampledGaussian(1.0, 1.01, 1),
-        lambda: SampledGaussian(1.0, 0.1, 2.5),  # type: ignore[arg-type]
+        lambda: SampledGaussian(1.0, 0.1, 2.5),
     ):  # fmt: skip
         with pytest.raises(ValueError):
             make()

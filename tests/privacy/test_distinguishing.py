@@ -26,7 +26,7 @@ def beats(ins: np.ndarray, outs: np.ndarray, claimed: object) -> bool:
         hits, alarms, n = int((ins[1::2] > cut).sum()), int((outs[1::2] > cut).sum()), len(ins[1::2])
         tpr = stats.beta.ppf(ALPHA, hits, n - hits + 1) if hits else 0.0
         fpr = stats.beta.isf(ALPHA, alarms + 1, n - alarms) if alarms < n else 1.0
-        if tpr > max_tpr(claimed, [fpr])[0]:  # type: ignore[arg-type]
+        if tpr > max_tpr(claimed, [fpr])[0]:
             return True
     return False
 

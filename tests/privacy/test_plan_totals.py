@@ -90,7 +90,7 @@ def test_without_anchor_dp_sgd_has_it_all() -> None:
     assert [item.name for item in plan.items] == ["histograms", "dp-sgd"]
     with_it = check_epsilon(path, 0.5, "{name: ctgan, options: {steps: 20}}")
     assert [item.name for item in with_it.items] == ["histograms", "marginals", "dp-sgd"]
-    assert plan["dp-sgd"].noise_multiplier < with_it["dp-sgd"].noise_multiplier  # type: ignore[union-attr]
+    assert plan["dp-sgd"].noise_multiplier < with_it["dp-sgd"].noise_multiplier
 
 
 @pytest.mark.parametrize("fpr, most", [pytest.param(0.01, 0.10, marks=pytest.mark.slow), (0.001, 0.003)])
@@ -108,7 +108,7 @@ def test_every_bought_thing_stands_in_the_plan() -> None:
         "unit sizes", "bounds: charge", "categories: diagnosis", "categories: secondary_diagnosis", "histograms",
         "marginals",
     }  # fmt: skip
-    deltas = [item.event.delta for item in plan.items if item.name.startswith("categories")]  # type: ignore[union-attr]
+    deltas = [item.event.delta for item in plan.items if item.name.startswith("categories")]
     assert sum(deltas) == pytest.approx(0.1 * plan.delta)
 
 
