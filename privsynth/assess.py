@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from privsynth import evidence as e
-from privsynth.audit.run import attack_tables
+from privsynth.audit.attack import attack
 from privsynth.audit.tables import AuditTables
 from privsynth.codec import Codec, ColumnCodec, to_simplex
 from privsynth.domain import OTHER, STRATUM
@@ -48,7 +48,7 @@ def assess(
     roles = {name: columns[name].role for name in frames[0]}
     tables = AuditTables(*frames, *units, roles)
     thresholds, effort = policy.model.thresholds.model_dump(), policy.model.audit.effort
-    audit = clock("attacking", lambda: attack_tables(tables, thresholds, effort, rng, clock.inner))
+    audit = clock("attacking", lambda: attack(tables, thresholds, effort, rng, clock.inner))
     kinds = {name: columns[name].kind for name in frames[0]}
     groups = [name for name in frames[0] if roles[name] == "quasi_identifier" and columns[name].kind == "category"]
     utility = clock("measuring", lambda: measure(*frames, policy.target, kinds, groups, rng, clock.inner))

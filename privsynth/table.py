@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import pandas as pd
 
-from privsynth.errors import InputError, Problem, Refused
+from privsynth.errors import InputError, Problem
 from privsynth.policy import Policy
 from privsynth.privacy.events import Event
 from privsynth.privacy.ledger import Run
@@ -261,4 +261,4 @@ def _side(frame: pd.DataFrame, units: np.ndarray, chosen: np.ndarray) -> Rows[pd
     return Rows(frame.iloc[order].reset_index(drop=True), units[order].astype(np.int64))
 
 
-__all__ = ["Intake", "Mechanism", "PrivateTable", "Refused", "Rows", "open_rows", "take_in", "typed"]
+__all__ = ["Intake", "Mechanism", "PrivateTable", "Rows", "open_rows", "take_in", "typed"]

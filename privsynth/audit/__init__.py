@@ -31,8 +31,10 @@ def audit(
     policy: declares kinds, roles, unit and thresholds; without it kinds are inferred and every row is a person. Works
     on any synthesizer's output. Raises InputError for tables that do not fit together.
     """
+    import numpy as np
+
+    from privsynth.audit.attack import attack
     from privsynth.audit.compare import comparable
-    from privsynth.audit.run import attack_tables
 
     tables, thresholds, wanted = comparable(synthetic, train, holdout, policy)
-    return attack_tables(tables, thresholds, effort or wanted, rng, progress)
+    return attack(tables, thresholds, effort or wanted, rng or np.random.default_rng(), progress)
