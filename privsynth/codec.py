@@ -67,12 +67,11 @@ class ColumnCodec:
 
 @dataclass(frozen=True)
 class Codec:
-    """All columns, and the released number of (weighted) rows behind the histograms with their noise."""
+    """All columns, and the released number of (weighted) rows behind the histograms."""
 
     domain: Domain
     columns: tuple[ColumnCodec, ...]
     total: float
-    sigma: float
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -131,7 +130,7 @@ def learn_codec(domain: Domain, table: PrivateTable[pd.DataFrame], run: Run) -> 
         _column_codec(column, counts / total, mechanism.sigma / total, most)
         for column, counts in zip(domain.columns, noisy, strict=True)
     )
-    return Codec(domain, columns, total, mechanism.sigma)
+    return Codec(domain, columns, total)
 
 
 def released_total(tables: list[np.ndarray], rows: int | None) -> float:

@@ -81,7 +81,7 @@ class Synthesizer:
         save_file(tensors, folder / "model.safetensors")
         meta = {
             "format": FORMAT, "trainer": self.trainer, "settings": self.model.settings(), "domain": self.codec.domain.to_json(),
-            "total": self.codec.total, "sigma": self.codec.sigma, "layout": self.layout.to_json(),
+            "total": self.codec.total, "layout": self.layout.to_json(),
             "privacy": self.privacy.model_dump(mode="json"), "facts": self.facts,
         }  # fmt: skip
         (folder / "model.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
@@ -106,7 +106,7 @@ class Synthesizer:
                 ColumnCodec(d, *(tensors[f"codec.{j}.{part}"] for part in ("bins", "density", "raw", "noise")))
                 for j, d in enumerate(domain.columns)
             )
-            codec = Codec(domain, columns, meta["total"], meta["sigma"])
+            codec = Codec(domain, columns, meta["total"])
             own = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
             model = TRAINERS[meta["trainer"]].restore(codec, own, meta["settings"])
             privacy = Privacy.model_validate(meta["privacy"])

@@ -104,7 +104,7 @@ def codec_of(*columns: ColumnDomain, rough: bool = False) -> Codec:
         bins = np.append(bins, bins.max() + 1).astype(np.int32)
         raw = np.bincount(bins, density)
         parts.append(ColumnCodec(column, bins, density, raw, np.zeros(len(raw))))
-    return Codec(Domain(columns, None), tuple(parts), 1.0, 1.0)
+    return Codec(Domain(columns, None), tuple(parts), 1.0)
 
 
 def there_and_back(codec: Codec, frame: pd.DataFrame, seed: int = 0) -> tuple[np.ndarray, pd.DataFrame, np.ndarray]:

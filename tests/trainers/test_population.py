@@ -33,7 +33,7 @@ def codec_of(rows: np.ndarray) -> Codec:
         domain = ColumnDomain(f"c{j}", "category", names, nullable=False)
         bins, noise = np.arange(size + 1, dtype=np.int32), np.full(size + 1, 1 / N)
         columns.append(ColumnCodec.of(domain, bins, np.ones(size + 1), shares, noise))
-    return Codec(Domain(tuple(c.domain for c in columns), N), tuple(columns), float(N), 1.0)
+    return Codec(Domain(tuple(c.domain for c in columns), N), tuple(columns), float(N))
 
 
 def anchor_of(rows: np.ndarray, noise: float = 0.0) -> Anchor:
@@ -142,6 +142,6 @@ def test_an_anchor_comes_back_from_its_tensors() -> None:
 def test_total_comes_from_released_tables_only() -> None:
     codec = codec_of(real_rows())
     assert pair_total({(0, 1): np.full((4, 5), 7.0)}, codec) == N  # declared
-    bought = Codec(Domain(codec.domain.columns, None), codec.columns, 1.0, 1.0)
+    bought = Codec(Domain(codec.domain.columns, None), codec.columns, 1.0)
     assert pair_total({(0, 1): np.full((4, 5), 7.0)}, bought) == pytest.approx(140)
     assert pair_total({(0, 1): np.full((4, 5), -7.0)}, bought) == 1
