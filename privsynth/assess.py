@@ -23,6 +23,7 @@ from privsynth.table import EPOCH, Intake, Rows, open_rows
 from privsynth.utility.measure import measure
 
 if TYPE_CHECKING:
+    from privsynth.privacy.ledger import Run
     from privsynth.progress import Clock
 
 PACKAGES = ("torch", "opacus", "sdv", "pandas", "numpy", "diffprivlib", "dp-accounting")
@@ -37,11 +38,15 @@ class Assessment:
 
 
 def assess(
-    policy: Policy, codec: Codec, synthetic: pd.DataFrame, intake: Intake, rng: np.random.Generator, clock: Clock
+    policy: Policy, codec: Codec, synthetic: pd.DataFrame, intake: Intake, account: Run, clock: Clock
 ) -> Assessment:
-    """Attacks and measures the synthetic rows (typed, as `Synthesizer.sample_typed` gives them)."""
+    """Attacks and measures the synthetic rows (typed, as `Synthesizer.sample_typed` gives them).
+
+    Raises Refused unless the account says that nothing can be learned any more.
+    """
     assert intake.holdout is not None  # a run always holds rows out
-    train, holdout = open_rows(intake.train), open_rows(intake.holdout)
+    train, holdout = open_rows(intake.train, account), open_rows(intake.holdout, account)
+    rng = account.randomness.generator()
     frames = [_audit_frame(frame, codec) for frame in (synthetic, train.values, holdout.values)]
     units = (None, None) if policy.unit_column is None else (train.units, holdout.units)
     columns = policy.model.columns

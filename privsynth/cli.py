@@ -62,31 +62,13 @@ def check(policy: PolicyArg, trainer: TrainerOpt = None, epsilon: EpsilonOpt = N
     """Check a policy and show what it would spend. Reads no data."""
     from privsynth.policy import Policy
     from privsynth.policy.plan import make_plan
-    from privsynth.privacy.events import to_json
-    from privsynth.privacy.risk import at_most, percent
 
     read = Policy.load(policy).with_changes(trainer, epsilon)
     plan = make_plan(read)
     if as_json:
-        items = [
-            {"name": i.name, "event": to_json(i.event), "share": i.share, "purpose": i.purpose} for i in plan.items
-        ]
-        _print_json({
-            "epsilon": plan.epsilon, "delta": plan.delta, "unit": plan.unit, "max_rows": plan.max_rows, "trainer": plan.trainer,
-            "mechanisms": items, "risk": plan.risk.model_dump(), "sentence": plan.sentence, "warnings": list(read.warnings),
-        })  # fmt: skip
-        return
-    for warning in read.warnings:
-        typer.echo(f"note: {warning}", err=True)
-    width = max(len(item.name) for item in plan.items)
-    typer.echo(f"{policy} is valid. What a run would do to the table, and nothing else:\n")
-    for item in plan.items:
-        typer.echo(f"  {item.name:<{width}}  {item.share:6.1%}  {item.event}")
-    for reason in plan.reasons:
-        typer.echo(f"\n{reason}")
-    typer.echo(f"\nTogether: epsilon = {at_most(plan.epsilon, 4)}, delta = {plan.delta:.1e} for {plan.unit}\n{plan.sentence}")
-    guess = percent(plan.risk.attribute_inference["0.1"])
-    typer.echo(f"A fact that a stranger would guess for 10 % of people can be inferred for at most {guess} of members.")
+        _print_json(plan.as_checked() | {"warnings": list(read.warnings)})
+    else:
+        _tell_plan(plan, read)
 
 
 @app.command()
@@ -196,21 +178,22 @@ def ledger_show(
     dataset: Annotated[str | None, typer.Option("--dataset", help="One data set's id.")] = None,
     ledger: LedgerOpt = None, as_json: JsonOpt = False,
 ) -> None:  # fmt: skip
-    """What was spent, data set by data set, and every entry."""
+    """What was spent and what is left, data set by data set, and every entry."""
     from privsynth.privacy.ledger import Ledger
 
     books = Ledger(ledger)
     entries = books.entries(dataset)
-    names = sorted({entry["dataset"] for entry in entries})
-    totals = {name: dict(zip(("epsilon", "delta"), books.spent(name), strict=True)) for name in names}
+    statements = [books.statement(name) for name in sorted({entry["dataset"] for entry in entries})]
     if as_json:
+        totals = {statement.dataset: statement.to_json() for statement in statements}
         _print_json({"totals": totals, "head": books.head(), "entries": entries})
         return
-    for name, total in totals.items():
-        typer.echo(f"{name}: epsilon {total['epsilon']:.4g}, delta {total['delta']:.1e} spent in all (runs added up)")
+    for statement in statements:
+        typer.echo("\n".join(statement.lines()))
     for entry in entries:
         body = json.loads(entry["body"])
-        what = body.get("name") or body.get("outcome") or f"epsilon {body['epsilon']:.4g}, delta {body['delta']:.1e}"
+        told = body.get("name") or body.get("outcome") or body.get("what") or ", ".join(body.get("same_content", []))
+        what = told or (f"epsilon {body['epsilon']:.4g}, delta {body['delta']:.1e}" if "epsilon" in body else "")
         typer.echo(
             f"  {entry['sequence']:>5}  {entry['time'][:19]}  {entry['dataset']}  {entry['run'][:8]}  {entry['kind']:<8} {what}"
         )
@@ -220,16 +203,23 @@ def ledger_show(
 @ledger_app.command("verify")
 def ledger_verify(
     ledger: LedgerOpt = None,
-    head: Annotated[str | None, typer.Option("--head", help="A head hash from a report or manifest.")] = None,
-) -> None:  # fmt: skip
-    """Check that no entry has been changed, and that a hash kept outside is still in the chain."""
+    head: Annotated[
+        list[str] | None, typer.Option("--head", help="A head hash from a report or manifest; may be given several times.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE", help="Check a file written by `ledger export` instead.")
+    ] = None,
+) -> None:
+    """Check that no entry has been changed, and that hashes kept outside are still in the chain."""
+    from privsynth.privacy.chain import check_export
     from privsynth.privacy.ledger import Ledger
 
-    wrong = Ledger(ledger).verify(head)
-    for line in wrong:
+    found = check_export(export, head or []) if export else Ledger(ledger).check(head or [])
+    for line in found.problems:
         typer.echo(line)
-    typer.echo("This ledger has been changed." if wrong else "The chain is whole.")
-    raise typer.Exit(3 if wrong else 0)
+    typer.echo(f"entries: {found.entries}\nhead: {found.head}")
+    typer.echo("This ledger has been changed." if found.problems else "The chain is whole.")
+    raise typer.Exit(3 if found.problems else 0)
 
 
 @ledger_app.command("export")
@@ -237,11 +227,32 @@ def ledger_export(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="JSON file.")], ledger: LedgerOpt = None
 ) -> None:  # fmt: skip
     """Write all entries to a JSON file for an auditor."""
-    from privsynth.privacy.ledger import Ledger
+    from privsynth.privacy.ledger import GENESIS, Ledger
 
-    books = Ledger(ledger)
-    _write(out, json.dumps({"head": books.head(), "entries": books.entries()}, indent=1) + "\n")
+    entries = Ledger(ledger).entries()
+    head = entries[-1]["hash"] if entries else GENESIS
+    _write(out, json.dumps({"head": head, "entries": entries}, indent=1) + "\n")
     typer.echo(f"Ledger: {out}")
+
+
+def _tell_plan(plan: Any, policy: Any) -> None:
+    from privsynth.privacy.risk import at_most, in_words
+
+    for warning in policy.warnings:
+        typer.echo(f"note: {warning}", err=True)
+    typer.echo(f"{policy.source} is valid. What a run would do to the table, and nothing else:\n")
+    width = max(len(item.name) for item in plan.items)
+    for item in plan.items:
+        typer.echo(f"  {item.name:<{width}}  {item.share:6.1%}  {item.purpose}\n  {'':<{width + 10}}{item.noise}")
+        typer.echo(f"  {'':<{width + 10}}{item.event}")
+    for reason in plan.reasons:
+        typer.echo(f"\n{reason}")
+    typer.echo(f"\nTogether: epsilon = {at_most(plan.epsilon, 4)}, delta = {plan.delta:.1e} for {plan.unit}\n{plan.sentence}")
+    if plan.risk_target is not None:
+        typer.echo(plan.risk_target.sentence)
+    if not plan.seeded:
+        typer.echo(f"\nFor {plan.one_unit}, whoever attacks: chance without its data -> chance with it, at most")
+        typer.echo("\n".join(f"  {line}" for line in in_words(plan.risk, policy.model.dataset.rows)))
 
 
 def _tell(outcome: Any, as_json: bool) -> None:

@@ -83,7 +83,7 @@ class Codec:
 
     def encode(self, rows: Rows[pd.DataFrame]) -> Rows[np.ndarray]:
         """(rows, columns) int32 codes; each row by itself."""
-        cells = self.domain.cells(rows)
+        cells = self.domain.encode(rows)
         codes = np.stack([c.bins[cells.values[:, j]] for j, c in enumerate(self.columns)], 1)
         return Rows(codes.astype(np.int32), cells.units)
 
@@ -122,8 +122,8 @@ def _rounded(values: np.ndarray, step: float) -> np.ndarray:
 
 def learn_codec(domain: Domain, table: PrivateTable[pd.DataFrame], run: Run) -> Codec:
     """Buys the histograms of all columns in one step and derives everything else from them."""
-    mechanism = Histograms(run.plan["histograms"], domain.sizes)  # type: ignore[arg-type]
-    noisy = table.transformed(domain.cells).ask(mechanism, run)
+    mechanism = Histograms(run.plan["histograms"], domain.sizes)
+    noisy = table.encoded(domain).ask(mechanism, run)
     total = released_total(noisy, domain.rows if not domain.stratified else None)
     most = int(np.clip(round(0.8 * np.sqrt(total / mechanism.sigma)), FEWEST_BINS, MOST_BINS))
     columns = tuple(

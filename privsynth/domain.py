@@ -16,8 +16,10 @@ import numpy as np
 import pandas as pd
 
 from privsynth.policy import Column, Policy
+from privsynth.policy.rules import refuse_large_delta
 from privsynth.privacy.ledger import Run
-from privsynth.privacy.mechanisms.counts import OpenCategories, PrivateBounds, RowCount, UnitSizes
+from privsynth.privacy.mechanisms.categories import OpenCategories
+from privsynth.privacy.mechanisms.counts import PrivateBounds, RowCount, UnitSizes
 from privsynth.table import EPOCH, PrivateTable, Rows
 
 OTHER = "__other__"
@@ -91,15 +93,15 @@ class Domain:
     def stratified(self) -> bool:
         return bool(self.mix)
 
-    def cells(self, rows: Rows[pd.DataFrame]) -> Rows[np.ndarray]:
+    def encode(self, rows: Rows[pd.DataFrame]) -> Rows[np.ndarray]:
         """(rows, columns) int32 cell numbers. Each row is encoded by itself; the stratum by its own unit's rows."""
         out = np.empty((len(rows), len(self.columns)), np.int32)
         steps = {c.name: _steps(rows.values, c) for c in self.columns if c.kind != "category"}
         for j, column in enumerate(self.columns):
             if column.name == STRATUM:
-                size = np.unique(rows.units, return_inverse=True, return_counts=True)
+                sizes = np.repeat(rows.spans[1], rows.spans[1])
                 lowest = [int(name) for name in column.categories]
-                out[:, j] = np.searchsorted(lowest, size[2][size[1]], side="right") - 1
+                out[:, j] = np.searchsorted(lowest, sizes, side="right") - 1
                 continue
             if column.kind == "category":
                 known = pd.Categorical(rows.values[column.name], categories=list(column.categories)).codes
@@ -128,7 +130,10 @@ class Domain:
 
 
 def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, trained: float = 1.0) -> Domain:
-    """Takes what is declared, buys the rest. trained: public share of the declared rows that the trainer sees."""
+    """Takes what is declared, buys the rest. trained: public share of the declared rows that the trainer sees.
+
+    Raises Refused if delta is not below one over the number of units, once that is bought.
+    """
     columns = [
         _column_domain(name, column, policy, table, run)
         for name, column in policy.model.columns.items()
@@ -139,14 +144,16 @@ def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, tr
     rows = round(declared * trained) if declared is not None else None
     if policy.unit_column is not None:
         lowest = strata(policy.max_rows)
-        bought = table.ask(UnitSizes(run.plan["unit sizes"], lowest), run)  # type: ignore[arg-type]
+        bought = table.ask(UnitSizes(run.plan["unit sizes"], lowest), run)
         in_rows = bought * _middle(lowest, policy.max_rows)
         rows, units = max(1, int(in_rows.sum())), max(1, int(bought.sum()))
+        refuse_large_delta(policy, round(units / trained))
         if policy.max_rows > 1:
             mix = tuple(float(x) for x in (in_rows + 1e-9) / (in_rows + 1e-9).sum())
             columns.append(ColumnDomain(STRATUM, "category", tuple(str(x) for x in lowest), nullable=False))
     elif declared is None:
-        rows = table.ask(RowCount(run.plan["row count"]), run)  # type: ignore[arg-type]
+        rows = table.ask(RowCount(run.plan["row count"]), run)
+        refuse_large_delta(policy, round(rows / trained))
     return Domain(tuple(columns), rows, mix, units)
 
 
@@ -170,20 +177,20 @@ def _column_domain(
                 name, "category", tuple(policy.groupings[name].groups), nullable=column.nullable, source="public groups"
             )
         if column.categories == "private":
-            found = table.ask(OpenCategories(run.plan[f"categories: {name}"], name), run)  # type: ignore[arg-type]
+            found = table.ask(OpenCategories(run.plan[f"categories: {name}"], name), run)
             names = (*(value for value in found if value != OTHER), OTHER)
             return ColumnDomain(name, "category", names, nullable=column.nullable, source="bought")
         assert isinstance(column.categories, list)  # the policy's rules see to it
         return ColumnDomain(name, "category", tuple(column.categories), nullable=column.nullable)
     step = 10.0**-column.places
     if column.bounds == "private":
-        low, high = table.ask(PrivateBounds(run.plan[f"bounds: {name}"], name, step), run)  # type: ignore[arg-type]
+        low, high = table.ask(PrivateBounds(run.plan[f"bounds: {name}"], name, step), run)
         return ColumnDomain(name, column.kind, (), low, high, step, column.nullable, source="bought")
     assert isinstance(column.bounds, tuple)
     if column.kind == "date":
         low, high = (bound.toordinal() - EPOCH for bound in column.bounds)  # type: ignore[union-attr]
     else:
-        low, high = (round(float(bound) / step) for bound in column.bounds)  # type: ignore[arg-type]
+        low, high = (round(float(bound) / step) for bound in column.bounds)
     return ColumnDomain(name, column.kind, (), low, high, step, column.nullable)
 
 
@@ -202,7 +209,8 @@ def _with_gaps(columns: list[ColumnDomain], policy: Policy) -> list[ColumnDomain
 
 
 def _steps(frame: pd.DataFrame, column: ColumnDomain) -> np.ndarray:
-    return np.round(frame[column.name].to_numpy(float) / column.step)
+    with np.errstate(over="ignore"):  # infinity is clipped to the last cell, as any value beyond it
+        return np.round(frame[column.name].to_numpy(float) / column.step)
 
 
 def public_grid(low: int, high: int) -> np.ndarray:

@@ -38,6 +38,8 @@ class Risk(_Part):
     max_tpr: dict[str, float]  # false-positive rate ("0.001", "0.01", "0.1") -> largest true-positive rate
     advantage: float  # largest TPR - FPR of any membership attack
     attribute_inference: dict[str, float] = Field(default_factory=dict)  # baseline guess rate -> largest success rate
+    reconstruction: dict[str, float] = Field(default_factory=dict)  # rate of rebuilding a record without it -> with it
+    singling_out: dict[str, float] = Field(default_factory=dict)  # weight of a predicate -> chance that it fits the unit
     roc: list[tuple[float, float]] = Field(default_factory=list)  # (fpr, largest tpr): the guarantee's own ROC curve
 
 

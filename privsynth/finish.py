@@ -21,7 +21,8 @@ _WHOLE = re.compile(r"^-?(0|[1-9]\d*)$")
 
 @dataclass(frozen=True)
 class OutputColumn:
-    """How one column leaves. `arrow`: the type of dates in a typed source, else None."""
+    """How one column leaves: by the policy alone. Types of the source would tell of its rows: a missing value turns
+    whole numbers into floats, and one unreadable date turns a column of dates into text."""
 
     name: str
     kind: str
@@ -29,7 +30,6 @@ class OutputColumn:
     generator: str | None
     pattern: str | None
     format: str | None
-    arrow: str | None
     whole: bool  # categories that are all whole numbers, as 1 and 2 for sex
 
 
@@ -43,12 +43,11 @@ class Layout:
 
     @classmethod
     def of(cls, policy: Policy, raw: RawTable) -> Layout:
-        """Made of the policy, the order of the columns and the type of dates; no value is looked at."""
+        """Made of the policy and the order of the columns; no value is looked at."""
         by_name = policy.model.columns
         columns = tuple(
             OutputColumn(
                 n, by_name[n].kind, by_name[n].released_as, by_name[n].generator, by_name[n].pattern, by_name[n].format,
-                _date_type(raw, n) if by_name[n].kind == "date" else None,
                 isinstance(by_name[n].categories, list) and all(_WHOLE.match(c) for c in by_name[n].categories or ()),
             )
             for n in raw.columns if by_name[n].released_as != "drop"
@@ -89,13 +88,11 @@ class Layout:
         shown.to_csv(path, index=False, na_rep=self.missing)
 
     def write_parquet(self, frame: pd.DataFrame, path: Path) -> None:
-        """Text, int64 and double; dates as in a typed source, else date32."""
+        """Text, int64, double and date32."""
         fields = []
         for column in self.columns:
             values = frame[column.name]
-            if column.arrow is not None and column.release == "keep":
-                fields.append((column.name, _cast(values, column.arrow)))
-            elif column.kind == "date" and column.release == "keep":
+            if column.kind == "date" and column.release == "keep":
                 fields.append((column.name, pa.array(values.dt.date, pa.date32(), from_pandas=True)))
             else:
                 fields.append((column.name, pa.array(values, from_pandas=True)))
@@ -121,23 +118,6 @@ class Layout:
         return cls(columns, data["missing"], tuple((a, b, bool(s), float(t)) for a, b, s, t in data["rules"]))
 
 
-def _date_type(raw: RawTable, name: str) -> str | None:
-    """The Arrow type of dates in a typed source. Other types are the policy's: whether a column of whole numbers came
-    as int64 or as double already tells whether somebody's value was missing.
-    """
-    kind = raw.types[name] if raw.types else None
-    return str(kind) if kind is not None and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)) else None
-
-
 def _step(policy: Policy, name: str) -> float:
     column = policy.model.columns.get(name)
     return 10.0**-column.places if column is not None else 1.0
-
-
-def _cast(values: pd.Series, arrow: str) -> pa.Array:
-    """Dates in the source's Arrow type where it can be named, else in their own."""
-    own = pa.array(values, from_pandas=True)
-    try:
-        return own.cast(pa.type_for_alias(arrow), safe=False)
-    except (pa.ArrowException, ValueError):  # a time zone
-        return own

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from privsynth.errors import Problem, Refused
 from privsynth.evidence import Evidence
 from privsynth.policy import Policy
 from privsynth.policy.plan import Plan, make_plan
@@ -62,10 +63,11 @@ def run(
         typed, rng = clock("sampling", lambda: synthesizer.sample_typed(rows, policy.model.seed, clock.inner))
         synthetic = clock("finishing", lambda: synthesizer.layout.finish(typed, rng))
 
-        # attack and measure, on rows that the trainer never saw
+        # attack and measure, on rows that the trainer never saw; from here on nothing can learn from rows any more
+        account.finish_learning()
         from privsynth.assess import assess
 
-        assessment = assess(policy, synthesizer.codec, typed, intake, account.randomness.generator(), clock)
+        assessment = assess(policy, synthesizer.codec, typed, intake, account, clock)
     except BaseException as error:
         account.settle(f"stopped: {type(error).__name__}")
         raise
@@ -105,19 +107,26 @@ def _learn(policy: Policy, plan: Plan, data: Data, account: Run, holdout: float,
     from privsynth.codec import learn_codec
     from privsynth.domain import learn_domain
     from privsynth.finish import Layout
-    from privsynth.reader import read_table
+    from privsynth.privacy.fingerprint import fingerprint
+    from privsynth.reader import read_header, read_table
     from privsynth.table import check_header, take_in
     from privsynth.trainers import choose
 
-    raw = clock("reading", lambda: read_table(data))
-    check_header(raw.columns, policy)
+    check_header(read_header(data), policy)
     account.opened = True  # from here on a refusal would tell something of the rows: the reservation stays
+    raw = clock("reading", lambda: read_table(data))
+    key = account.ledger.fingerprint_key()
+    clock("recognising the content", lambda: account.identify(fingerprint(raw, key)))
+    for other in account.same_content:
+        clock.progress(f"same content as data set {other!r}, one budget for both", 1.0)
     intake = clock("checking and splitting", lambda: take_in(raw, policy, account.randomness, holdout))
     domain = clock("learning the domain", lambda: learn_domain(policy, intake.train, account, 1 - holdout))
     codec = clock("encoding", lambda: learn_codec(domain, intake.train, account))
     trainer, _ = choose(policy)
-    codes = intake.train.transformed(codec.encode)
+    codes = intake.train.encoded(codec)
     model = clock("training", lambda: trainer.fit(codes, codec, policy.target, account, clock.inner))
+    if account.learned:
+        raise Refused(Problem("trainer", "ended learning by itself, so its model may have seen open rows"))
     facts = {
         "dataset": policy.model.dataset.id,
         "policy_sha256": policy.sha256,

@@ -1,4 +1,8 @@
-"""Reads CSV(.gz) and Parquet strictly. Messages name files, lines and columns, never a value."""
+"""Reads CSV(.gz), Parquet and data frames strictly. Messages name files, lines and columns, never a value.
+
+How one cell is read must not hang on the others of its column, or one person more would change everybody: a number is
+read from its own text, and a cell of a mixed column as it would be in a column of its own kind.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ import io
 import math
 import re
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -17,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -25,10 +31,9 @@ from privsynth.errors import InputError, Problem
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table as read. `types`: the column types of a typed source (Parquet, a data frame); None for text."""
+    """A table as read: all text from CSV; with the source's types from Parquet or a data frame."""
 
     frame: pa.Table
-    types: dict[str, pa.DataType] | None
 
     @property
     def columns(self) -> list[str]:
@@ -42,11 +47,9 @@ class RawTable:
         values = self.frame.column(name)
         if pa.types.is_dictionary(values.type):
             values = self._cast(values, values.type.value_type, name)
-        if pa.types.is_floating(values.type):
+        if any(one_of(values.type) for one_of in _BY_CELL):
             found = values.to_pandas().map(_as_written, na_action="ignore").astype(object)
             return found.where(~found.isin({"", *missing}))
-        if pa.types.is_boolean(values.type):
-            return values.to_pandas().map({True: "True", False: "False"}).astype(object)
         if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
             values = self._cast(values, pa.string(), name)
         found = values.to_pandas().astype(object)
@@ -62,11 +65,15 @@ class RawTable:
             raise InputError(Problem(f"column {name!r}", rule, "declare `release: drop`, or convert it")) from None
 
     def numbers(self, name: str, missing: list[str], dates: bool, form: str | None) -> tuple[np.ndarray, int]:
-        """(values as float64, NaN where missing or unreadable; how many are present). Dates are days since 1970."""
+        """(values as float64, NaN where missing or unreadable; how many are present). Dates are days since 1970: the
+        day that is written, whatever offset from UTC stands behind it."""
         kind = self.frame.column(name).type
         if dates and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
-            days = self.frame.column(name).cast(pa.timestamp("s"), safe=False).to_pandas()
+            moments = self.frame.column(name)
+            moments = pc.local_timestamp(moments) if pa.types.is_timestamp(kind) and kind.tz else moments
+            days = moments.cast(pa.timestamp("s"), safe=False).to_pandas()
             return _days(days), int(days.notna().sum())
+        tokens = [float(token) for token in missing if _is_number(token)]
         if not dates and (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             values = (
                 self.frame.column(name)
@@ -74,15 +81,27 @@ class RawTable:
                 .to_pandas()
                 .to_numpy(dtype=float, na_value=np.nan)
             )
-            tokens = [float(token) for token in missing if _is_number(token)]
             values = np.where(np.isin(values, tokens), np.nan, values)
             return values, int((~np.isnan(values)).sum())
         text = self.text(name, missing)
         present = int(text.notna().sum())
-        text = text.where(~text.str.lower().isin(["now", "today"]))  # pandas would read the clock
-        if not dates:
-            return pd.to_numeric(text, errors="coerce").to_numpy(dtype=float, na_value=np.nan), present
-        return _parsed_days(text, form), present
+        if dates:
+            text = text.where(~text.str.lower().isin(["now", "today"]))  # pandas would read the clock
+            return _parsed_days(text, form), present
+        values = _parsed_numbers(text)
+        absent = np.isin(values, tokens)
+        return np.where(absent, np.nan, values), present - int(absent.sum())
+
+
+def _parsed_numbers(text: pd.Series) -> np.ndarray:
+    """float64, NaN where there is no number. Each text by itself: pandas would read all otherwise if one is odd."""
+    place, distinct = pd.factorize(text)
+    values = np.array([float(t) if _NUMBER.match(t) else np.nan for t in distinct] + [np.nan])
+    return values[place]  # the place of what is missing is -1
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
+_BY_CELL = (pa.types.is_floating, pa.types.is_boolean, pa.types.is_timestamp, pa.types.is_date)
 
 
 def _parsed_days(text: pd.Series, form: str | None) -> np.ndarray:
@@ -108,9 +127,15 @@ def _days(moments: pd.Series) -> np.ndarray:
     return np.where(stamps.isna().to_numpy(), np.nan, days)
 
 
-def _as_written(value: float) -> str:
-    """A number as text, by itself: how the others of its column look must not change it. 1.0 was written 1."""
-    return str(int(value)) if math.isfinite(value) and value == round(value) else repr(float(value))
+def _as_written(value: Any) -> str:
+    """A cell as text, by itself: how the others of its column look must not change it. 1.0 was written 1."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value))
+    if isinstance(value, (float, np.floating)):
+        return str(int(value)) if math.isfinite(value) and value == round(value) else repr(float(value))
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _is_number(token: str) -> bool:
@@ -118,6 +143,16 @@ def _is_number(token: str) -> bool:
         return bool(np.isfinite(float(token)))
     except ValueError:
         return False
+
+
+def read_header(source: str | Path | pd.DataFrame) -> list[str]:
+    """Column names alone; no row is looked at. Raises InputError if there are none to read."""
+    if isinstance(source, pd.DataFrame):
+        return _check_names([str(name) for name in source.columns], "data frame")
+    path = Path(source)
+    with _readable(path) as start, _told_as_parquet(path):
+        names = pyarrow.parquet.read_schema(path).names if start == b"PAR1" else _header(path, start[:2] == b"\x1f\x8b")
+        return _check_names(names, str(path))
 
 
 def read_table(source: str | Path | pd.DataFrame) -> RawTable:
@@ -130,8 +165,16 @@ def read_table(source: str | Path | pd.DataFrame) -> RawTable:
         except (pa.ArrowException, TypeError, ValueError) as error:  # the error's own words may quote a value
             rule = f"has a column whose type cannot be taken ({type(error).__name__})"
             raise InputError(Problem("data frame", rule, "make every column text, numbers or dates")) from None
-        return _checked(RawTable(table, dict(zip(table.column_names, table.schema.types, strict=True))), "data frame")
+        return _checked(RawTable(table), "data frame")
     path = Path(source)
+    with _readable(path) as start:
+        raw = _read_parquet(path) if start == b"PAR1" else _read_csv(path, start[:2] == b"\x1f\x8b")
+    return _checked(raw, str(path))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[bytes]:
+    """The first bytes of a file; what stops the block from reading it is told as InputError."""
     if not path.exists():
         raise InputError(Problem(str(path), "no such file", "check --data"))
     if path.is_dir():
@@ -141,20 +184,17 @@ def read_table(source: str | Path | pd.DataFrame) -> RawTable:
             start = file.read(4)
         if not start:
             raise InputError(Problem(str(path), "the file is empty", "name a CSV with a header, or a Parquet file"))
-        raw = _read_parquet(path) if start == b"PAR1" else _read_csv(path, start[:2] == b"\x1f\x8b")
+        yield start
     except (OSError, EOFError, MemoryError, zlib.error) as error:
         raise InputError(Problem(str(path), f"cannot be read ({type(error).__name__})", "check the file")) from None
-    return _checked(raw, str(path))
 
 
 def _uniform(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns of mixed objects as text, so that Arrow takes them without naming a value."""
+    """Columns of mixed objects as text, each cell as it would be in a column of its kind, so that Arrow takes them."""
     mixed = [
-        c
-        for c in frame
-        if frame[c].dtype == object and pd.api.types.infer_dtype(frame[c], skipna=True) not in ("string", "date")
+        c for c in frame if frame[c].dtype == object and pd.api.types.infer_dtype(frame[c], skipna=True) != "string"
     ]
-    return frame.assign(**{c: frame[c].map(str, na_action="ignore") for c in mixed})
+    return frame.assign(**{c: frame[c].map(_as_written, na_action="ignore") for c in mixed})
 
 
 def _checked(raw: RawTable, place: str) -> RawTable:
@@ -164,7 +204,7 @@ def _checked(raw: RawTable, place: str) -> RawTable:
     return raw
 
 
-def _check_names(names: list[str], place: str) -> None:
+def _check_names(names: list[str], place: str) -> list[str]:
     twice = [str(i + 1) for i, name in enumerate(names) if names.count(name) > 1]
     if len(twice) > 5:
         twice = [*twice[:5], f"and {len(twice) - 5} more"]
@@ -172,16 +212,21 @@ def _check_names(names: list[str], place: str) -> None:
         raise InputError(
             Problem(place, f"column names repeat: columns {', '.join(twice)}", "give each column its own name")
         )
+    return names
+
+
+@contextmanager
+def _told_as_parquet(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except pa.ArrowException as error:
+        rule = f"is not a readable Parquet file ({type(error).__name__})"
+        raise InputError(Problem(str(path), rule, "check the file")) from None
 
 
 def _read_parquet(path: Path) -> RawTable:
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except pa.ArrowException as error:
-        raise InputError(
-            Problem(str(path), f"is not a readable Parquet file ({type(error).__name__})", "check the file")
-        ) from None
-    return RawTable(table, dict(zip(table.column_names, table.schema.types, strict=True)))
+    with _told_as_parquet(path):
+        return RawTable(pyarrow.parquet.read_table(path))
 
 
 def _read_csv(path: Path, zipped: bool) -> RawTable:
@@ -213,7 +258,25 @@ def _read_csv(path: Path, zipped: bool) -> RawTable:
         rule = f"line {line} has {actual} fields where the header has {expected}"
         more = f"; {len(ragged)} such lines in all" if len(ragged) > 1 else ""
         raise InputError(Problem(str(path), rule + more, "put values that hold a comma in quotes"))
-    return RawTable(table, None)
+    _check_quotes(path, zipped)
+    return RawTable(table)
+
+
+def _check_quotes(path: Path, zipped: bool) -> None:
+    """Refuses a quoted field that never ends: pyarrow would take all rows behind it for one person's value."""
+    with gzip.open(path, "rb") if zipped else path.open("rb") as file:
+        if not any(b'"' in block for block in iter(lambda: file.read(1 << 20), b"")):
+            return
+        file.seek(0)
+        lines = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), strict=True)
+        csv.field_size_limit(1 << 30)
+        try:
+            for _ in lines:
+                pass
+        except csv.Error as error:  # other strictness, as text behind a closing quote, pyarrow sees to
+            if "unexpected end of data" in str(error):
+                mend = "close the quotes; a quote inside a quoted value is written twice"
+                raise InputError(Problem(str(path), "a quoted value is still open at the end", mend)) from None
 
 
 def _header(path: Path, zipped: bool) -> list[str]:

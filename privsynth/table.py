@@ -1,80 +1,116 @@
 """The private table: read strictly, typed by the policy, bounded by unit, and from then on behind a fence.
 
-`PrivateTable` hands its rows to a mechanism that has been charged, and to nothing else by accident: the few modules
-that may look (`codec`, `privacy`, `trainers`, `audit`, `utility`) call `open_rows`, which a reviewer can search for.
+The fence in time: while a run may still learn, rows are reached by a charged mechanism alone, and only by one that
+`privacy.mechanisms` lists; once it can learn no more, the audit may open them, and nothing can be charged any longer.
+Python cannot stop code that means to climb over; the fence stops mistakes, and shows a reviewer the few gates.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
 
-from privsynth.errors import InputError, Problem
+from privsynth.errors import InputError, PrivsynthError, Problem, Refused
 from privsynth.policy import Policy
-from privsynth.privacy.events import Event
 from privsynth.privacy.ledger import Run
+from privsynth.privacy.mechanisms import MECHANISMS
+from privsynth.privacy.mechanisms.base import Mechanism
 from privsynth.privacy.noise import Randomness
+from privsynth.privacy.unit import Rows
 from privsynth.reader import RawTable
 
 LEAST_ROWS = 50
+ENCODERS = frozenset({"privsynth.domain.Domain", "privsynth.codec.Codec"})
 
-Values = TypeVar("Values", pd.DataFrame, np.ndarray)
-Released = TypeVar("Released", covariant=True)
-
-
-@dataclass(frozen=True)
-class Rows(Generic[Values]):
-    """values: one row per record, sorted by unit. units: (rows,) int64, equal for rows of one unit."""
-
-    values: Values
-    units: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.units)
+Values = TypeVar("Values")
+Released = TypeVar("Released")
 
 
-class Mechanism(Protocol[Released]):
-    """Configured and calibrated: all fields public, its event known before it runs."""
+class Encoder(Protocol):
+    """Rows to codes, each row by itself, and each unit's stratum from its own rows."""
 
-    @property
-    def name(self) -> str: ...
+    def encode(self, rows: Rows[pd.DataFrame]) -> Rows[np.ndarray]: ...
 
-    @property
-    def event(self) -> Event: ...
 
-    def measure(self, rows: Rows[Any], randomness: Randomness) -> Released: ...
+_FENCED: WeakKeyDictionary[Any, Rows[Any]] = WeakKeyDictionary()  # what private tables hold: not on the objects
 
 
 class PrivateTable(Generic[Values]):
     """Rows behind a fence."""
 
+    __slots__ = ("__weakref__",)
+
     def __init__(self, rows: Rows[Values]):
-        self.__rows = rows
+        _FENCED[self] = rows
 
-    def ask(self, mechanism: Mechanism[Released], run: Run) -> Released:
-        """Charges the mechanism, then runs it. What comes back is released: free to be saved, printed, processed."""
+    def ask(self, mechanism: Mechanism[Any, Any, Released], run: Run) -> Released:
+        """Charges the mechanism, then runs it. What comes back is released: free to be saved, printed, processed.
+
+        Raises Refused for a mechanism that is not one of `MECHANISMS`, or that the plan has not paid for.
+        """
+        if not _is_listed(mechanism, MECHANISMS):
+            raise Refused(Problem("private rows", f"{_place(mechanism)} is not a listed mechanism", _GATES))
         run.charge(mechanism.name, mechanism.event)
-        return mechanism.measure(self.__rows, run.randomness)
+        with _without_values(mechanism.name):
+            return mechanism.measure(_FENCED[self], run.randomness)
 
-    def transformed(self, step: Callable[[Rows[Values]], Rows[Any]]) -> PrivateTable[Any]:
-        """A step that stays behind the fence; `step` must treat each unit by itself."""
-        return PrivateTable(step(self.__rows))
+    def encoded(self, encoder: Encoder) -> PrivateTable[np.ndarray]:
+        """The same rows as codes, still behind the fence. Raises Refused for anything but a `Domain` or a `Codec`."""
+        if not _is_listed(encoder, ENCODERS):
+            raise Refused(Problem("private rows", f"{_place(encoder)} is not an encoder", _GATES))
+        with _without_values("encoding"):
+            return PrivateTable(encoder.encode(_FENCED[self]))
 
-    def _open(self) -> Rows[Values]:
-        return self.__rows
+    def __reduce__(self) -> Any:
+        raise TypeError("a private table is neither copied nor pickled")
 
     def __repr__(self) -> str:
         return "PrivateTable(...)"
 
 
-def open_rows(table: PrivateTable[Values]) -> Rows[Values]:
-    """The rows themselves. Only for the audit, and utility figures that stay in the dossier."""
-    return table._open()
+_GATES = "rows are reached by a mechanism listed in privacy/mechanisms/__init__.py, or by the audit after learning"
+
+
+def _place(thing: object) -> str:
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def _is_listed(thing: object, places: frozenset[str]) -> bool:
+    """True for exactly the classes that stand at these places: a class that only calls itself so is another one."""
+    kind = type(thing)
+    return _place(thing) in places and getattr(sys.modules[kind.__module__], kind.__qualname__, None) is kind
+
+
+@contextmanager
+def _without_values(what: str) -> Iterator[None]:
+    """An error raised behind the fence may quote a value in its own words: only its kind gets out."""
+    try:
+        yield
+    except PrivsynthError:
+        raise
+    except Exception as error:
+        if os.environ.get("PRIVSYNTH_TRACEBACK"):
+            raise
+        raise RuntimeError(f"{what} failed: {type(error).__name__}; PRIVSYNTH_TRACEBACK=1 shows more") from None
+
+
+def open_rows(table: PrivateTable[Values], run: Run) -> Rows[Values]:
+    """The rows themselves, for the audit and utility figures that stay in the dossier.
+
+    Raises Refused while the run may still learn: what has seen open rows must never reach a model.
+    """
+    if not run.learned:
+        raise Refused(Problem("private rows", "are closed while the run may still learn from them", _GATES))
+    return _FENCED[table]
 
 
 @dataclass
@@ -105,33 +141,77 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
             )
         )
     share = policy.model.audit.holdout if holdout is None else holdout
-    names = raw.text(policy.unit_column, policy.model.dataset.missing) if policy.unit_column else None
-    known = np.ones(len(frame), bool) if names is None else names.notna().to_numpy()
+    owners = raw.text(policy.unit_column, policy.model.dataset.missing) if policy.unit_column else None
+    known = np.ones(len(frame), bool) if owners is None else owners.notna().to_numpy()
     frame = frame[known].reset_index(drop=True)
-    content = (
-        pd.util.hash_pandas_object(frame, index=False).to_numpy()
-        if len(frame.columns)
-        else np.zeros(len(frame), np.uint64)
-    )
-    key = randomness.bytes(32)
-    if names is None:
-        repeat = pd.Series(content).groupby(content).cumcount().to_numpy()
-        units = np.arange(len(frame))
-        tickets = [f"{c}/{r}" for c, r in zip(content, repeat, strict=True)]
-    else:
-        owners = names[known].to_numpy()
-        units = pd.factorize(owners)[0]
-        tickets = list(owners)
-    if len(np.unique(units)) < LEAST_ROWS:
+    numbered = number_units(frame, None if owners is None else list(owners[known]), randomness.bytes(32))
+    rows_of_unit = np.unique(numbered.units, return_counts=True)[1]
+    if len(rows_of_unit) < LEAST_ROWS:
         rule = f"has rows of fewer than {LEAST_ROWS} units ({policy.unit_column})"
         raise InputError(Problem("table", rule, "a handful of people cannot be hidden among each other"))
-    kept = _bounded(units, content, policy.max_rows, key)
-    held_out = _coins(tickets, key) < share
-    sides = [_side(frame, units, kept & side) for side in (~held_out, held_out)]
+    kept = numbered.rank < policy.max_rows
+    held_out = numbered.coin < share
+    sides = [_side(frame, numbered, kept & side) for side in (~held_out, held_out)]
     return Intake(
-        PrivateTable(sides[0]), PrivateTable(sides[1]) if share > 0 else None, len(known), len(np.unique(units)),
+        PrivateTable(sides[0]), PrivateTable(sides[1]) if share > 0 else None, len(known), len(rows_of_unit),
         len(sides[0]), len(sides[1]), int((~kept).sum()), int((~known).sum()), unexpected,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """What keyed hashes say of each row. All (rows,).
+
+    units: number of its unit. coin: uniform on [0, 1), one for each unit. rank: 0, 1, ... in random order in its unit.
+    """
+
+    units: np.ndarray
+    coin: np.ndarray
+    rank: np.ndarray
+
+
+def number_units(frame: pd.DataFrame, owners: list[str] | None, key: bytes) -> Numbered:
+    """Numbers and coins that hang on a unit's own name or rows alone, so that one unit more moves nobody else.
+
+    owners: the unit of each row by name; None: each row is a unit. Equal rows are told apart by counting them, which
+    changes nothing but who of equals is who. Hashes are BLAKE2b under a fresh key: nobody can choose a row that shares
+    another's number, and by chance one does with probability rows / 2^63.
+    """
+    content = _content(frame, key)
+    unit = [b""] * len(frame) if owners is None else [name.encode() for name in owners]
+    pairs = pd.DataFrame({"unit": unit, "content": content})
+    repeat = pairs.groupby(["unit", "content"], sort=False).cumcount().to_numpy()
+    rows = [f"{u!r}/{c!r}/{r}".encode() for u, c, r in zip(unit, content, repeat, strict=True)]
+    units, coin = _hashes(rows if owners is None else unit, key, b"unit")
+    if owners is None:
+        return Numbered(units, coin, np.zeros(len(frame), np.int64))
+    order = np.lexsort((_hashes(rows, key, b"row")[1], units))
+    rank = np.empty(len(frame), np.int64)
+    rank[order] = np.arange(len(frame)) - np.searchsorted(units[order], units[order])
+    return Numbered(units, coin, rank)
+
+
+def _content(frame: pd.DataFrame, key: bytes) -> list[bytes]:
+    """(rows,) keyed hash of each row's values: the same whatever other rows there are."""
+    columns = [_bits(frame[name], key) for name in frame]
+    packed = np.ascontiguousarray(np.stack(columns, 1) if columns else np.zeros((len(frame), 0), np.uint64))
+    return [hashlib.blake2b(row.tobytes(), key=key, digest_size=16, person=b"content").digest() for row in packed]
+
+
+def _bits(values: pd.Series, key: bytes) -> np.ndarray:
+    """(rows,) uint64 for each value of a typed column: a keyed hash of text, the bits of a number."""
+    if values.dtype == object:
+        hashed = pd.util.hash_array(values.fillna("").to_numpy(), hash_key=key.hex()[:16], categorize=True)
+        return np.where(values.isna(), np.uint64(0), hashed)
+    numbers = values.to_numpy(float) + 0.0  # -0.0 is 0.0
+    return np.where(np.isnan(numbers), np.nan, numbers).view(np.uint64)
+
+
+def _hashes(tickets: list[bytes], key: bytes, purpose: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """(a number, a uniform number on [0, 1)) for each ticket."""
+    each = b"".join(hashlib.blake2b(t, key=key, digest_size=16, person=purpose).digest() for t in tickets)
+    words = np.frombuffer(each, np.uint64).reshape(-1, 2)
+    return (words[:, 0] >> np.uint64(1)).astype(np.int64), (words[:, 1] >> np.uint64(11)) * 2.0**-53
 
 
 def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -239,26 +319,11 @@ def _typed_column(raw: RawTable, name: str, policy: Policy) -> tuple[Any, int, i
 EPOCH = 719163  # date(1970, 1, 1).toordinal()
 
 
-def _coins(tickets: list[str], key: bytes) -> np.ndarray:
-    """One uniform number for each ticket by a keyed hash: it hangs on the unit's own name or content alone."""
-    digests = b"".join(hashlib.blake2b(t.encode(), key=key, digest_size=8).digest() for t in tickets)
-    return np.frombuffer(digests, dtype=np.uint64) / 2.0**64
-
-
-def _bounded(units: np.ndarray, content: np.ndarray, max_rows: int, key: bytes) -> np.ndarray:
-    """True for at most max_rows rows of each unit, chosen at random by coins of the unit's own rows."""
-    if len(units) == 0 or np.bincount(units).max() <= max_rows:
-        return np.ones(len(units), bool)
-    repeat = pd.DataFrame({"u": units, "c": content}).groupby(["u", "c"]).cumcount().to_numpy()
-    coins = _coins([f"{c}#{r}" for c, r in zip(content, repeat, strict=True)], key)
-    rank = pd.Series(coins).groupby(units).rank(method="first").to_numpy()
-    return np.asarray(rank <= max_rows)
-
-
-def _side(frame: pd.DataFrame, units: np.ndarray, chosen: np.ndarray) -> Rows[pd.DataFrame]:
+def _side(frame: pd.DataFrame, numbered: Numbered, chosen: np.ndarray) -> Rows[pd.DataFrame]:
+    """The chosen rows, by unit, those of a unit in random order."""
     order = np.flatnonzero(chosen)
-    order = order[np.argsort(units[order], kind="stable")]
-    return Rows(frame.iloc[order].reset_index(drop=True), units[order].astype(np.int64))
+    order = order[np.lexsort((numbered.rank[order], numbered.units[order]))]
+    return Rows(frame.iloc[order].reset_index(drop=True), numbered.units[order])
 
 
 __all__ = ["Intake", "Mechanism", "PrivateTable", "Rows", "open_rows", "take_in", "typed"]

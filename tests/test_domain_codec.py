@@ -205,8 +205,18 @@ def test_stratum_is_the_size_of_the_own_unit() -> None:
         None,
     )
     units = np.repeat([3, 5, 8, 9], [1, 2, 6, 10])
-    cells = domain.cells(Rows(pd.DataFrame({"x": np.zeros(19)}), units)).values[:, 1]
+    cells = domain.encode(Rows(pd.DataFrame({"x": np.zeros(19)}), units)).values[:, 1]
     assert [sorted(set(cells[units == u])) for u in (3, 5, 8, 9)] == [[0], [1], [4], [6]]
+    assert domain.encode(Rows(pd.DataFrame({"x": np.zeros(0)}), np.zeros(0, np.int64))).values.shape == (0, 2)
+
+
+def test_encoding_keeps_units_and_the_order_of_rows() -> None:
+    codec = codec_of(ColumnDomain("x", "integer", (), 0, 9))
+    units = np.array([4, 4, 7, 9])
+    for encoder in (codec.domain, codec):
+        found = encoder.encode(Rows(pd.DataFrame({"x": [3.0, 1.0, np.nan, 99.0]}), units))
+        assert found.units.tolist() == units.tolist() and found.values[:, 0].tolist() == [3, 1, 10, 9]
+        assert found.values.dtype == np.int32
 
 
 # --- gaps ------------------------------------------------------------------------------------------------------------

@@ -1,17 +1,25 @@
-"""The rules of the house: who may import what, who may open private rows, how long a function may be."""
+"""The rules of the house: who may import what, who may touch private rows, how long a function may be."""
 
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "privsynth"
 FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -61,7 +69,7 @@ def test_importing_privsynth_is_light() -> None:
 
 def imports(path: Path) -> Iterator[str]:
     """privsynth modules that a file imports when it runs (what type checkers alone see does not count)."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     typing = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
     seen = {id(inner) for block in typing for inner in ast.walk(block)}
     for node in ast.walk(tree):
@@ -101,27 +109,143 @@ def test_charts_come_from_the_report_alone() -> None:
             assert not {"altair", "vl_convert"} & {name.split(".")[0] for name in imports(path)}, path
 
 
-MAY_OPEN = {"table.py", "codec.py", "assess.py"}  # assess.py hands them to audit and utility
-ROOMS_THAT_OPEN = {"privacy", "trainers", "audit", "utility"}
+# --- the fence: who may touch private rows ------------------------------------------------------------------------------
+
+# A name, and the only files that may speak it: as a name, an attribute, an import, or text for `getattr`.
+GATES = {
+    "_FENCED": {"table.py"},
+    "open_rows": {"table.py", "assess.py"},
+    "finish_learning": {"privacy/ledger.py", "pipeline.py"},
+}
+STEPS = {"query", "measure", "joining"}  # steps of a mechanism that see rows
+PRIVACY = {str(path.relative_to(PACKAGE)) for path in FILES if path.is_relative_to(PACKAGE / "privacy")}
+HOMES = {name for name in PRIVACY if name.startswith("privacy/mechanisms/")} | {"privacy/dpsgd.py"}  # of mechanisms
 
 
-def test_who_opens_private_rows() -> None:
-    openers = set()
-    for path in FILES:
-        names = {n.id for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Name)}
-        attributes = {
-            n.attr for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Attribute)
-        }
-        if "open_rows" in names or attributes & {"_open", "_PrivateTable__rows"}:
-            openers.add(str(path.relative_to(PACKAGE)))
-    assert "assess.py" in openers, "the search finds what is there"
-    strangers = {name for name in openers if name not in MAY_OPEN and name.split("/")[0] not in ROOMS_THAT_OPEN}
-    assert strangers == set()
+@cache
+def texts(tree: ast.Module) -> set[str]:
+    """Strings that a call is given, such as `getattr`: the last part of dotted names."""
+    given = [argument for n in ast.walk(tree) if isinstance(n, ast.Call) for argument in n.args]
+    return {a.value.rpartition(".")[2] for a in given if isinstance(a, ast.Constant) and isinstance(a.value, str)}
+
+
+@cache
+def attributes(tree: ast.Module) -> set[str]:
+    return {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
+
+
+@cache
+def spoken(tree: ast.Module) -> set[str]:
+    """Every name in a file, as whatever it stands there."""
+    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    imported = {n.name.rpartition(".")[2] for n in ast.walk(tree) if isinstance(n, ast.alias)}
+    defined = {n.name for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+    return names | imported | defined | attributes(tree) | texts(tree)
+
+
+@cache
+def bases(tree: ast.Module) -> dict[str, set[str]]:
+    """Every class in a file, inner ones too, with the names of its bases, whatever they were imported as."""
+    meant = {n.asname: n.name for n in ast.walk(tree) if isinstance(n, ast.alias) and n.asname}
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            plain = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
+            names = {base.id if isinstance(base, ast.Name) else getattr(base, "attr", "") for base in plain}
+            found.setdefault(node.name, set()).update(meant.get(name, name) for name in names)
+    return found
+
+
+def mechanism_classes(trees: dict[str, ast.Module]) -> set[tuple[str, str]]:
+    """(file, class) of all that derives from Mechanism, by however many steps."""
+    classes = {(file, name): found for file, tree in trees.items() for name, found in bases(tree).items()}
+    derived, grown = {"Mechanism"}, set[str]()
+    while derived != grown:
+        grown = derived
+        derived = grown | {name for (_, name), found in classes.items() if found & grown}
+    return {(file, name) for (file, name), found in classes.items() if found & derived}
+
+
+def trespassers(trees: dict[str, ast.Module]) -> set[str]:
+    """Files that touch private rows and may not, and by what."""
+    found = set()
+    for file, tree in trees.items():
+        found |= {f"{file}: {name}" for name, homes in GATES.items() if file not in homes and name in spoken(tree)}
+        if file not in PRIVACY | {"table.py"}:
+            found |= {f"{file}: .{name}" for name in (attributes(tree) | texts(tree)) & STEPS}
+    return found | {f"{file}: class {name}" for file, name in mechanism_classes(trees) if file not in HOMES}
+
+
+def package() -> dict[str, ast.Module]:
+    return {str(path.relative_to(PACKAGE)): tree_of(path) for path in FILES}
+
+
+def test_who_touches_private_rows() -> None:
+    assert trespassers(package()) == set()
+
+
+def test_the_search_finds_what_is_there() -> None:
+    trees = package()
+    for name, homes in GATES.items():
+        assert {file for file, tree in trees.items() if name in spoken(tree)} == homes
+    steps = {name: {file for file, tree in trees.items() if name in attributes(tree)} for name in STEPS}
+    assert "table.py" in steps["measure"] and "privacy/dpsgd.py" in steps["query"] & steps["joining"]
+    found = mechanism_classes(trees)
+    assert {file for file, _ in found} == HOMES - {"privacy/mechanisms/__init__.py", "privacy/mechanisms/base.py"}
+    assert {"Counts", "RowCount", "Selection", "DPSGD"} <= {name for _, name in found}
+
+
+ROGUES = {
+    "from privsynth.table import open_rows as peek": "trainers/new.py: open_rows",
+    "import privsynth.table as t\nt._FENCED[x]": "trainers/new.py: _FENCED",
+    "getattr(t, '_FENCED')": "trainers/new.py: _FENCED",
+    "import_module('privsynth.table.open_rows')": "trainers/new.py: open_rows",
+    "run.finish_learning()": "trainers/new.py: finish_learning",
+    "mechanism.query(rows)": "trainers/new.py: .query",
+    "look = mechanism.measure": "trainers/new.py: .measure",
+    "getattr(mechanism, 'query')(rows)": "trainers/new.py: .query",
+    "dpsgd.joining(rows, r)": "trainers/new.py: .joining",
+    "class Mine(Mechanism[int, int, int]): ...": "trainers/new.py: class Mine",
+    "class Mine(base.Mechanism): ...": "trainers/new.py: class Mine",
+    "class Mine(counts.Counts): ...": "trainers/new.py: class Mine",
+    "class Mine(Selection): ...": "trainers/new.py: class Mine",
+    "from x import DPSGD as D\ndef f():\n    class Mine(D): ...": "trainers/new.py: class Mine",
+    "class One(RowCount): ...\nclass Mine(One): ...": "trainers/new.py: class Mine",
+}
+
+
+@pytest.mark.parametrize("source", list(ROGUES))
+def test_a_rogue_module_is_found(source: str) -> None:
+    assert ROGUES[source] in trespassers(package() | {"trainers/new.py": ast.parse(source)})
+
+
+def test_every_mechanism_is_listed_and_every_listed_one_is_a_mechanism() -> None:
+    from privsynth.privacy.mechanisms import MECHANISMS
+    from privsynth.privacy.mechanisms.base import Mechanism
+
+    whole = set()
+    for file, name in mechanism_classes(package()):
+        module = "privsynth." + file.removesuffix(".py").replace("/", ".")
+        kind = getattr(import_module(module), name)  # an inner class is not found: it has no place in the list
+        assert issubclass(kind, Mechanism)
+        if not inspect.isabstract(kind):
+            whole.add(f"{module}.{name}")
+    assert whole == set(MECHANISMS) and len(whole) >= 9
+
+
+def test_encoders_are_the_two() -> None:
+    from privsynth.table import ENCODERS
+
+    assert {"privsynth.domain.Domain", "privsynth.codec.Codec"} == ENCODERS
+    for place in ENCODERS:
+        module, _, name = place.rpartition(".")
+        kind = getattr(import_module(module), name)
+        assert f"{kind.__module__}.{kind.__qualname__}" == place and callable(kind.encode)
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:
     """(place, lines of the body without the docstring)."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             body = node.body[1:] if ast.get_docstring(node) is not None else node.body
             if body:
@@ -141,11 +265,11 @@ def test_the_pipeline_fits_on_a_page() -> None:
 
 
 def test_policy_errors_are_all_of_one_kind() -> None:
-    """Nobody in the policy room raises anything else on purpose, but for validators, whose ValueError pydantic collects."""
+    """Nobody in the policy room raises anything else on purpose, but for validators, whose ValueError pydantic collects,
+    and what a file catches itself."""
     for path in (PACKAGE / "policy").glob("*.py"):
-        raised = {
-            ast.unparse(n.exc.func)
-            for n in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            if isinstance(n, ast.Raise) and isinstance(n.exc, ast.Call)
-        }
-        assert raised <= {"PolicyError", "ValueError", "InputError", "Refused"}, path.name
+        nodes = list(ast.walk(tree_of(path)))
+        raised = {ast.unparse(n.exc.func) for n in nodes if isinstance(n, ast.Raise) and isinstance(n.exc, ast.Call)}
+        caught = {ast.unparse(n.type) for n in nodes if isinstance(n, ast.ExceptHandler) and n.type is not None}
+        own = {name for name in raised & caught if name.startswith("_")}
+        assert raised - own <= {"PolicyError", "ValueError", "InputError", "Refused"}, path.name

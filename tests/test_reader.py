@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from privsynth.errors import InputError
-from privsynth.reader import read_table
+from privsynth.reader import RawTable, read_header, read_table
 
 Make = Callable[..., pd.DataFrame]
 
@@ -270,9 +270,7 @@ def numbers(
 
 
 def _raw(array: pa.Array) -> Any:
-    from privsynth.reader import RawTable
-
-    return RawTable(pa.table({"x": array}), {"x": array.type})
+    return RawTable(pa.table({"x": array}))
 
 
 def test_numbers_from_text() -> None:
@@ -408,11 +406,9 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     )
     pq.write_table(table, tmp_path / "t.parquet")
     raw = read_table(tmp_path / "t.parquet")
-    assert raw.types is not None and {k: str(v) for k, v in raw.types.items()} == {
+    assert {k: str(v) for k, v in zip(raw.columns, raw.frame.schema.types, strict=True)} == {
         "a": "int16", "b": "dictionary<values=string, indices=int32, ordered=0>", "c": "date32[day]",
     }  # fmt: skip
-    (tmp_path / "t.csv").write_bytes(b"a\n1\n")
-    assert read_table(tmp_path / "t.csv").types is None
 
 
 class TestDataFrames:
@@ -442,3 +438,77 @@ class TestDataFrames:
             read_table(pd.DataFrame([[1, 2]], columns=["CANARY", "CANARY"]))
         with pytest.raises(InputError, match="no rows"):
             read_table(pd.DataFrame({"a": []}))
+
+
+# --- one cell is read by itself ---------------------------------------------------------------------------------------
+
+ODD_CELLS = ["", "x", "1.5", "7", "1e400", "9" * 40, "0x10", "1_000", "\u0661", " 2 ", "inf", "nan", "-", "1e5", ".5", "5."]
+HARD = ["288230376151711744", "288230376151711745", "0.1", "1e23", "9007199254740993", "123456789012345678901", "1e-320"]
+
+
+@pytest.mark.parametrize("odd", ODD_CELLS)
+def test_a_number_is_read_the_same_beside_any_other(odd: str, tmp_path: Path) -> None:
+    """An unreadable cell of one person must not change the last bit of another's."""
+    alone = RawTable(pa.table({"x": HARD})).numbers("x", [], False, None)[0]
+    beside = RawTable(pa.table({"x": [*HARD, odd]})).numbers("x", [], False, None)[0]
+    assert alone.tolist() == beside[:-1].tolist() == [float(text) for text in HARD]
+
+
+@pytest.mark.parametrize("text", ["0x10", "1_000", "\u0661", "inf", "nan", "infinity", "1 2", "--1", "", "1e", "."])
+def test_what_is_no_decimal_number_is_unreadable(text: str) -> None:
+    assert np.isnan(RawTable(pa.table({"x": [text]})).numbers("x", [], False, None)[0]).all()
+
+
+def test_missing_numbers_are_missing_however_they_are_written() -> None:
+    for values in ([-9.0, 1.0], ["-9", "1"], ["-9.0", "1"]):
+        found, present = RawTable(pa.table({"x": values})).numbers("x", ["-9.00"], False, None)
+        assert np.isnan(found[0]) and found[1] == 1 and present == 1
+
+
+BERLIN = pd.Timestamp("2020-01-01 00:30", tz="Europe/Berlin")
+COLUMNS_OF_A_KIND = {
+    "codes": [1.0, 2.0, 2.5], "floats": np.array([0.1, 3.25, 1e20], np.float32), "whole": [2**58 + 2, 2**53 + 1, 3],
+    "truth": [True, False, True], "moments": pd.DatetimeIndex(["2020-01-01", "2020-01-02 23:59", "1999-12-31"]),
+    "here": [BERLIN] * 3, "days": [date(2020, 1, 1), date(1999, 12, 31), date(2024, 2, 29)], "text": ["a", "1.0", "b"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(COLUMNS_OF_A_KIND))
+@pytest.mark.parametrize("odd", ["x", "unknown", 7, 1.5, pd.Timestamp("2020-06-01", tz="Asia/Tokyo"), date(2020, 5, 5)])
+def test_a_cell_of_a_data_frame_is_read_the_same_beside_any_other(name: str, odd: Any) -> None:
+    """One odd cell turns the column into one of objects: the others must read as before."""
+    alone = pd.DataFrame({"x": pd.Series(COLUMNS_OF_A_KIND[name])})
+    beside = pd.DataFrame({"x": pd.Series([*alone["x"], odd], dtype=object)})
+    one, other = read_table(alone), read_table(beside)
+    assert one.text("x", []).tolist() == other.text("x", []).tolist()[:-1]
+    for dates in (False, True):
+        if dates == (name in ("moments", "here", "days")):
+            found = one.numbers("x", [], dates, None)[0], other.numbers("x", [], dates, None)[0][:-1]
+            np.testing.assert_array_equal(*found)
+
+
+def test_the_day_is_the_written_one() -> None:
+    for column in ([BERLIN], pa.array([BERLIN.to_pydatetime()], pa.timestamp("us", "Europe/Berlin"))):
+        frame = read_table(pd.DataFrame({"x": column})) if isinstance(column, list) else _raw(column)
+        assert frame.numbers("x", [], True, None)[0].tolist() == [18262.0]
+
+
+def test_an_open_quote_is_refused(tmp_path: Path) -> None:
+    """It would swallow everybody behind it."""
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n3,\"4\n5,6\n")
+    with pytest.raises(InputError, match="a quoted value is still open at the end"):
+        read_table(tmp_path / "t.csv")
+    for fine in ('a,b\n1,"x\ny"\n', 'a,b\n1,5" pipe\n', 'a,b\n1,"say ""so"""\n'):
+        (tmp_path / "t.csv").write_text(fine)
+        assert len(read_table(tmp_path / "t.csv")) == 1
+
+
+def test_the_header_alone(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a, b\n1,2,3\n")  # what stands below is not looked at
+    pq.write_table(pa.table({"a": [1], "b": [2]}), tmp_path / "t.parquet")
+    for source in (tmp_path / "t.csv", tmp_path / "t.parquet", pd.DataFrame({"a": [1], "b": [2]})):
+        assert read_header(source) == ["a", "b"]
+    (tmp_path / "e.csv").write_text("")
+    for bad in (tmp_path / "none.csv", tmp_path, tmp_path / "e.csv", pd.DataFrame([[1, 2]], columns=["a", "a"])):
+        with pytest.raises(InputError):
+            read_header(bad)

@@ -1,9 +1,13 @@
-"""What is done to a table on its way in: typed, bounded by unit, split, and nobody moved by anybody else."""
+"""What is done to a table on its way in: typed, bounded by unit, split, and nobody moved by anybody else.
+
+The fence is in tests/conformance/test_fence.py, the numbers of units in tests/test_unit_numbers.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,9 +18,10 @@ from privsynth.errors import InputError
 from privsynth.policy import Policy
 from privsynth.privacy.noise import Randomness
 from privsynth.reader import RawTable, read_table
-from privsynth.table import PrivateTable, Rows, open_rows, take_in, typed
+from privsynth.table import open_rows, take_in, typed
 
 Make = Callable[..., pd.DataFrame]
+AFTER: Any = SimpleNamespace(learned=True)  # a run that can learn no more: rows may be opened
 
 
 def policy_of(text: str, *changes: tuple[str, str]) -> Policy:
@@ -156,7 +161,8 @@ def sides(
     table: pd.DataFrame, policy: Policy, tmp_path: Path, seed: int = 1, holdout: float | None = None
 ) -> tuple[set[int], set[int], Any]:
     intake = take_in(raw_of(table, tmp_path), policy, Randomness(seed), holdout)
-    train, held = open_rows(intake.train), open_rows(intake.holdout) if intake.holdout is not None else None
+    train = open_rows(intake.train, AFTER)
+    held = open_rows(intake.holdout, AFTER) if intake.holdout is not None else None
     return set(train.values["age"].astype(int)), set() if held is None else set(held.values["age"].astype(int)), intake
 
 
@@ -188,11 +194,20 @@ def test_a_unit_with_a_thousand_rows(clinic_text: str, clinic_table: Make, tmp_p
 
 def test_rows_of_one_side_are_sorted_by_unit(clinic_text: str, clinic_table: Make, tmp_path: Path) -> None:
     table = visits(clinic_table, [3] * 100).sample(frac=1, random_state=0)
-    rows = open_rows(take_in(raw_of(table, tmp_path), policy_of(clinic_text, *UNIT), Randomness(1)).train)
+    rows = open_rows(take_in(raw_of(table, tmp_path), policy_of(clinic_text, *UNIT), Randomness(1)).train, AFTER)
     assert (np.diff(rows.units) >= 0).all() and len(rows) == len(rows.values) and rows.units.dtype == np.int64
     owners = table.set_index("age")["visit"]
     named = [owners[str(int(age))] for age in rows.values["age"]]
     assert len(set(zip(named, rows.units, strict=True))) == len(set(named)) == len(set(rows.units))
+
+
+@pytest.mark.statistical
+def test_rows_of_a_unit_stand_in_random_order(clinic_text: str, clinic_table: Make, tmp_path: Path) -> None:
+    """So that the first of each unit is a random one. False alarms: below 1e-12 (a hundred coins, 15 to 85 heads)."""
+    table, policy = visits(clinic_table, [2] * 100), policy_of(clinic_text, *UNIT)
+    rows = open_rows(take_in(raw_of(table, tmp_path), policy, Randomness(), 0.0).train, AFTER)
+    chosen = rows.values["age"].to_numpy()[rows.one_of_each]
+    assert len(chosen) == 100 and 15 <= (chosen % 2).sum() <= 85
 
 
 @pytest.mark.parametrize("place", ["first", "middle", "last"])
@@ -264,50 +279,3 @@ def test_fifty_rows_are_enough(clinic_text: str, clinic_table: Make, tmp_path: P
     assert take_in(raw_of(clinic_table(50), tmp_path), policy_of(clinic_text), Randomness(1), 0.0).rows_trained == 50
     with pytest.raises(InputError, match="fewer than 50 rows"):
         take_in(raw_of(clinic_table(49), tmp_path), policy_of(clinic_text), Randomness(1))
-
-
-# --- the fence -------------------------------------------------------------------------------------------------------
-
-
-def test_a_private_table_shows_nothing() -> None:
-    table = PrivateTable(Rows(pd.DataFrame({"a": ["CANARY"]}), np.zeros(1, np.int64)))
-    assert (
-        repr(table) == str(table) == "PrivateTable(...)"
-        and not hasattr(table, "rows")
-        and not hasattr(table, "__len__")
-    )
-    assert [name for name in dir(table) if not name.startswith("_")] == ["ask", "transformed"]
-
-
-def test_a_mechanism_is_charged_before_it_sees_a_row() -> None:
-    class Account:
-        randomness = "bits"
-
-        def __init__(self) -> None:
-            self.charged: list[Any] = []
-
-        def charge(self, name: str, event: str) -> None:
-            if name == "unpaid":
-                raise PermissionError
-            self.charged.append((name, event))
-
-    class Count:
-        event = "an event"
-
-        def __init__(self, name: str, account: Account):
-            self.name, self.account, self.ran = name, account, False
-
-        def measure(self, rows: Any, randomness: Any) -> int:
-            assert self.account.charged == [(self.name, "an event")] and randomness == "bits"
-            self.ran = True
-            return len(rows)
-
-    table = PrivateTable(Rows(pd.DataFrame({"a": [1, 2]}), np.arange(2)))
-    account = Account()
-    assert table.ask(Count("paid", account), account) == 2
-    unpaid = Count("unpaid", account)
-    with pytest.raises(PermissionError):
-        table.ask(unpaid, account)
-    assert not unpaid.ran
-    behind = table.transformed(lambda rows: Rows(rows.values.to_numpy(), rows.units))
-    assert isinstance(behind, PrivateTable) and open_rows(behind).values.tolist() == [[1], [2]]

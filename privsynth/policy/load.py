@@ -7,24 +7,27 @@ import hashlib
 import re
 import reprlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from privsynth.errors import PolicyError, Problem
+from privsynth.errors import PolicyError, Problem, Refused
 from privsynth.policy import model as m
 from privsynth.policy.grouping import Grouping, load_grouping
-from privsynth.policy.rules import broken_rules, doubts
+from privsynth.policy.rules import CAP_MEND, above_cap, broken_rules, doubts
 
 Path_ = tuple[str | int, ...]
+MOST_CHARACTERS = 2_000_000
+MOST_NODES = 100_000  # keys, values and items, each alias counted as what it stands for
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A valid policy: the model, where it came from, and the grouping files that it names.
+    """A valid policy: the model, where it came from (with the line of every key), and the grouping files that it names.
 
     Everything here is public. Equality and hash go by the text's SHA-256.
     """
@@ -34,13 +37,15 @@ class Policy:
     sha256: str = ""
     groupings: dict[str, Grouping] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
+    lines: dict[Path_, int] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def load(cls, path: str | Path) -> Policy:
         """Reads and checks a policy file. Raises PolicyError with all of its problems."""
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            with path.open(encoding="utf-8") as file:
+                text = file.read(MOST_CHARACTERS + 1)  # `from_text` says what is wrong with more
         except FileNotFoundError:
             raise PolicyError(Problem(str(path), "no such policy file", "check the path")) from None
         except (OSError, UnicodeDecodeError) as error:
@@ -52,7 +57,7 @@ class Policy:
 
     @classmethod
     def from_text(cls, text: str, source: str = "policy", folder: Path | None = None) -> Policy:
-        """Checks the text of a policy; `folder` is where its grouping files lie."""
+        """Checks the text of a policy; `folder` is where its grouping files lie. Raises PolicyError as `load`."""
         content, lines = _parse(text, source)
         try:
             model = m.PolicyModel.model_validate(content)
@@ -71,10 +76,15 @@ class Policy:
             raise PolicyError(problems)
         digest = hashlib.sha256(text.encode()).hexdigest()
         warnings = tuple(f"{_place(loc, lines, source)}: {doubt}" for loc, doubt in doubts(model))
-        return cls(model, source, digest, groupings, warnings)
+        return cls(model, source, digest, groupings, warnings, lines)
 
     def with_changes(self, trainer: str | None = None, epsilon: float | None = None) -> Policy:
-        """The same policy with another trainer or epsilon, as the command line may ask; checked anew."""
+        """The same policy with another trainer or epsilon, as the command line may ask; checked anew.
+
+        Raises PolicyError, or Refused if epsilon is above the policy's hard cap.
+        """
+        if epsilon is not None and (rule := above_cap(self.model.budget, epsilon, "epsilon")):
+            raise Refused(Problem("command line", f"{rule} ({self.place('budget', 'hard_cap')})", CAP_MEND))
         data = self.model.model_dump(exclude_unset=True)
         if trainer is not None:
             options = data.get("trainer", {}).get("options", {}) if trainer == self.model.trainer.name else {}
@@ -91,7 +101,11 @@ class Policy:
             raise PolicyError(problems)
         text = self.sha256 + model.model_dump_json()
         digest = self.sha256 if model == self.model else hashlib.sha256(text.encode()).hexdigest()
-        return Policy(model, self.source, digest, self.groupings, self.warnings)
+        return replace(self, model=model, sha256=digest)
+
+    def place(self, *key: str | int) -> str:
+        """Where a key stands, as problems name it: file, line and dotted path."""
+        return _place(key, self.lines, self.source)
 
     @property
     def unit_column(self) -> str | None:
@@ -118,8 +132,20 @@ class Policy:
         return "missing" if rule == "clip" and spec.kind == "category" else rule
 
 
+class _TooMuch(Exception):
+    """More text or nodes than a policy may have."""
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML whose keys are always text, as written."""
+    """YAML whose keys are always text, as written, and that stops reading where a policy is too large."""
+
+    nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            raise _TooMuch(f"holds more than {MOST_NODES:,} values")
+        return super().compose_node(parent, index)
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
@@ -140,8 +166,11 @@ def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
     """The content, and the line of every key and item."""
     lines: dict[Path_, int] = {}
     repeated: list[Problem] = []
+    seen = count()
 
     def walk(node: yaml.Node, path: Path_) -> None:
+        if next(seen) >= MOST_NODES:  # a few lines of nested aliases can stand for billions of values
+            raise _TooMuch(f"holds more than {MOST_NODES:,} values")
         lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
@@ -156,13 +185,19 @@ def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
                 walk(item, (*path, index))
 
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        if len(text) > MOST_CHARACTERS:
+            raise _TooMuch(f"is longer than {MOST_CHARACTERS:,} characters")
+        loader = _Loader(text)
+        root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise PolicyError(
                 Problem(source, "this is not a policy", "a policy is a YAML mapping that starts `privsynth: 1`")
             )
         walk(root, ())
-        content = yaml.load(text, Loader=_Loader)  # a subclass of SafeLoader
+        content = loader.construct_document(root)
+    except _TooMuch as error:
+        mend = "list fewer values; a long list of categories can be a grouping file"
+        raise PolicyError(Problem(source, f"this policy {error}", mend)) from None
     except (
         yaml.YAMLError,
         ValueError,
@@ -212,6 +247,16 @@ def _explained(error: ValidationError, content: Any, lines: dict[Path_, int], so
             yield Problem(_place(at, lines, source), rule, mend)
 
 
+_MISSING = {
+    "max_rows": "write how many rows of one person are used at most, such as `unit: {column: NAME, max_rows: 4}`; the "
+    "noise grows with it, and rows beyond it are left out at random",
+    "column": "name the column whose values tell people apart, as in `unit: {column: NAME, max_rows: 4}`",
+    "unit": "write `unit: row` if every row is another person, else `unit: {column: NAME, max_rows: N}`",
+    "delta": "add it, well below one part in the number of people, such as `delta: 1.0e-6`",
+    "kind": "add it: category, integer, number, date, text or id",
+}  # what to write for a key that people leave out
+
+
 def _words(entry: Any, loc: Path_, value: Any) -> tuple[str, str]:
     """(rule, mend) of one error of pydantic."""
     kind, message = entry["type"], entry["msg"]
@@ -221,7 +266,7 @@ def _words(entry: Any, loc: Path_, value: Any) -> tuple[str, str]:
         guess = f"did you mean `{near[0]}`? " if near else ""
         return f"unknown key `{loc[-1]}`", f"{guess}known here: {', '.join(known)}"
     if kind == "missing" and isinstance(entry["loc"][-1], str):
-        return f"key `{loc[-1]}` is missing", "add it"
+        return f"key `{loc[-1]}` is missing", _MISSING.get(str(loc[-1]), "add it")
     if loc[-1:] == ("inequality",) and kind != "value_error":
         return "an inequality is a column, a sign and a column", 'write `inequality: [a, "<=", b]`'
     if kind == "value_error":

@@ -95,10 +95,13 @@ class Lifetime(_Strict):
 
 
 class Budget(_Strict):
+    """What one run may claim: an epsilon, or a risk in its place, at a delta."""
+
     epsilon: Positive | None = None
     risk: RiskTarget | None = None
     delta: Share
     lifetime: Lifetime | None = None
+    hard_cap: Positive | None = None  # no epsilon of a run, however it is asked for, may lie above
 
     @model_validator(mode="after")
     def _one_target(self) -> Budget:
@@ -111,7 +114,7 @@ class Budget(_Strict):
             and self.epsilon
             and (self.epsilon > self.lifetime.epsilon or self.delta > self.lifetime.delta)
         ):
-            raise ValueError("one run's epsilon and delta must fit into the lifetime budget")
+            raise ValueError("one run's epsilon and delta must fit into the lifetime budget; ask for less than `lifetime`")
         return self
 
 
@@ -211,7 +214,7 @@ class Column(_Strict):
                 return ["state `categories: [...]` (public), `categories: private` (bought) or a `grouping` file"]
             return ["`clip` means nothing for categories; write missing or refuse"] if self.unexpected == "clip" else []
         if self.bounds is None:
-            return ["state `bounds: [low, high]` (public) or `bounds: private` (bought)"]
+            return ["numbers and dates need bounds; state `bounds: [low, high]` (public) or `bounds: private` (bought)"]
         if self.bounds == "private":
             return ["private bounds of dates are not offered; state public ones"] if self.kind == "date" else []
         low = self.bounds[0]

@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from privsynth.errors import PolicyError, Problem
 from privsynth.evidence import MechanismRecord, Privacy, Risk
 from privsynth.policy.load import Policy
-from privsynth.privacy.accountant import PrivacyLoss, calibrate, compose
-from privsynth.privacy.events import Event, Geometric, ThresholdedGaussian, gaussian_of_strength, to_json
-from privsynth.privacy.risk import at_most, max_tpr, percent, plain_risk
+from privsynth.policy.rules import CAP_MEND, above_cap
+from privsynth.privacy.accountant import calibrate, compose
+from privsynth.privacy.events import (
+    DiscreteGaussian,
+    Event,
+    Gaussian,
+    Geometric,
+    PureDP,
+    SampledGaussian,
+    ThresholdedGaussian,
+    gaussian_of_strength,
+    to_json,
+)
+from privsynth.privacy.risk import at_most, generic_epsilon, max_tpr, percent, plain_risk
 
 COUNT_SHARE = 0.01  # row count, or how many rows units have
 DOMAIN_SHARE = 0.03  # each bought range or category set ...
@@ -24,9 +36,12 @@ HISTOGRAM_SHARE = 0.10  # of what is left
 CATEGORY_DELTA = 0.1  # share of delta for all bought category sets
 
 COMPOSITION = (
-    "privacy loss distributions of all mechanisms, convolved (dp_accounting, pessimistic estimate); adding or removing "
-    "one unit; noise calibrated so that this total meets the policy"
+    "privacy loss distributions of all mechanisms, convolved (dp_accounting, pessimistic estimate), later ones free to "
+    "build on earlier ones; adding or removing one unit; noise calibrated so that this total meets the policy"
 )
+
+
+Events = Callable[[float], list[Event]]  # strength mu -> the events of the whole run
 
 
 @dataclass(frozen=True)
@@ -41,12 +56,37 @@ class Request:
 
 @dataclass(frozen=True)
 class Item:
-    """One calibrated line of the plan."""
+    """One calibrated line of the plan. noise: what the event does, in words of a statistician."""
 
     name: str
     purpose: str
     share: float
     event: Event
+    noise: str = ""
+
+
+@dataclass(frozen=True)
+class RiskCost:
+    """What a risk target came to: epsilon, and what going through (epsilon, delta) would have cost instead.
+
+    epsilon_generic: the largest epsilon that keeps the target by (epsilon, delta) alone. noise_saved: how much smaller
+    the noise multipliers are than under that epsilon, 0..1.
+    """
+
+    fpr: float
+    max_tpr: float
+    epsilon: float
+    epsilon_generic: float
+    noise_saved: float
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"The policy asks that an attack with {percent(self.fpr)} false alarms find at most "
+            f"{percent(self.max_tpr)} of members. That is epsilon = {at_most(self.epsilon)} here, with "
+            f"{100 * self.noise_saved:.0f} % less noise than under the epsilon = {self.epsilon_generic:.3g} that promises "
+            f"the same by itself."
+        )
 
 
 @dataclass(frozen=True)
@@ -63,6 +103,7 @@ class Plan:
     unit_called: str | None = None
     reasons: tuple[str, ...] = ()
     seeded: bool = False
+    risk_target: RiskCost | None = None
 
     def __getitem__(self, name: str) -> Event:
         return next(item.event for item in self.items if item.name == name)
@@ -71,17 +112,18 @@ class Plan:
         return any(item.name == name for item in self.items)
 
     @property
+    def one_unit(self) -> str:
+        """Whom the claim protects, as a reader calls it."""
+        return "one row" if self.unit == "row" else f"one {self.unit_called or self.unit}"
+
+    @property
     def sentence(self) -> str:
         """The claim in words that a release board can weigh."""
         if self.seeded:
             return "Made with a seed: whoever knows it can subtract the noise, so there is no privacy claim."
-        who = (
-            "one row"
-            if self.unit == "row"
-            else f"one {self.unit_called or self.unit} (all its rows, {self.max_rows} used at most)"
-        )
+        rows = "" if self.unit == "row" else f" (all its rows, {self.max_rows} used at most)"
         return (
-            f"Whether {who} is in the table or not changes what comes out by so little that an attacker who knows "
+            f"Whether {self.one_unit}{rows} is in the table or not changes what comes out by so little that an attacker who knows "
             f"everybody else's data, and who accepts 1 % false alarms, recognises a member with a chance of at most "
             f"{percent(self.risk.max_tpr['0.01'])} (1 % would be pure guessing). In technical terms: epsilon = "
             f"{at_most(self.epsilon)} at delta = {self.delta:.1e}."
@@ -102,12 +144,76 @@ class Plan:
             mechanisms=records, risk=self.risk, sentence=self.sentence,
         )  # fmt: skip
 
+    def as_checked(self) -> dict[str, Any]:
+        """The whole plan as plain values, as `check --json` prints it."""
+        return {
+            "epsilon": self.epsilon, "delta": self.delta, "unit": self.unit, "max_rows": self.max_rows,
+            "trainer": self.trainer, "risk": self.risk.model_dump(), "sentence": self.sentence,
+            "risk_target": None if self.risk_target is None else asdict(self.risk_target),
+            "mechanisms": [
+                {"name": i.name, "event": to_json(i.event), "share": i.share, "purpose": i.purpose, "noise": i.noise}
+                for i in self.items
+            ],
+        }  # fmt: skip
+
     def to_json(self) -> list[dict[str, Any]]:
+        """What the ledger writes down of each mechanism."""
         return [{"name": i.name, "share": i.share, "event": to_json(i.event)} for i in self.items]
 
 
 def make_plan(policy: Policy) -> Plan:
-    """Calibrates every mechanism of a policy's run. Reads no data."""
+    """Calibrates every mechanism of a policy's run. Reads no data.
+
+    Raises PolicyError if delta is too small to be met, or if a risk target comes to more than the hard cap.
+    """
+    trainer, reasons, requests = _requests(policy)
+    delta, columns = policy.model.budget.delta, _encoded_columns(policy)
+
+    def events(mu: float) -> list[Event]:
+        return [request.event(mu * math.sqrt(request.share)) for request in requests]
+
+    mu = _strength(policy, events)
+    total = compose(events(mu))
+    items = tuple(
+        Item(r.name, r.purpose, r.share, e, noise_in_words(r.name, e, columns))
+        for r, e in zip(requests, events(mu), strict=True)
+    )
+    return Plan(
+        items, trainer, total.epsilon(delta), delta, plain_risk(total), policy.unit_column or "row", policy.max_rows,
+        policy.unit_called, tuple(reasons), policy.model.seed is not None,
+        _risk_cost(policy, events, mu, total.epsilon(delta)),
+    )  # fmt: skip
+
+
+def _strength(policy: Policy, events: Events) -> float:
+    """The largest strength that keeps what the policy asks: its epsilon or its risk."""
+    budget = policy.model.budget
+    try:
+        if budget.risk is None:
+            return calibrate(events, lambda loss: loss.epsilon(budget.delta), budget.epsilon or 0.0)
+        fpr = budget.risk.fpr
+        return calibrate(events, lambda loss: float(max_tpr(loss, [fpr])[0]) - fpr, budget.risk.max_tpr - fpr)
+    except ArithmeticError:
+        rule = f"delta {budget.delta:g} is too small: no amount of noise in these mechanisms meets the target"
+        problem = Problem(policy.place("budget", "delta"), rule, "write a larger one, such as 1.0e-9")
+        raise PolicyError(problem) from None
+
+
+def _risk_cost(policy: Policy, events: Events, mu: float, epsilon: float) -> RiskCost | None:
+    """What the policy's risk target comes to, if it has one. Raises PolicyError if that is above the hard cap."""
+    budget = policy.model.budget
+    if budget.risk is None:
+        return None
+    if rule := above_cap(budget, epsilon, "this risk comes to epsilon"):
+        raise PolicyError(Problem(policy.place("budget", "risk"), rule, CAP_MEND))
+    fpr, tpr = budget.risk.fpr, budget.risk.max_tpr
+    generic = generic_epsilon(fpr, tpr, budget.delta)
+    weaker = calibrate(events, lambda loss: loss.epsilon(budget.delta), generic) if generic > 0 else 0.0
+    return RiskCost(fpr, tpr, epsilon, generic, 1 - weaker / mu)
+
+
+def _requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
+    """(trainer, why it was chosen, every mechanism of the run); shares sum to 1."""
     from privsynth.trainers import trainer_requests
 
     requests = _domain_requests(policy)
@@ -119,27 +225,7 @@ def make_plan(policy: Policy) -> Plan:
     left -= HISTOGRAM_SHARE * left
     name, reasons, wanted = trainer_requests(policy)
     requests += [Request(r.name, r.purpose, r.share * left, r.event) for r in wanted]
-    budget = policy.model.budget
-
-    def events(mu: float) -> list[Event]:
-        return [request.event(mu * math.sqrt(request.share)) for request in requests]
-
-    if budget.epsilon is not None:
-        mu = calibrate(events, lambda loss: loss.epsilon(budget.delta), budget.epsilon)
-    else:
-        assert budget.risk is not None  # the model holds exactly one of the two
-        fpr = budget.risk.fpr
-
-        def excess(loss: PrivacyLoss) -> float:
-            return float(max_tpr(loss, [fpr])[0]) - fpr
-
-        mu = calibrate(events, excess, budget.risk.max_tpr - fpr)
-    total = compose(events(mu))
-    items = tuple(Item(r.name, r.purpose, r.share, e) for r, e in zip(requests, events(mu), strict=True))
-    return Plan(
-        items, name, total.epsilon(budget.delta), budget.delta, plain_risk(total), policy.unit_column or "row",
-        policy.max_rows, policy.unit_called, tuple(reasons), policy.model.seed is not None,
-    )  # fmt: skip
+    return name, reasons, requests
 
 
 def _domain_requests(policy: Policy) -> list[Request]:
@@ -161,11 +247,57 @@ def _domain_requests(policy: Policy) -> list[Request]:
                         lambda mu: ThresholdedGaussian(1 / mu, delta))
             )  # fmt: skip
         else:
-            requests.append(Request(f"bounds: {name}", f"the range in which {name} lies", share, Geometric))
+            requests.append(
+                Request(f"bounds: {name}", f"the range in which {name} lies", share, lambda mu: DiscreteGaussian(1 / mu))
+            )
     return requests
 
 
-def _alone(event: Event, delta: float) -> float:
-    """epsilon that this event would claim by itself at delta."""
-    value = compose([event], interval=1e-3).epsilon(delta)
-    return value if math.isfinite(value) else compose([event]).epsilon(delta)
+def _encoded_columns(policy: Policy) -> int:
+    """Columns of the encoded table: those that are modelled, and the stratum of rows per unit."""
+    return sum(c.modelled for c in policy.model.columns.values()) + (policy.max_rows > 1)
+
+
+def noise_in_words(name: str, event: Event, columns: int) -> str:
+    """What a mechanism does to what it releases; columns: of the encoded table, which share the noise of its tables.
+
+    >>> noise_in_words("row count", Geometric(0.5), 4)
+    'counts, off by 2.8 (standard deviation)'
+    """
+    match event:
+        case Geometric(epsilon):
+            return f"counts, off by {_figure(math.sqrt(0.5) / math.sinh(epsilon / 2))} (standard deviation)"
+        case DiscreteGaussian(sigma):
+            return f"counts, off by {_figure(sigma)} (standard deviation)"
+        case ThresholdedGaussian(sigma, delta):
+            return (
+                f"counts, off by {_figure(sigma)} (standard deviation); a value that one alone has shows with a chance of "
+                f"at most {delta:.1e}"
+            )
+        case Gaussian(sigma) if name == "histograms":
+            return f"{columns} tables, each count off by {_figure(sigma * math.sqrt(columns))} (standard deviation)"
+        case Gaussian(sigma) if name == "marginals":
+            pairs = columns * (columns - 1) // 2
+            typical = _figure(sigma * math.sqrt(pairs))
+            return f"{pairs} tables, each count off by {typical} (standard deviation; less in large tables, more in small)"
+        case SampledGaussian(sigma, rate, steps):
+            return (
+                f"{steps:,} steps, each on {100 * rate:.2g} % of units drawn at random; the sum of clipped gradients is off "
+                f"by {_figure(sigma)} clip norms in each coordinate (standard deviation)"
+            )
+        case PureDP(epsilon):
+            return f"choices whose odds one unit changes by a factor of {_figure(math.exp(epsilon))} at most"
+        case Gaussian(sigma):
+            return f"figures, off by {_figure(sigma)} times what one unit moves them all (standard deviation)"
+    return str(event)
+
+
+def _figure(value: float) -> str:
+    """Two digits, as people write them."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _alone(event: Event, delta: float) -> float | None:
+    """epsilon that this event would claim by itself at delta; None if it would claim none."""
+    value = compose([event]).epsilon(delta)
+    return value if math.isfinite(value) else None

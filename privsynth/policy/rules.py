@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from privsynth.policy.model import NUMERIC, PolicyModel
+from privsynth.errors import Problem, Refused
+from privsynth.policy.model import NUMERIC, Budget, PolicyModel
+
+if TYPE_CHECKING:
+    from privsynth.policy.load import Policy
 
 Broken = tuple[tuple[str | int, ...], str, str]  # (place in the policy, rule, mend)
+CAP_MEND = "ask for less; to raise `hard_cap` is for whoever answers for the data"
 
 
 def broken_rules(policy: PolicyModel) -> Iterator[Broken]:
@@ -20,13 +26,41 @@ def broken_rules(policy: PolicyModel) -> Iterator[Broken]:
 
 
 def _budget(policy: PolicyModel) -> Iterator[Broken]:
-    rows = policy.dataset.rows
-    if rows is not None and policy.budget.delta >= 1 / rows:
+    budget, rows = policy.budget, policy.dataset.rows
+    if rows is not None:
+        yield from _large_delta(budget, rows, "rows")
+    if budget.epsilon is not None and (rule := above_cap(budget, budget.epsilon, "epsilon")):
+        yield ("budget", "epsilon"), rule, CAP_MEND
+
+
+def _large_delta(budget: Budget, n: int, called: str) -> Iterator[Broken]:
+    """delta may not reach 1/n: to publish one of n people whole, drawn at random, is (0, 1/n)-differentially private.
+
+    n counts everybody in the table and not only those who train: each is published so with chance 1/n, whether it is
+    the holdout's coin or the draw that spares them. Rows are at least as many as units, and so the stricter count.
+    """
+    if budget.delta >= 1 / n:
         rule = (
-            f"delta {policy.budget.delta:g} is not below 1/rows = {1 / rows:.2g}: "
+            f"delta {budget.delta:g} is not below 1/{called} = {1 / n:.2g}: "
             "it would allow one person to be published whole"
         )
-        yield ("budget", "delta"), rule, f"write at most {0.1 / rows:.1e}"
+        yield ("budget", "delta"), rule, f"write at most {0.1 / n:.1e}"
+
+
+def refuse_large_delta(policy: Policy, units: int) -> None:
+    """The same rule once the number of rows or units has been bought: to refuse by a released number costs nothing.
+
+    Raises Refused.
+    """
+    for key, rule, mend in _large_delta(policy.model.budget, max(1, units), "units"):
+        raise Refused(Problem(policy.place(*key), f"{rule} (their number was bought)", mend))
+
+
+def above_cap(budget: Budget, epsilon: float, asked: str) -> str:
+    """The rule that an epsilon above the hard cap breaks, however it is asked for; empty if it breaks none."""
+    if budget.hard_cap is None or epsilon <= budget.hard_cap:
+        return ""
+    return f"{asked} = {epsilon:.4g}, above the hard cap of {budget.hard_cap:g}"
 
 
 def _unit(policy: PolicyModel) -> Iterator[Broken]:

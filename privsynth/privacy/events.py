@@ -39,6 +39,32 @@ class Gaussian:
 
 
 @dataclass(frozen=True)
+class DiscreteGaussian:
+    """Discrete Gaussian noise (Canonne, Kamath, Steinke 2020) on integers of which a unit moves one, by 1 at most."""
+
+    noise_multiplier: float
+
+    def __post_init__(self) -> None:
+        _check_positive("noise_multiplier", self.noise_multiplier)
+
+    def __str__(self) -> str:
+        return f"DiscreteGaussian(noise_multiplier={self.noise_multiplier:.4g})"
+
+
+@dataclass(frozen=True)
+class PureDP:
+    """Anything that is epsilon-differentially private by itself: a selection by the exponential mechanism or its kin."""
+
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        _check_positive("epsilon", self.epsilon)
+
+    def __str__(self) -> str:
+        return f"PureDP(epsilon={self.epsilon:.4g})"
+
+
+@dataclass(frozen=True)
 class Geometric:
     """Two-sided geometric noise with parameter epsilon on an integer input of L1 sensitivity 1 (Ghosh et al. 2009)."""
 
@@ -70,9 +96,9 @@ class ApproximateDP:
 
 @dataclass(frozen=True)
 class ThresholdedGaussian:
-    """Counts of categories with Gaussian noise, released only above a threshold that a lone unit passes at most with
-    probability delta. Neighbours either differ by 1 in one count (Gaussian) or in one category that a lone unit
-    brings (seen with probability delta at most): the composition of both dominates either.
+    """Counts of categories with discrete Gaussian noise, released only above a threshold that a lone unit passes at
+    most with probability delta. Neighbours either differ by 1 in one count (DiscreteGaussian) or in one category that a
+    lone unit brings (seen with probability delta at most): the composition of both dominates either.
     """
 
     noise_multiplier: float
@@ -109,8 +135,8 @@ class SampledGaussian:
         )
 
 
-Event = Gaussian | Geometric | ApproximateDP | ThresholdedGaussian | SampledGaussian
-_ALL = (Gaussian, Geometric, ApproximateDP, ThresholdedGaussian, SampledGaussian)
+Event = Gaussian | DiscreteGaussian | Geometric | PureDP | ApproximateDP | ThresholdedGaussian | SampledGaussian
+_ALL = (Gaussian, DiscreteGaussian, Geometric, PureDP, ApproximateDP, ThresholdedGaussian, SampledGaussian)
 _KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in _ALL}
 
 

@@ -1,50 +1,42 @@
 """The ledger: what has been spent on each data set, kept in a database that outlives every run.
 
-A run reserves its whole plan in one serialised transaction before the table is opened, writes down each mechanism
-before it runs, and settles at the end. What was reserved stays on the books unless no row was read. Entries are
-hash-chained, so that any later edit shows.
+A run reserves its whole plan in one serialised transaction before the table is opened, says which content it read,
+writes down each mechanism before it runs, and settles at the end. What was reserved stays on the books unless no row was
+read. Entries are hash-chained (`chain.py`), so that any later edit shows. What a further run may cost is decided by a
+filter (`filter.py`) that is valid however that run was chosen after looking at earlier ones.
 
-Across runs epsilons and deltas are added up. That is conservative, and valid however later runs were chosen after
-looking at earlier ones (basic composition; Rogers et al. 2016 call it the trivial privacy filter).
+The budget hangs on the data set's id and on its content: ids that were given the same table share one total. A content is
+known by a keyed fingerprint (`fingerprint.py`), which stays inside the database (`database.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, create_engine, event, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, bindparam, select
 
-from privsynth.errors import InputError, Problem, Refused
+from privsynth.errors import Problem, Refused
 from privsynth.policy.load import Policy
 from privsynth.policy.plan import Plan
+from privsynth.privacy.account import Account, Statement, filter_of
+from privsynth.privacy.chain import GENESIS, Checked, Entry
+from privsynth.privacy.database import ENTRIES, Database, append, head, linked
 from privsynth.privacy.events import Event, to_json
+from privsynth.privacy.filter import Cap, spending, starting_order, total
 from privsynth.privacy.noise import Randomness
 
-GENESIS = "0" * 64
-_METADATA = MetaData()
-_ENTRIES = Table(
-    "privsynth_ledger", _METADATA,
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
-    Column("time", String(40), nullable=False),
-    Column("dataset", String(120), nullable=False, index=True),
-    Column("run", String(40), nullable=False),
-    Column("kind", String(20), nullable=False),  # reserve | charge | settle | return
-    Column("body", Text, nullable=False),
-    Column("previous", String(64), nullable=False),
-    Column("hash", String(64), nullable=False),
+PATIENCE = 60.0  # seconds
+_BOOKED = (
+    select(ENTRIES.c.sequence, ENTRIES.c.hash, ENTRIES.c.run, ENTRIES.c.kind, ENTRIES.c.body)
+    .where(ENTRIES.c.dataset == bindparam("dataset"), ENTRIES.c.sequence >= bindparam("through"))
+    .where(ENTRIES.c.kind.in_(("reserve", "return"))).order_by(ENTRIES.c.sequence)
 )  # fmt: skip
-_SIGNED = ("sequence", "time", "dataset", "run", "kind", "body", "previous")
 
 
 def default_url() -> str:
@@ -57,7 +49,10 @@ def default_url() -> str:
 
 @dataclass
 class Run:
-    """One reservation being spent. `charge` must be called before a mechanism touches a row."""
+    """One reservation being spent, in phases: reserved, opened (rows are read), learned (the audit may begin), settled.
+
+    `charge` must be called before a mechanism touches a row.
+    """
 
     ledger: Ledger
     dataset: str
@@ -66,167 +61,195 @@ class Run:
     randomness: Randomness
     charged: list[str] = field(default_factory=list)
     opened: bool = False  # set before the first row is looked at
+    learned: bool = False  # no mechanism runs any more; what reads rows from here on is the audit
     settled: bool = False
+    same_content: tuple[str, ...] = ()  # other ids that were given this run's table, and share its budget
+    shut: str | None = None  # why no mechanism may run any more
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def identify(self, fingerprint: str) -> tuple[str, ...]:
+        """Writes down which content was read, and returns the other ids that were given the same.
+
+        fingerprint: by `fingerprint.fingerprint` with `Ledger.fingerprint_key`. Raises Refused if the ids together would
+        pass the smallest of their lifetime budgets; the reservation stays on the books, since rows were read.
+        """
+        with self.lock:
+            self.opened = True
+            if self.shut:
+                raise Refused(Problem(f"data set {self.dataset!r}", f"its content {self.shut}"))
+            self.shut = "comes after the run's content was refused"
+            self.same_content = self.ledger.identify(self.dataset, self.id, fingerprint)
+            self.shut = None
+        return self.same_content
 
     def charge(self, name: str, event: Event) -> None:
         """Writes down that mechanism `name` is about to run. Raises Refused unless the plan paid for exactly this."""
         with self.lock:  # two threads must not both find that it has not run
             if name not in self.plan:
                 raise Refused(Problem(f"mechanism {name!r}", "is not in the plan, so nothing has paid for it"))
-            if self.settled:
-                raise Refused(Problem(f"mechanism {name!r}", "comes after the run's account was closed"))
+            if self.shut:
+                raise Refused(Problem(f"mechanism {name!r}", self.shut))
             if name in self.charged:
                 raise Refused(Problem(f"mechanism {name!r}", "has run already; its share is spent"))
-            if self.plan[name] != event:
+            if to_json(self.plan[name]) != to_json(event):
                 raise Refused(Problem(f"mechanism {name!r}", f"wants {event}, but the plan paid for {self.plan[name]}"))
             self.charged.append(name)
-        self.ledger.append(self.dataset, self.id, "charge", {"name": name, "event": to_json(event)})
+            self.ledger.append(self.dataset, self.id, "charge", {"name": name, "event": to_json(event)})
+
+    def finish_learning(self) -> None:
+        """Ends what the budget pays for: from here on `charge` raises Refused. The first call writes one entry."""
+        with self.lock:
+            if self.settled:
+                raise Refused(Problem(f"data set {self.dataset!r}", "the audit comes after the account was closed"))
+            if self.learned:
+                return
+            self.opened, self.shut = True, "comes after learning was finished; the audit's looks are not paid for"
+            what = "rows opened for the audit; not paid by the budget, figures stay internal"
+            self.ledger.append(self.dataset, self.id, "audit", {"what": what})
+            self.learned = True
 
     def settle(self, outcome: str) -> str:
         """Closes the run's account; a reservation is returned only if no row was looked at. Returns the head hash."""
         with self.lock:
-            self.settled, kind = True, "settle" if self.opened or self.charged else "return"
-        return self.ledger.append(self.dataset, self.id, kind, {"outcome": outcome})
+            if self.settled:
+                raise Refused(Problem(f"data set {self.dataset!r}", "the run's account was closed before"))
+            self.settled, self.shut = True, "comes after the run's account was closed"
+            kind = "settle" if self.opened or self.charged else "return"
+            return self.ledger.append(self.dataset, self.id, kind, {"outcome": outcome})
 
 
 class Ledger:
-    """A database of entries. url: any SQLAlchemy URL; SQLite and PostgreSQL are supported."""
+    """The books of all data sets.
 
-    def __init__(self, url: str | None = None):
+    url: of SQLite or PostgreSQL, as in SQLAlchemy; None: `default_url()`. patience: seconds to wait for other writers.
+    Every method raises InputError if the database cannot be used; then nothing has been written.
+    """
+
+    def __init__(self, url: str | None = None, patience: float = PATIENCE):
         self.url = url or default_url()
-        try:
-            if self.url.startswith("sqlite:///"):
-                Path(self.url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-            self.engine = create_engine(self.url, connect_args={"timeout": 60} if self.url.startswith("sqlite") else {})
-            if self.engine.dialect.name == "sqlite":
-                _serialise_sqlite(self.engine)
-            with self._transaction():
-                pass
-        except (SQLAlchemyError, OSError, ImportError) as error:
-            raise self._broken(error) from None
+        self._database = Database(self.url, patience)
+        self._accounts: dict[str, Account] = {}  # as far as they were read
+        self._newest: dict[str, Entry] = {}  # of each run that is on; it must stay where it was written
+
+    @property
+    def engine(self) -> Engine:
+        """The database itself, for backups and tests."""
+        return self._database.engine
 
     def reserve(self, policy: Policy, plan: Plan) -> Run:
         """Takes the whole plan from the data set's lifetime budget, or raises Refused. Nothing has been read yet."""
         dataset, lifetime = policy.model.dataset.id, policy.model.budget.lifetime
-        body = {
-            "epsilon": plan.epsilon, "delta": plan.delta, "plan": plan.to_json(), "policy": policy.sha256,
-            "seeded": policy.model.seed is not None,
-        }  # fmt: skip
+        cap = Cap(lifetime.epsilon, lifetime.delta) if lifetime else None
         run = Run(self, dataset, uuid.uuid4().hex, plan, Randomness(policy.model.seed))
-        try:
-            with self._transaction() as connection:
-                if lifetime is not None:
-                    epsilon, delta = _spent(_rows(connection, dataset))
-                    if epsilon + plan.epsilon > lifetime.epsilon * (1 + 1e-9) or delta + plan.delta > lifetime.delta * (
-                        1 + 1e-9
-                    ):
-                        raise Refused(Problem(
-                            f"data set {dataset!r}",
-                            f"this run (epsilon {plan.epsilon:.3g}, delta {plan.delta:.1e}) would pass its lifetime budget "
-                            f"(epsilon {lifetime.epsilon:g}, delta {lifetime.delta:.1e}); already spent: epsilon "
-                            f"{epsilon:.3g}, delta {delta:.1e}",
-                            "ask for less, or let whoever owns the risk raise the lifetime budget",
-                        ))  # fmt: skip
-                _append(connection, dataset, run.id, "reserve", body)
-        except SQLAlchemyError as error:
-            raise self._broken(error) from None
+        with self._database.writing() as connection:
+            own, *others = self._read(connection, dataset)
+            claim = plan.epsilon, plan.delta, [item.event for item in plan.items]
+            own = replace(own, cap=cap, orders=own.orders or frozenset({starting_order(cap, *claim)}))
+            order = next(iter(own.orders))
+            asked = spending(*claim, order)
+            spent = total(account.spent for account in (own, *others))
+            rule = filter_of([own, *others])
+            if rule and not rule.accepts(spent + asked):
+                raise Refused(Problem(
+                    f"data set {dataset!r}" + (f", with the same content as {_named(others)}" if others else ""),
+                    f"this run (epsilon {plan.epsilon:.3g}, delta {plan.delta:.1e}) would pass its lifetime budget "
+                    f"({rule.cap}): {rule.told(spent)}",
+                    "ask for less, or let whoever owns the risk raise the lifetime budget",
+                ))  # fmt: skip
+            entry = append(connection, dataset, run.id, "reserve", {
+                "epsilon": plan.epsilon, "delta": plan.delta, "plan": plan.to_json(), "policy": policy.sha256,
+                "unit": plan.unit, "max_rows": plan.max_rows, "seeded": policy.model.seed is not None, "order": order,
+                "lifetime": {"epsilon": cap.epsilon, "delta": cap.delta} if cap else None,
+            })  # fmt: skip
+        self._newest[run.id] = entry
         return run
+
+    def identify(self, dataset: str, run: str, fingerprint: str) -> tuple[str, ...]:
+        """Writes down the content that a run read; `Run.identify` calls it. Raises Refused after writing."""
+        with self._database.writing() as connection:
+            commitment, same = self._database.know(connection, dataset, fingerprint)
+            entry = self._follow(connection, dataset, run, "identify", {"content": commitment, "same_content": same})
+            accounts = self._read(connection, dataset)
+            spent, rule = total(account.spent for account in accounts), filter_of(accounts)
+        self._newest[run] = entry
+        if len(accounts) > 1 and rule and not rule.accepts(spent):
+            raise Refused(Problem(
+                f"data set {dataset!r}",
+                f"holds the same content as {_named(accounts[1:])}; with this run they would pass the smallest of their "
+                f"lifetime budgets ({rule.cap}): {rule.told(spent)}",
+                "a table has one budget, whatever it is called: ask for less, or let whoever owns the risk raise it",
+            ))  # fmt: skip
+        return tuple(same)
+
+    def fingerprint_key(self) -> bytes:
+        """32 secret bytes that key this ledger's fingerprints. They must never leave the database."""
+        with self._database.writing() as connection:
+            return bytes.fromhex(self._database.fingerprint_key(connection))
 
     def append(self, dataset: str, run: str, kind: str, body: dict[str, Any]) -> str:
         """Adds one entry at the head of the chain and returns its hash."""
-        try:
-            with self._transaction() as connection:
-                return _append(connection, dataset, run, kind, body)
-        except SQLAlchemyError as error:
-            raise self._broken(error) from None
+        with self._database.writing() as connection:
+            entry = self._follow(connection, dataset, run, kind, body)
+        self._newest[run] = entry
+        return entry.hash
 
     def entries(self, dataset: str | None = None) -> list[dict[str, Any]]:
         """All entries, or those of one data set, oldest first."""
-        try:
-            with self._transaction() as connection:
-                return _rows(connection, dataset)
-        except SQLAlchemyError as error:
-            raise self._broken(error) from None
+        query = select(ENTRIES).order_by(ENTRIES.c.sequence)
+        if dataset is not None:
+            query = query.where(ENTRIES.c.dataset == dataset)
+        with self._database.reading() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
 
     def spent(self, dataset: str) -> tuple[float, float]:
-        """(epsilon, delta) on the books of one data set."""
-        return _spent(self.entries(dataset))
+        """(epsilon, delta) on the books of one data set by itself: the claims of its runs, added up."""
+        with self._database.reading() as connection:
+            spent = _current(connection, Account(dataset)).spent
+        return spent.epsilon, spent.delta
+
+    def statement(self, dataset: str) -> Statement:
+        """Where a data set stands, with all ids that share its budget."""
+        with self._database.reading() as connection:
+            return Statement(tuple(_current(connection, Account(name)) for name in linked(connection, dataset)))
 
     def head(self) -> str:
-        entries = self.entries()
-        return str(entries[-1]["hash"]) if entries else GENESIS
+        """The hash of the newest entry."""
+        with self._database.reading() as connection:
+            return head(connection)
 
-    def verify(self, head: str | None = None) -> list[str]:
-        """What is wrong with the chain; an empty list if nothing. `head`: a hash kept outside, found in the chain."""
-        wrong, previous = [], GENESIS
-        entries = self.entries()
-        for place, entry in enumerate(entries, start=1):
-            if entry["sequence"] != place:
-                wrong.append(f"entry {place} is missing")
-                break
-            if entry["previous"] != previous or entry["hash"] != _digest(entry):
-                wrong.append(f"entry {place} has been changed")
-                break
-            previous = entry["hash"]
-        if head and head not in {GENESIS, *(entry["hash"] for entry in entries)}:
-            wrong.append("the head hash kept outside is not in this ledger: entries have been cut off or rolled back")
-        return wrong
+    def check(self, heads: Collection[str] = ()) -> Checked:
+        """Follows the whole chain. heads: hashes that were kept outside, each of which must be found in it."""
+        return self._database.check(heads)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        """One serialised transaction: whoever comes second waits."""
-        with self.engine.begin() as connection:
-            if self.engine.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(7263549)"))
-            _METADATA.create_all(connection)
-            yield connection
+    def verify(self, *heads: str | None) -> list[str]:
+        """What is wrong with the ledger; an empty list if nothing. heads: as in `check`."""
+        return self.check([kept for kept in heads if kept]).problems
 
-    def _broken(self, error: Exception) -> InputError:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        where = (
-            self.engine.url.render_as_string(hide_password=True) if hasattr(self, "engine") else self.url.split("@")[-1]
-        )
-        mend = "name a ledger that can be written: --ledger sqlite:///PATH, or PRIVSYNTH_LEDGER"
-        return InputError(Problem(f"ledger {where}", f"cannot be used: {reason}", mend))
+    def _follow(self, connection: Connection, dataset: str, run: str, kind: str, body: dict[str, Any]) -> Entry:
+        """Adds an entry of a run whose entries are still there."""
+        if run in self._newest:
+            self._database.check_kept(connection, self._newest[run])
+        return append(connection, dataset, run, kind, body)
+
+    def _read(self, connection: Connection, dataset: str) -> list[Account]:
+        """The account of a data set and, behind it, those that share its budget, as of now."""
+        for name in (names := linked(connection, dataset)):
+            self._accounts[name] = _current(connection, self._accounts.get(name, Account(name)))
+        return [self._accounts[name] for name in names]
 
 
-def _serialise_sqlite(engine: Any) -> None:
-    """SQLite takes its write lock at BEGIN, so that reading the total and adding to it are one step."""
-
-    def connect(connection: Any, _: Any) -> None:
-        connection.isolation_level = None
-
-    def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    event.listen(engine, "connect", connect)
-    event.listen(engine, "begin", begin)
+def _current(connection: Connection, account: Account) -> Account:
+    """The account with all that was reserved and returned since it was last read; anew, if that is no longer there."""
+    rows = connection.execute(_BOOKED, {"dataset": account.dataset, "through": account.through}).all()
+    if account.through and (not rows or rows[0].hash != account.hash):
+        return _current(connection, Account(account.dataset))
+    for row in rows[bool(account.through) :]:
+        account.read(*row)
+    return account
 
 
-def _rows(connection: Connection, dataset: str | None) -> list[dict[str, Any]]:
-    query = select(_ENTRIES).order_by(_ENTRIES.c.sequence)
-    if dataset is not None:
-        query = query.where(_ENTRIES.c.dataset == dataset)
-    return [dict(row) for row in connection.execute(query).mappings()]
+def _named(accounts: Collection[Account]) -> str:
+    return ", ".join(repr(account.dataset) for account in accounts)
 
 
-def _append(connection: Connection, dataset: str, run: str, kind: str, body: dict[str, Any]) -> str:
-    last = connection.execute(select(_ENTRIES).order_by(_ENTRIES.c.sequence.desc()).limit(1)).mappings().first()
-    entry = {
-        "sequence": (last["sequence"] if last else 0) + 1, "time": datetime.now(UTC).isoformat(), "dataset": dataset,
-        "run": run, "kind": kind, "body": json.dumps(body, sort_keys=True), "previous": last["hash"] if last else GENESIS,
-    }  # fmt: skip
-    entry["hash"] = _digest(entry)
-    connection.execute(_ENTRIES.insert(), entry)
-    return str(entry["hash"])
-
-
-def _digest(entry: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps([entry[key] for key in _SIGNED]).encode()).hexdigest()
-
-
-def _spent(entries: list[dict[str, Any]]) -> tuple[float, float]:
-    returned = {entry["run"] for entry in entries if entry["kind"] == "return"}
-    kept = [json.loads(e["body"]) for e in entries if e["kind"] == "reserve" and e["run"] not in returned]
-    return sum(body["epsilon"] for body in kept), sum(body["delta"] for body in kept)
+__all__ = ["GENESIS", "Ledger", "Run", "default_url"]

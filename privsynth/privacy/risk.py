@@ -1,9 +1,24 @@
 """What a privacy claim means in plain words: the most that any attacker can reach, derived from the composed total.
 
-From the privacy profile delta(epsilon) follows the trade-off curve f (Dong, Roth, Su 2022, Proposition 6): no attack
-with false-positive rate a has a true-positive rate above 1 - f(a). The bound on attribute inference and reconstruction
-at a baseline b (what a guess reaches without the person's data) is 1 - f(b) as well (Kulynych et al. 2024, 2025).
-The supremum over a finite grid of epsilons can only overstate the risk.
+**The bound.** Let S be any event about what comes out, and one unit be in the table or not. With the unit out, S has
+chance b; with it in, at most 1 - f(b), where f is the trade-off curve (Dong, Roth, Su 2022, Section 2). f follows from
+the privacy profile: with P the unit in and Q the unit out, P(S) <= e^epsilon Q(S) + delta(epsilon), and for what is not
+in S, with the unit's part turned round, 1 - Q(S) <= e^epsilon (1 - P(S)) + delta(epsilon), for every epsilon >= 0. Both
+directions of the neighbours have a profile of their own; `PrivacyLoss.delta` is the larger, so that f is the worse of
+both and holds whichever of "in" and "out" an attacker takes for granted. Taken over a grid of epsilons instead of all,
+the bound can only be larger.
+
+**What it bounds** (Kulynych et al. 2024 and 2025), each by the choice of S, with b what the *same attacker* would reach
+on a release made without the unit:
+- membership: S says "in". b is the false-positive rate, P(S) the true-positive rate.
+- attribute inference, reconstruction: S says "the guess about this unit is right", or "the rebuilt record is close
+  enough". b is the chance to be right without the unit's data: prior knowledge, and what other people's data tell.
+- singling out: S says "the predicate that the attacker writes down after seeing the release fits this unit". b is its
+  weight: the chance that such a predicate fits the unit's record if the release was made without it. To single the unit
+  out the predicate must fit it and nobody else, which is rarer still. These events exclude one another for different
+  units, so somebody among n is singled out with a chance of at most n (1 - f(b)), whatever the data (`of_anyone`).
+b may be an average over what is unknown of the unit (its value, its record): 1 - f is concave, so by Jensen's
+inequality the average of P(S) is at most 1 - f(average of b).
 """
 
 from __future__ import annotations
@@ -18,14 +33,18 @@ from privsynth.evidence import Risk
 from privsynth.privacy.accountant import PrivacyLoss
 
 FPRS = (0.001, 0.01, 0.1)
-BASELINES = (0.01, 0.1, 0.5)
+BASELINES = (0.01, 0.1, 0.5)  # a hidden value: guessed right without the person's data
+REBUILT = (0.0001, 0.001, 0.01)  # a whole record: rebuilt closely enough without the person's data
+WEIGHTS = (1e-9, 1e-6, 1e-4)  # a predicate: fits a person by chance
+_LINES = 2000  # epsilons at which the profile is read
 
 
 def max_tpr(loss: PrivacyLoss, fpr: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Largest true-positive rate at each false-positive rate, for any membership attack on one unit."""
-    finite = [e for e in (loss.epsilon(10.0**-k) for k in range(1, 10)) if math.isfinite(e)]
-    epsilons = np.unique(np.concatenate([np.linspace(0, max([0.1, *finite]), 400), finite]))
-    deltas = np.clip(loss.delta(list(epsilons)), 0, 1)
+    """1 - f: the largest true-positive rate at each false-positive rate, for any attack on one unit."""
+    told = loss.delta(math.inf)  # chance that everything is told: no epsilon goes below
+    top = loss.epsilon(min(0.5, told + 1e-12))
+    epsilons = np.linspace(0, max(top, 0.1), _LINES)
+    deltas = np.clip(loss.delta(epsilons), 0, 1)
     a = np.asarray(fpr, dtype=float)[:, None]
     miss = np.maximum(1 - deltas - np.exp(np.minimum(epsilons, 700)) * a, np.exp(-epsilons) * (1 - deltas - a))
     return np.asarray(np.clip(1 - np.maximum(miss.max(axis=1), 0), np.asarray(fpr, dtype=float), 1))
@@ -34,23 +53,68 @@ def max_tpr(loss: PrivacyLoss, fpr: Sequence[float] | NDArray[np.float64]) -> ND
 def plain_risk(loss: PrivacyLoss) -> Risk:
     """All plain figures of one composed total."""
     grid = np.unique(np.concatenate([[0.0], np.logspace(-4, 0, 49), np.linspace(0, 1, 21)]))
-    roc = max_tpr(loss, grid)
-    at = {f"{a:g}": float(t) for a, t in zip(FPRS, max_tpr(loss, FPRS), strict=True)}
-    guess = {f"{b:g}": float(t) for b, t in zip(BASELINES, max_tpr(loss, BASELINES), strict=True)}
+    asked = [grid, *map(np.array, (FPRS, BASELINES, REBUILT, WEIGHTS))]
+    reached = np.split(max_tpr(loss, np.concatenate(asked)), np.cumsum([len(part) for part in asked])[:-1])
+
+    def at(rates: Sequence[float], bounds: NDArray[np.float64]) -> dict[str, float]:
+        return {f"{rate:g}": float(bound) for rate, bound in zip(rates, bounds, strict=True)}
+
     return Risk(
-        max_tpr=at,
+        max_tpr=at(FPRS, reached[1]),
         advantage=min(1.0, max(0.0, loss.delta(0.0))),
-        attribute_inference=guess,
-        roc=[(float(a), float(t)) for a, t in zip(grid, roc, strict=True)],
+        attribute_inference=at(BASELINES, reached[2]),
+        reconstruction=at(REBUILT, reached[3]),
+        singling_out=at(WEIGHTS, reached[4]),
+        roc=[(float(a), float(t)) for a, t in zip(grid, reached[0], strict=True)],
     )
+
+
+def of_anyone(bound: float, units: int) -> float:
+    """Chance that anyone at all among so many units is singled out, by the union bound.
+
+    >>> of_anyone(2e-6, 1000), of_anyone(0.01, 1000)
+    (0.002, 1.0)
+    """
+    return min(1.0, units * bound)
+
+
+def in_words(risk: Risk, rows: int | None = None) -> list[str]:
+    """The figures as lines for a release board. rows: public number of rows; there are no more units than that."""
+    told = {
+        "it is told to be in the table (false alarms -> found)": risk.max_tpr,
+        "a hidden value of it is guessed right": risk.attribute_inference,
+        "its record is rebuilt": risk.reconstruction,
+        "a description made to single it out fits it": risk.singling_out,
+    }
+    if rows is not None:
+        anyone = {rate: of_anyone(bound, rows) for rate, bound in risk.singling_out.items()}
+        told[f"... and so singles out anybody at all of {rows:,}"] = anyone
+    width = max(len(what) for what in told)
+    return [
+        f"{what:<{width}}  " + "   ".join(f"{chance(float(rate))} -> {chance(bound)}" for rate, bound in bounds.items())
+        for what, bounds in told.items()
+    ]
+
+
+def generic_epsilon(fpr: float, tpr: float, delta: float) -> float:
+    """The largest epsilon whose (epsilon, delta) alone, without the curve behind it, keeps an attack below `tpr`.
+
+    Two lines bound it (Dong, Roth, Su 2022, Proposition 3): e^epsilon fpr + delta and 1 - e^-epsilon (1 - delta - fpr).
+    Either suffices, so the larger epsilon counts; 0 if even perfect secrecy but for delta would not do.
+
+    >>> round(generic_epsilon(0.01, 0.10, 1e-6), 3), round(generic_epsilon(0.5, 0.9, 0.0), 3)
+    (2.303, 1.609)
+    """
+    if tpr <= fpr + delta:
+        return 0.0
+    return max(math.log((tpr - delta) / fpr), math.log((1 - delta - fpr) / (1 - tpr)))
 
 
 def gaussian_max_tpr(mu: float, fpr: float) -> float:
     """The closed form for one Gaussian mechanism of parameter mu: Phi(mu + Phi^-1(fpr)). Checks the above in tests."""
-    from statistics import NormalDist
+    from scipy.special import ndtr, ndtri
 
-    normal = NormalDist()
-    return normal.cdf(mu + normal.inv_cdf(fpr)) if 0 < fpr < 1 else float(fpr)
+    return float(ndtr(mu + ndtri(fpr)))
 
 
 def at_most(value: float, digits: int = 3) -> str:
@@ -73,3 +137,16 @@ def percent(share: float) -> str:
     ('3.2 %', '50 %', '0.043 %')
     """
     return f"{at_most(100 * share, 2)} %"
+
+
+def chance(share: float) -> str:
+    """A chance as a person says it, rounded up: in percent, or as one in many where it is small.
+
+    >>> chance(0.0312), chance(0.0001), chance(1.52e-8), chance(0.0)
+    ('3.2 %', '1 in 10,000', '1 in 65,000,000', '0 %')
+    """
+    if not 0 < share < 0.001:
+        return percent(share)
+    many = 1 / share
+    unit = 10.0 ** (math.floor(math.log10(many)) - 1)
+    return f"1 in {math.floor(many / unit + 1e-9) * unit:,.0f}"

@@ -1,4 +1,4 @@
-"""How much one unit may contribute when it has several rows.
+"""Rows by unit, and how much one unit may contribute when it has several rows.
 
 Each unit's own vector of counts over all released tables, scaled by the tables' shares, is shortened to length 1 if it
 is longer. Then adding or removing a unit moves the whole scaled release by at most 1 in L2, however many rows it has,
@@ -7,20 +7,70 @@ and no other unit's contribution changes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic, TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from privsynth.privacy.noise import to_lattice
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Values = TypeVar("Values")  # a data frame of typed values, or an array of codes
+
+
+@dataclass(frozen=True)
+class Rows(Generic[Values]):
+    """values: one row per record, sorted by unit, the rows of a unit in random order. units: (rows,) int64.
+
+    A unit's number is a keyed hash of its own name or content (`table.take_in`): one unit more changes nobody's number,
+    nobody's place among the others and nobody's order of rows.
+    """
+
+    values: Values
+    units: Ints
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    @cached_property
+    def spans(self) -> tuple[Ints, Ints]:
+        """(units,) place of each unit's first row, (units,) its number of rows."""
+        if not len(self.units):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        first = np.flatnonzero(np.concatenate([[True], self.units[1:] != self.units[:-1]]))
+        return first, np.diff(first, append=len(self.units))
+
+    @property
+    def one_of_each(self) -> Ints:
+        """(units,) place of one random row of each unit: the first, since their order is random."""
+        return self.spans[0]
+
+
+SHARE_UNIT = 2.0**-30  # shares of tables are whole multiples of this
+
+
+def to_shares(wanted: Floats) -> Floats:
+    """Non-negative weights -> shares in the same proportions that sum to at most 1, each a multiple of SHARE_UNIT.
+
+    A positive weight keeps a positive share.
+    """
+    positive = wanted > 0
+    spread = 1 - SHARE_UNIT * int(positive.sum())
+    floored = np.floor(wanted / max(float(wanted.sum()), 1e-300) * spread / SHARE_UNIT) * SHARE_UNIT
+    return np.asarray(np.where(positive, np.maximum(floored, SHARE_UNIT), 0.0))
 
 
 def unit_weights(codes: NDArray[np.int32], units: NDArray[np.int64], one_way: Floats, two_way: Floats) -> Floats:
     """(rows,) weight of each row, equal within a unit: min(1, 1 / ||v||), rounded down to the noise lattice.
 
     codes: (rows, columns), sorted by unit. one_way: (columns,) share of each 1-way table; two_way: (columns, columns),
-    upper triangle, share of each 2-way table; all shares sum to at most 1. For a unit with rows r, s and the agreement
-    vector e (columns in which r and s are equal), ||v||^2 = sum over r, s of one_way . e + e' two_way e.
+    upper triangle, share of each 2-way table; all shares are multiples of SHARE_UNIT and sum to at most 1. For a unit
+    with rows r, s and the agreement vector e (columns in which r and s are equal), ||v||^2 = sum over r, s of one_way . e
+    + e' two_way e. These are sums of multiples of SHARE_UNIT below 2^22, which doubles hold exactly: no weight hangs on
+    the order in which a matrix kernel adds, and so on how many other rows there are.
     """
     count = np.zeros(len(units))
     if len(units) == 0:

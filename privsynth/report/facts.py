@@ -5,6 +5,8 @@ Everything here is computed from an evidence whose face is already cut, so no se
 
 from __future__ import annotations
 
+import math
+
 from privsynth.evidence import ColumnFacts, Evidence, Finding
 from privsynth.report import words
 
@@ -51,6 +53,35 @@ def risk_sentence(evidence: Evidence) -> str:
         f"An attacker who knows everything except whether {one} is in the table, at {words.rate(key)} false alarms, "
         f"finds at most {words.bound(tpr[key])} of the {many}. Guessing alone would find {words.rate(key)}."
     )
+
+
+def bounds(evidence: Evidence) -> list[str]:
+    """How far the claim lets singling out, inference and reconstruction succeed; nothing if evidence is older than that."""
+    risk = evidence.privacy.risk
+    one = words.unit_one(evidence.privacy.unit, evidence.privacy.unit_called)
+    said = []
+    for rate, most in _typical(risk.singling_out, 1e-6):
+        said.append(
+            f"Singling out: a description that fits one in {1 / rate:,.0f} by chance, written by whoever has the release, "
+            f"fits {one} in the table with a chance of at most {words.chance(most)}."
+        )
+    for rate, most in _typical(risk.attribute_inference, 0.1):
+        said.append(
+            f"Inference: a hidden value of {one} that everybody else’s data let one guess right in {words.percent(rate)} of "
+            f"cases is guessed right in at most {words.bound(most)}."
+        )
+    for rate, most in _typical(risk.reconstruction, 1e-3):
+        said.append(
+            f"Reconstruction: a record that would be rebuilt without it in {words.percent(rate)} of attempts is rebuilt in "
+            f"at most {words.bound(most)}."
+        )
+    return said
+
+
+def _typical(told: dict[str, float], near: float) -> list[tuple[float, float]]:
+    """The one entry whose rate is nearest, if there is any."""
+    keys = sorted(told, key=lambda key: abs(math.log(float(key) / near)))
+    return [(float(key), told[key]) for key in keys[:1]]
 
 
 def claim(evidence: Evidence) -> str:

@@ -35,6 +35,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "words": words,
         "style": Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8")),
         "facts": facts.vocabulary(evidence),
+        "bounds": facts.bounds(evidence),
         "contradictions": facts.contradictions(evidence),
         "tested": facts.tested(evidence),
         "not_tested": facts.not_tested(evidence),
@@ -52,8 +53,8 @@ def _context(evidence: Evidence) -> dict[str, Any]:
 
 def _tables(evidence: Evidence) -> dict[str, tables.Table]:
     makers = (
-        tables.ledger, tables.risk, tables.inference, tables.attacks, tables.controls,
-        tables.identifiers, tables.utility, tables.groups, tables.columns,
+        tables.ledger, tables.risk, tables.inference, tables.reconstruction, tables.singling_out,
+        tables.attacks, tables.controls, tables.identifiers, tables.utility, tables.groups, tables.columns,
     )  # fmt: skip
     return {make.__name__: make(evidence) for make in makers}
 

@@ -84,10 +84,35 @@ def risk(evidence: Evidence) -> Table:
 
 def inference(evidence: Evidence) -> Table:
     """How far a guess about a hidden value can improve through the release, at most."""
-    pairs = sorted(evidence.privacy.risk.attribute_inference.items(), key=lambda item: float(item[0]))
-    rows = [Row([words.rate(key), words.bound(success)]) for key, success in pairs]
     heads = ["Guess right without this person's row", "Right with it, at most"]
-    return Table("Bound on guessing a hidden value", heads, rows, (1,), "compact")
+    return _bounds("Bound on guessing a hidden value", heads, evidence.privacy.risk.attribute_inference)
+
+
+def reconstruction(evidence: Evidence) -> Table:
+    """How far luck at rebuilding a whole record can improve through the release, at most."""
+    heads = ["Record rebuilt without this person's row", "Rebuilt with it, at most"]
+    return _bounds("Bound on rebuilding a record", heads, evidence.privacy.risk.reconstruction)
+
+
+def singling_out(evidence: Evidence) -> Table:
+    """How often a description that fits few by chance can be made to fit this person, or anybody, at most."""
+    people = evidence.dataset.rows  # there are no more units than rows
+    heads = ["Description fits by chance", "Fits this person, at most"]
+    rows = [[words.chance(weight), words.chance(most)] for weight, most in _sorted(evidence.privacy.risk.singling_out)]
+    if people is not None:
+        heads.append(f"Singles out anybody of {people:,}, at most")
+        for row, (_, most) in zip(rows, _sorted(evidence.privacy.risk.singling_out), strict=True):
+            row.append(words.chance(min(1.0, people * most)))
+    return Table("Bound on singling out", heads, [Row([*row]) for row in rows], tuple(range(len(heads))), "compact")
+
+
+def _bounds(caption: str, heads: list[str], bounds: dict[str, float]) -> Table:
+    rows = [Row([words.rate(f"{baseline:g}"), words.bound(bound)]) for baseline, bound in _sorted(bounds)]
+    return Table(caption, heads, rows, (0, 1), "compact")
+
+
+def _sorted(bounds: dict[str, float]) -> list[tuple[float, float]]:
+    return sorted((float(rate), bound) for rate, bound in bounds.items())
 
 
 def attacks(evidence: Evidence) -> Table:

@@ -149,6 +149,15 @@ def odds(value: float) -> str:
     return "0" if value == 0 else f"1{NBSP}in{NBSP}{int(1 / _exact(value)):,}"
 
 
+def chance(value: float) -> str:
+    """An upper bound on a chance: in percent, or as odds where it is small.
+
+    >>> chance(0.0312).replace(NBSP, " "), chance(2.01e-5).replace(NBSP, " ")
+    ('3.2 %', '1 in 49,751')
+    """
+    return bound(value) if value >= 0.001 else odds(value)
+
+
 def interval(low: float | None, high: float | None, missing: str = NOT_MEASURED) -> str:
     """An interval, or the words that stand for it."""
     return f"{number(low)} to {number(high)}" if is_figure(low) and is_figure(high) else missing

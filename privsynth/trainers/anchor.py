@@ -15,7 +15,8 @@ import numpy as np
 
 from privsynth.codec import Codec
 from privsynth.privacy.ledger import Run
-from privsynth.privacy.mechanisms.tables import SLACK, Pairs
+from privsynth.privacy.mechanisms.tables import Pairs
+from privsynth.privacy.unit import to_shares
 from privsynth.table import PrivateTable
 from privsynth.trainers.base import Progress, silent
 
@@ -144,13 +145,12 @@ def measure_anchor(table: PrivateTable[np.ndarray], codec: Codec, target: str | 
     """Buys all pairs. How the budget is split among them hangs on released sizes and the public target alone."""
     sizes, names = codec.sizes, codec.names
     d = len(sizes)
-    shares = np.zeros((d, d))
+    wanted = np.zeros((d, d))
     for j in range(d):
         for k in range(j + 1, d):
             factor = TARGET_FACTOR if target in (names[j], names[k]) else 1.0
-            shares[j, k] = factor * float(sizes[j] * sizes[k]) ** SIZE_POWER
-    shares *= (1 - SLACK) / shares.sum()
-    mechanism = Pairs(run.plan["marginals"], sizes, tuple(map(tuple, shares.tolist())))  # type: ignore[arg-type]
+            wanted[j, k] = factor * float(sizes[j] * sizes[k]) ** SIZE_POWER
+    mechanism = Pairs(run.plan["marginals"], sizes, tuple(map(tuple, to_shares(wanted).tolist())))
     noisy = table.ask(mechanism, run)
     offset = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     goal = np.zeros((sum(sizes),) * 2, np.float32)

@@ -69,10 +69,11 @@ class AnchoredTrainer(Trainer):
         event = run.plan["dp-sgd"]
         units = codec.domain.units or codec.domain.rows or codec.total
         mechanism = DPSGD(
-            event, network.private, network.loss, network.learner(steps, progress),  # type: ignore[arg-type]
-            self.options.max_grad_norm, float(units),
+            event, network.private, network.loss, network.learner(steps, progress), self.options.max_grad_norm,
+            float(units), network.latent,
         )  # fmt: skip
         table.ask(mechanism, run)
+        network.private.float()
         return NetworkModel(codec, anchor if self.options.calibrate else None, network)
 
     @abstractmethod
@@ -84,6 +85,7 @@ class AnchoredTrainer(Trainer):
         from privsynth.trainers.anchor import Anchor
 
         network = cls(cls.Options(**settings["options"])).network(codec)
+        network.private.float()
         network.load(tensors)
         return NetworkModel(codec, Anchor.restore(codec, tensors) if "goal" in tensors else None, network)
 
@@ -93,13 +95,14 @@ class Network:
 
     private: Any
     options: NetworkOptions
+    latent = 0  # standard normal numbers that the loss takes for each row
 
     def pretrain(self, population: np.ndarray, steps: int, progress: Progress) -> None:
         """Learns the population: post-processing."""
         raise NotImplementedError
 
-    def loss(self, module: Any, codes: Any) -> Any:
-        """(b, columns) real codes -> (b,) losses, each of its own row alone."""
+    def loss(self, module: Any, codes: Any, noise: Any) -> Any:
+        """(b, columns) real codes, (b, latent) normal numbers -> (b,) losses, each of its own row alone."""
         raise NotImplementedError
 
     def learner(self, steps: int, progress: Progress) -> Any:

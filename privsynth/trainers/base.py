@@ -52,12 +52,12 @@ class NetworkOptions(AnchorOptions):
     anchor: float = Field(default=0.8, ge=0, lt=1)  # share for noisy marginals; 0: the network alone
     steps: int = Field(default=300, ge=1, le=100_000)  # DP-SGD steps
     batch: int = Field(default=1024, ge=16, le=65536)  # expected units of a step, where the row count is public
-    sampling_rate: float | None = Field(default=None, gt=0, le=1)
+    sampling_rate: float | None = Field(default=None, ge=1e-6, le=1)
     max_grad_norm: float = Field(default=1.0, gt=0, le=1000)
     learning_rate: float = Field(default=5e-4, gt=0, le=1)
     pretrain_steps: int = Field(default=1500, ge=0, le=100_000)  # on the population: costs no privacy
     calibrate: bool = True  # live sweeps towards the noisy marginals after sampling
-    hidden: int = Field(default=192, ge=8, le=4096)
+    hidden: int = Field(default=192, ge=8, le=2048)
     latent: int = Field(default=64, ge=2, le=1024)
 
 

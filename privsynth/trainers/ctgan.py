@@ -42,10 +42,10 @@ class GAN(Network):
         self.onehot = OneHot(codec.sizes)
         self.shares = [torch.tensor(c.shares / c.shares.sum(), dtype=torch.float32) for c in codec.columns]
         self.generator = Generator(options.latent, self.onehot.width, options.hidden)
-        self.critic = self.private = Critic(self.onehot.width, options.hidden)
+        self.critic = self.private = Critic(self.onehot.width, options.hidden).double()
         self.population: Any = None  # released rows for the gradient penalty; generated ones serve where there are none
 
-    def loss(self, module: Any, codes: Any) -> Any:
+    def loss(self, module: Any, codes: Any, noise: Any = None) -> Any:
         return -module(self.onehot(codes))
 
     def pretrain(self, population: np.ndarray, steps: int, progress: Progress) -> None:

@@ -1,6 +1,7 @@
 """The networks, each on one page. Rows are codes; inside they are one-hot, side by side: (rows, width).
 
-No batch norm, no packs, no dropout: no row of a batch may touch another's gradient.
+No batch norm, no packs, no dropout: no row of a batch may touch another's gradient. The modules that see real rows,
+Critic and VAE, learn in double precision (see `privacy.dpsgd`) and take their input in whatever precision it comes.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Critic(nn.Module):
         self.three = nn.Linear(hidden, 1)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        h = F.leaky_relu(self.one(rows), 0.2)
+        h = F.leaky_relu(self.one(rows.to(self.one.weight.dtype)), 0.2)
         h = F.leaky_relu(self.two(h), 0.2)
         return self.three(h)[:, 0]
 
@@ -85,16 +86,17 @@ class VAE(nn.Module):
         self.logits = nn.Linear(hidden, width)
 
     def encode(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        mean, log_variance = self.moments(F.silu(self.enter(rows))).chunk(2, 1)
+        mean, log_variance = self.moments(F.silu(self.enter(rows.to(self.enter.weight.dtype)))).chunk(2, 1)
         return mean, log_variance.clamp(-8, 4)
 
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
-        h = F.silu(self.leave(latent))
+        h = F.silu(self.leave(latent.to(self.leave.weight.dtype)))
         return self.logits(h + F.silu(self.middle(h)))
 
-    def forward(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(self, rows: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """noise: (b, latent) standard normal numbers."""
         mean, log_variance = self.encode(rows)
-        latent = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        latent = mean + noise.to(mean.dtype) * (0.5 * log_variance).exp()
         return self.decode(latent), mean, log_variance
 
 

@@ -31,13 +31,13 @@ class Autoencoder(Network):
         from privsynth.trainers.networks import VAE as Module
         from privsynth.trainers.networks import OneHot
 
-        self.options = options
+        self.options, self.latent = options, options.latent
         self.onehot = OneHot(codec.sizes)
-        self.private = Module(self.onehot.width, options.hidden, options.latent)
+        self.private = Module(self.onehot.width, options.hidden, options.latent).double()
 
-    def loss(self, module: Any, codes: Any) -> Any:
+    def loss(self, module: Any, codes: Any, noise: Any) -> Any:
         """Negative ELBO of each row (Kingma & Welling 2014, eq. 10)."""
-        logits, mean, log_variance = module(self.onehot(codes))
+        logits, mean, log_variance = module(self.onehot(codes), noise)
         divergence = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1)
         return self.onehot.cross_entropy(logits, codes) + divergence
 
@@ -48,7 +48,8 @@ class Autoencoder(Network):
         optimizer = torch.optim.Adam(self.private.parameters(), lr=4 * self.options.learning_rate)
         for step in range(steps):
             optimizer.zero_grad()
-            self.loss(self.private, rows[torch.randint(len(rows), (PUBLIC_BATCH,))]).mean().backward()
+            some, noise = rows[torch.randint(len(rows), (PUBLIC_BATCH,))], torch.randn(PUBLIC_BATCH, self.latent)
+            self.loss(self.private, some, noise).mean().backward()
             optimizer.step()
             progress("learning the population", (step + 1) / steps)
 

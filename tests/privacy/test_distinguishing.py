@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
 from privsynth.privacy.accountant import compose
-from privsynth.privacy.events import Gaussian, Geometric
-from privsynth.privacy.mechanisms.counts import RowCount, UnitSizes
+from privsynth.privacy.events import DiscreteGaussian, Gaussian, Geometric, PureDP
+from privsynth.privacy.mechanisms.counts import UnitSizes
+from privsynth.privacy.mechanisms.selection import MostCommon, Quantile
 from privsynth.privacy.mechanisms.tables import Histograms
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.risk import max_tpr
-from privsynth.table import Rows
+from privsynth.privacy.unit import Rows
 
 RUNS = 20_000
 ALPHA = 1e-7  # of each bound; two bounds at each of three thresholds
@@ -31,11 +36,16 @@ def beats(ins: np.ndarray, outs: np.ndarray, claimed: object) -> bool:
     return False
 
 
-def scores(mechanism: Histograms, values: np.ndarray, runs: int) -> np.ndarray:
+def answers(mechanism: Any, rows: Rows[Any]) -> Iterator[Any]:
+    """RUNS releases. The exact answer is the same in all of them."""
+    exact, source = mechanism.query(rows), Randomness()
+    return (mechanism.released(mechanism.noised(exact, source)) for _ in range(RUNS))
+
+
+def scores(mechanism: Histograms, values: np.ndarray) -> np.ndarray:
     """The likelihood-ratio statistic of "one person, with the first cell in every column" against "nobody"."""
     rows = Rows(values, np.arange(len(values)))
-    source = Randomness()
-    return np.array([sum(table[0] for table in mechanism.measure(rows, source)) for _ in range(runs)])
+    return np.array([sum(table[0] for table in noisy) for noisy in answers(mechanism, rows)])
 
 
 @pytest.mark.statistical
@@ -47,22 +57,49 @@ def test_the_best_attack_on_histograms_stays_under_the_claim(sigma: float, less:
     assert (sigma == 80.0) == (claimed.epsilon(1e-6) < 0.06)
     one, nobody = np.zeros((1, 2), np.int32), np.zeros((0, 2), np.int32)
     right, wrong = Histograms(Gaussian(sigma), sizes), Histograms(Gaussian(sigma / less), sizes)
-    assert not beats(scores(right, one, RUNS), scores(right, nobody, RUNS), claimed)
-    assert beats(scores(wrong, one, RUNS), scores(wrong, nobody, RUNS), claimed)
+    assert not beats(scores(right, one), scores(right, nobody), claimed)
+    assert beats(scores(wrong, one), scores(wrong, nobody), claimed)
 
 
 @pytest.mark.statistical
-def test_the_best_attack_on_counts_stays_under_the_claim() -> None:
-    """False alarms: below 6e-7. The twin that claims a third of its epsilon is caught."""
-    claimed, source = compose([Geometric(0.3)]), Randomness()
+@pytest.mark.parametrize(
+    "event, less", [(Geometric(0.3), Geometric(0.9)), (DiscreteGaussian(3.0), DiscreteGaussian(1.0))], ids=str
+)
+def test_the_best_attack_on_counts_stays_under_the_claim(
+    event: Geometric | DiscreteGaussian, less: Geometric | DiscreteGaussian
+) -> None:
+    """False alarms: below 6e-7. The twin that claims three times its noise is caught."""
+    claimed = compose([event])
 
-    def counted(epsilon: float, sizes: list[int]) -> np.ndarray:
+    def counted(noise: Geometric | DiscreteGaussian, sizes: list[int]) -> np.ndarray:
         units = np.repeat(np.arange(len(sizes)), sizes)
-        mechanism = UnitSizes(Geometric(epsilon), (1,))
-        # ten people besides, so that cutting at zero hides nothing
-        return np.array([mechanism.measure(Rows(units, units), source)[0] for _ in range(RUNS)])
+        # thirty people besides, so that cutting at zero hides nothing
+        return np.array([counts[0] for counts in answers(UnitSizes(noise, (1,)), Rows(units, units))])
 
     others = [1] * 30
-    assert not beats(counted(0.3, [*others, 3]), counted(0.3, others), claimed)
-    assert beats(counted(0.9, [*others, 3]), counted(0.9, others), claimed)
-    assert RowCount(Geometric(0.3)).event == Geometric(0.3)
+    assert not beats(counted(event, [*others, 3]), counted(event, others), claimed)
+    assert beats(counted(less, [*others, 3]), counted(less, others), claimed)
+
+
+CHOICES: dict[str, Callable[[float], Quantile | MostCommon]] = {
+    "quantile": lambda epsilon: Quantile(PureDP(epsilon), "x", 1.0, (1.5, 3.5)),
+    "most common": lambda epsilon: MostCommon(PureDP(epsilon), "word", ("a", "b")),
+}
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("kind", list(CHOICES))
+def test_the_best_attack_on_a_choice_stays_under_the_claim(kind: str) -> None:
+    """The unit tips a choice between two that is even without it. False alarms: below 6e-7. The twin that claims a
+    fifth of its epsilon is caught."""
+    claimed = compose([PureDP(0.8)])
+    everybody = Rows(pd.DataFrame({"x": [1.0, 1.0, 1.0, 1.0, 3.0], "word": list("aabbb")}), np.arange(5))
+    others = Rows(everybody.values[:4], everybody.units[:4])
+
+    def chosen(epsilon: float, rows: Rows[pd.DataFrame]) -> np.ndarray:
+        """1 where the unit's side was chosen, and a little that breaks ties."""
+        hits = [choice in ("b", 3.5) for choice in answers(CHOICES[kind](epsilon), rows)]
+        return np.array(hits) + 0.5 * Randomness().uniform(RUNS)
+
+    assert not beats(chosen(0.8, everybody), chosen(0.8, others), claimed)
+    assert beats(chosen(4.0, everybody), chosen(4.0, others), claimed)

@@ -1,9 +1,8 @@
-"""The ledger: what it refuses, what it gives back, and how edits show; LEAKS 11, 16, 26 and 27."""
+"""The ledger: what it refuses, what it gives back, and how edits show; LEAKS 11, 16, 26 and 27. On both databases."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import threading
 import time
 from contextlib import suppress
@@ -11,42 +10,20 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from sqlalchemy import event, text
+from ledger_tools import CAP, POLICY, TABLE, Broken, Spy, admit, fresh_ledger, kinds, plan, policy
+from sqlalchemy import text
 
 from privsynth.errors import InputError, Refused
-from privsynth.evidence import Risk
 from privsynth.policy import Policy
-from privsynth.policy.plan import Item, Plan
+from privsynth.policy.plan import Plan
 from privsynth.privacy.events import Event, Gaussian, Geometric, to_json
 from privsynth.privacy.ledger import GENESIS, Ledger, Run
-from privsynth.privacy.noise import Randomness
-from privsynth.table import PrivateTable, Rows
-
-POLICY = """\
-privsynth: 1
-dataset: {{id: {id}, rows: 100}}
-unit: row
-budget: {{epsilon: 1.0, delta: 1.0e-6{lifetime}}}
-columns: {{a: {{kind: category, categories: [x, y]}}, b: {{kind: category, categories: [x, y]}}}}
-trainer: {{name: marginals}}
-"""
-CAP = ", lifetime: {epsilon: 3.0, delta: 1.0e-5}"
 
 
-def policy(name: str = "books", lifetime: str = CAP) -> Policy:
-    return Policy.from_text(POLICY.format(id=name, lifetime=lifetime))
-
-
-def plan(epsilon: float = 1.0, delta: float = 1e-6) -> Plan:
-    items = (Item("histograms", "", 0.4, Gaussian(3.0)), Item("marginals", "", 0.6, Gaussian(2.0)))
-    return Plan(items, "marginals", epsilon, delta, Risk(max_tpr={}, advantage=0.0), "row", 1)
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'new' / 'ledger.sqlite'}"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return fresh_ledger(request.param, tmp_path)
 
 
 @pytest.fixture
@@ -54,22 +31,10 @@ def ledger(url: str) -> Ledger:
     return Ledger(url)
 
 
-class Spy:
-    """A mechanism that tells whether it saw the rows."""
-
-    def __init__(self, name: str = "histograms", event: Event = Gaussian(3.0)):  # noqa: B008
-        self.name, self.event, self.saw = name, event, 0
-
-    def measure(self, rows: Rows[Any], randomness: Randomness) -> int:
-        self.saw += 1
-        return len(rows)
-
-
-TABLE: PrivateTable[np.ndarray] = PrivateTable(Rows(np.zeros((5, 1)), np.arange(5)))
-
-
-def kinds(ledger: Ledger) -> list[str]:
-    return [entry["kind"] for entry in ledger.entries()]
+@pytest.fixture(autouse=True)
+def spies_may_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    for spy in (Spy, Broken):
+        admit(spy, monkeypatch)
 
 
 # --- one run ----------------------------------------------------------------------------------------------------------
@@ -132,15 +97,59 @@ def test_a_charge_that_cannot_be_written_measures_nothing(ledger: Ledger, monkey
 
 
 def test_a_mechanism_that_breaks_stays_charged(ledger: Ledger) -> None:
-    class Broken(Spy):
-        def measure(self, rows: Rows[Any], randomness: Randomness) -> int:
-            raise RuntimeError("after looking")
-
     run = ledger.reserve(policy(), plan())
     with pytest.raises(RuntimeError):
         TABLE.ask(Broken(), run)
     run.settle("stopped: RuntimeError")
     assert kinds(ledger) == ["reserve", "charge", "settle"] and ledger.spent("books")[0] == 1.0
+
+
+# --- phases -----------------------------------------------------------------------------------------------------------
+
+
+def test_after_learning_nothing_runs(ledger: Ledger) -> None:
+    run, spy = ledger.reserve(policy(), plan()), Spy("marginals", Gaussian(2.0))
+    TABLE.ask(Spy(), run)
+    assert not run.learned
+    run.finish_learning()
+    run.finish_learning()
+    assert run.learned and kinds(ledger) == ["reserve", "charge", "audit"]
+    with pytest.raises(Refused, match="after learning"):
+        TABLE.ask(spy, run)
+    assert spy.saw == 0
+    run.settle("finished")
+    assert kinds(ledger)[-1] == "settle" and "internal" in ledger.entries()[2]["body"]
+
+
+def test_the_audit_alone_keeps_the_reservation(ledger: Ledger) -> None:
+    run = ledger.reserve(policy(), plan())
+    run.finish_learning()  # before any charge: allowed
+    run.settle("stopped")
+    assert kinds(ledger) == ["reserve", "audit", "settle"] and ledger.spent("books") == (1.0, 1e-6)
+
+
+def test_an_account_is_closed_once_and_for_all(ledger: Ledger) -> None:
+    run = ledger.reserve(policy(), plan())
+    run.settle("stopped")
+    for again in (run.finish_learning, lambda: run.settle("finished"), lambda: run.identify("0" * 64)):
+        with pytest.raises(Refused):
+            again()
+    assert kinds(ledger) == ["reserve", "return"]
+
+
+def test_an_audit_that_cannot_be_written_does_not_begin(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ledger.reserve(policy(), plan())
+
+    def full(*_: Any) -> str:
+        raise InputError([])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "append", full)
+        with pytest.raises(InputError):
+            run.finish_learning()
+    assert not run.learned
+    with pytest.raises(Refused):
+        TABLE.ask(Spy(), run)
 
 
 # --- the lifetime -----------------------------------------------------------------------------------------------------
@@ -255,31 +264,6 @@ def test_an_older_head_is_found_in_a_longer_chain(filled: Ledger) -> None:
 # --- races ------------------------------------------------------------------------------------------------------------
 
 
-def _try_to_reserve(url: str, tries: int, won: Any) -> None:
-    books = Ledger(url)
-    for _ in range(tries):
-        try:
-            books.reserve(policy(), plan(0.5))
-        except Refused:
-            continue
-        with won.get_lock():
-            won.value += 1
-
-
-def test_eight_processes_do_not_overspend(url: str) -> None:
-    context = multiprocessing.get_context("fork")
-    won = context.Value("i", 0)
-    workers = [context.Process(target=_try_to_reserve, args=(url, 3, won)) for _ in range(8)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert all(worker.exitcode == 0 for worker in workers)
-    ledger = Ledger(url)
-    assert won.value == 6 and ledger.spent("books")[0] == pytest.approx(3.0)
-    assert ledger.verify() == [] and kinds(ledger) == ["reserve"] * 6
-
-
 def test_threads_share_one_ledger(ledger: Ledger) -> None:
     runs: list[Run] = []
 
@@ -322,48 +306,3 @@ def test_threads_cannot_spend_one_mechanism_twice(ledger: Ledger) -> None:
     for thread in threads:
         thread.join(60)
     assert spy.saw == 1 and len(refused) == 7 and kinds(ledger) == ["reserve", "charge"]
-
-
-# --- what a user can do wrong -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("bad", ["nonsense", "oracle9://x", "sqlite:///", "postgresql://nobody:secret@localhost:1/x"])
-def test_a_bad_address_is_told_without_its_password(bad: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if bad == "sqlite:///":
-        bad = f"sqlite:///{tmp_path}"  # a folder
-    with pytest.raises(InputError) as problem:
-        Ledger(bad)
-    assert problem.value.exit_code == 2 and "secret" not in str(problem.value) and "--ledger" in str(problem.value)
-
-
-def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
-    (tmp_path / "x.sqlite").write_bytes(b"not a database at all" * 100)
-    (tmp_path / "file").write_text("")
-    for place in ("x.sqlite", "file/ledger.sqlite"):
-        with pytest.raises(InputError, match="cannot be used"):
-            Ledger(f"sqlite:///{tmp_path / place}")
-
-
-def limited(url: str, pragma: str) -> Ledger:
-    ledger = Ledger(url)
-    ledger.engine.dispose()
-    event.listen(ledger.engine, "connect", lambda connection, _: connection.execute(f"PRAGMA {pragma}"))
-    return ledger
-
-
-def test_a_locked_ledger_is_told(url: str) -> None:
-    waiting, other = limited(url, "busy_timeout = 50"), Ledger(url)
-    run = waiting.reserve(policy(), plan())
-    spy = Spy()
-    with other.engine.begin():
-        for attempt in (lambda: waiting.reserve(policy(), plan()), lambda: TABLE.ask(spy, run), waiting.entries):
-            with pytest.raises(InputError, match="locked"):
-                attempt()
-    assert spy.saw == 0
-
-
-def test_a_readonly_ledger_is_told(url: str) -> None:
-    readonly = limited(url, "query_only = ON")
-    with pytest.raises(InputError, match="readonly"):
-        readonly.reserve(policy(), plan())
-    assert Ledger(url).entries() == []

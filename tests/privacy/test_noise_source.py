@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from typing import Any
 
 import numpy as np
@@ -61,13 +63,75 @@ def test_low_bits_are_those_of_the_noise_alone() -> None:
     assert np.any(Randomness(1).normal(100) / LATTICE != np.rint(Randomness(1).normal(100) / LATTICE))
 
 
-@pytest.mark.parametrize("byte, near", [(b"\xff", 1.0), (b"\x00", 0.0)])
-def test_uniform_never_touches_its_ends(byte: bytes, near: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Randomness, "bytes", lambda self, count: byte * count)
-    found = Randomness().uniform(4)
+@pytest.mark.parametrize("first, near", [(2**64 - 1, 1.0), (0, 0.0)])
+def test_nothing_touches_its_ends(first: int, near: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first words drawn have all bits set, or none; the words that come after are real."""
+    plain, calls = Randomness.words, 0
+
+    def words(self: Randomness, size: int) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        return np.full(size, first, np.uint64) if calls == 1 else plain(self, size)
+
+    def start(draw: Any) -> Any:
+        nonlocal calls
+        calls = 0
+        return draw
+
+    monkeypatch.setattr(Randomness, "words", words)
+    found = start(Randomness().uniform)(4)
     assert np.all((found > 0) & (found < 1)) and abs(found[0] - near) < 1e-15
-    drawn = Randomness().normal(4)  # all bits set: the middle; none set: the outermost tail
-    assert np.all(np.isfinite(drawn)) and np.all((np.abs(drawn) > 8) if near == 0 else (np.abs(drawn) < 1e-9))
+    drawn = start(Randomness().normal)(4)  # all bits set: the middle; none set: the outermost tail
+    assert np.all(np.isfinite(drawn)) and np.all((np.abs(drawn) > 9) if near == 0 else (np.abs(drawn) < 1e-9))
+    waited = start(Randomness().exponential)(4)
+    assert np.all(np.isfinite(waited)) and np.all((waited > 43) if near == 0 else (waited >= 0) & (waited < 1e-9))
+
+
+def test_integers_stand_at_the_ends_of_their_bounds() -> None:
+    """Whole, within the bounds that the docstrings state, and refused outside, NaN and infinity too."""
+    source = Randomness(1)
+    for draw, lowest, highest, most in (
+        (source.geometric, 2.0**-40, 1e300, 2**50),
+        (source.discrete_gaussian, 2.0**-40, 2.0**39, 2**50),
+        (source.rounded_gaussian, 2.0**-40, 2.0**47, 2**53),
+    ):
+        for scale in (lowest, highest):
+            drawn = draw(scale, (20, 50))
+            assert drawn.dtype == np.int64 and drawn.shape == (20, 50) and np.abs(drawn).max() < most
+        for wrong in (lowest / 2, highest * 2 if highest < 1e300 else np.inf, np.nan, -1.0, 0.0, np.inf):
+            with pytest.raises(ValueError, match="finite number from"):
+                draw(wrong, 3)
+    with pytest.raises(ValueError, match="finite number from"):
+        source.lattice_gaussian(2.0**38, 3)
+
+
+def test_all_shapes() -> None:
+    """Nothing, a number, and more than a block at a time; () is one number."""
+    source = Randomness(1)
+    for draw in (source.normal, source.uniform, source.exponential, lambda shape: source.geometric(0.01, shape)):
+        for shape in (0, (0, 3), 5, (), (3, 70_001)):
+            assert draw(shape).shape == (shape if isinstance(shape, tuple) else (shape,))
+    assert len(source.bytes(0)) == 0 and len(source.bytes(13)) == 13 and len(source.coins(0.5, 7)) == 7
+
+
+def test_words_are_those_of_aes_in_counter_mode() -> None:
+    """However they are asked for: the stream of NIST SP 800-38A, F.5.5, by the same key."""
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+    key = hashlib.sha256(b"privsynth development 5").digest()
+    stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor().update(bytes(8 * 100_004))
+    source = Randomness(5)
+    found = np.concatenate([source.words(n) for n in (1, 0, 3, 100_000)])
+    assert found.tobytes() == stream
+
+
+def test_a_forked_process_gets_no_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LEAKS 22: it would draw what its parent draws."""
+    source = Randomness()
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    for draw in (source.normal, source.uniform, source.bytes, lambda n: source.lattice_gaussian(1.0, n)):
+        with pytest.raises(RuntimeError, match="Randomness of its own"):
+            draw(3)
 
 
 @pytest.mark.statistical
@@ -92,6 +156,7 @@ def test_two_sources_differ_and_one_stream_goes_on() -> None:
 def test_a_seed_repeats_and_is_never_releasable() -> None:
     assert np.array_equal(Randomness(7).normal(20), Randomness(7).normal(20))
     assert np.array_equal(Randomness(7).lattice_gaussian(3.0, 20), Randomness(7).lattice_gaussian(3.0, 20))
+    assert np.array_equal(Randomness(7).geometric(0.1, 20), Randomness(7).geometric(0.1, 20))
     assert Randomness(7).integer_source() == Randomness(7).integer_source() is not None
     assert not Randomness(7).releasable and not Randomness(0).releasable
     assert Randomness().releasable and Randomness().integer_source() is None

@@ -1,4 +1,7 @@
-"""One unit moves the scaled release by at most 1, however many rows it has; LEAKS 1, 15, 17, 28, 30. By replay."""
+"""One unit moves the scaled release by at most 1, however many rows it has; LEAKS 1, 15, 17, 28, 30.
+
+That neighbours differ by the stated sensitivity is in tests/conformance/test_mechanisms.py.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,9 @@ from hypothesis import strategies as st
 
 from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms import tables
-from privsynth.privacy.mechanisms.tables import SLACK, Histograms, Pairs
+from privsynth.privacy.mechanisms.tables import Histograms, Pairs
 from privsynth.privacy.noise import LATTICE, Randomness
-from privsynth.privacy.unit import unit_weights
-from privsynth.table import Rows
+from privsynth.privacy.unit import SHARE_UNIT, Rows, to_shares, unit_weights
 
 Table = tuple[np.ndarray, np.ndarray, tuple[int, ...]]
 
@@ -36,8 +38,7 @@ def a_table(draw: Any) -> Table:
 
 
 def upper_shares(d: int, seed: int) -> np.ndarray:
-    shares = np.triu(np.random.default_rng(seed).dirichlet(np.full(d * d, 0.3)).reshape(d, d), 1)
-    return shares * (1 - SLACK) / max(shares.sum(), 1e-9) if d > 1 else shares
+    return to_shares(np.triu(np.random.default_rng(seed).dirichlet(np.full(d * d, 0.3)).reshape(d, d), 1))
 
 
 def brute_norm(codes: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...], one: Any, two: Any) -> float:
@@ -57,8 +58,10 @@ def brute_norm(codes: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...], o
 def test_every_unit_is_at_most_one_long(table: Table, seed: int, ones: float) -> None:
     codes, units, sizes = table
     d = len(sizes)
-    one = ones * np.random.default_rng(seed).dirichlet(np.ones(d)) * (1 - SLACK)
-    two = (1 - ones) * upper_shares(d, seed)
+    rng = np.random.default_rng(seed)
+    wanted = np.triu(rng.dirichlet(np.full(d * d, 0.3)).reshape(d, d), 1)
+    shares = to_shares(np.concatenate([ones * rng.dirichlet(np.ones(d)), (1 - ones) * wanted.ravel()]))
+    one, two = shares[:d], shares[d:].reshape(d, d)
     weights = unit_weights(codes, units, one, two)
     assert np.all((weights >= 0) & (weights <= 1) & (weights / LATTICE == np.rint(weights / LATTICE)))
     for unit in np.unique(units):
@@ -91,7 +94,7 @@ def test_no_rows_and_one_row() -> None:
 def test_one_unit_more_moves_nobody_else(table: Table) -> None:
     codes, units, sizes = table
     d = len(sizes)
-    shares = [(np.full(d, (1 - SLACK) / d), np.zeros((d, d))), (np.zeros(d), upper_shares(d, 1))]
+    shares = [(to_shares(np.ones(d)), np.zeros((d, d))), (np.zeros(d), upper_shares(d, 1))]
     for gone in np.unique(units):
         rest = units != gone
         for one, two in shares:
@@ -99,52 +102,70 @@ def test_one_unit_more_moves_nobody_else(table: Table) -> None:
             assert np.array_equal(together, unit_weights(codes[rest], units[rest], one, two))
 
 
-# --- replay: noise frozen to zero, the whole scaled release of neighbours compared -----------------------------------
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(st.one_of(st.just(0.0), st.floats(1e-12, 1e12)), min_size=1, max_size=300))
+def test_shares_are_whole_units_and_sum_to_one_at_most(wanted: list[float]) -> None:
+    weights = np.array(wanted)
+    shares = to_shares(weights)
+    assert np.array_equal(shares / SHARE_UNIT, np.rint(shares / SHARE_UNIT)) and np.array_equal(shares > 0, weights > 0)
+    assert shares.sum() <= 1
+    if weights.sum() > 0:
+        assert np.abs(shares - weights / weights.sum()).max() <= (len(weights) + 1) * SHARE_UNIT
+        assert shares.sum() >= 1 - 2 * (len(weights) + 1) * SHARE_UNIT, "and nothing is wasted"
 
 
-def still(self: Randomness, scale: float, shape: Any) -> np.ndarray:
-    return np.zeros(shape)
+def test_spans_of_units() -> None:
+    rows = Rows(np.zeros((7, 1), np.int32), np.array([-3, -3, -3, 5, 8, 8, 9]))
+    assert [part.tolist() for part in rows.spans] == [[0, 3, 4, 6], [3, 1, 2, 1]]
+    assert rows.one_of_each.tolist() == [0, 3, 4, 6] and len(rows) == 7
+    empty = Rows(np.zeros((0, 1), np.int32), np.zeros(0, np.int64))
+    assert [part.tolist() for part in empty.spans] == [[], []] and len(empty.one_of_each) == len(empty) == 0
 
 
-def released(mechanism: Histograms | Pairs, codes: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """All tables side by side, each in units of its own noise times the noise multiplier."""
-    found, m = mechanism.measure(Rows(codes, units), Randomness()), mechanism.event.noise_multiplier
-    if isinstance(mechanism, Histograms):
-        return np.concatenate([table.ravel() / mechanism.sigma * m for table in found])
-    return np.concatenate([table.ravel() / mechanism.sigma(j, k) * m for (j, k), table in found.items()])
+# --- the released tables ----------------------------------------------------------------------------------------------
 
 
 def furthest(mechanism: Histograms | Pairs, codes: np.ndarray, units: np.ndarray) -> float:
-    """Largest distance between the table and itself without one unit."""
-    whole = released(mechanism, codes, units)
+    """Largest distance between the exact answers on the table and on itself without one unit."""
+    whole = mechanism.query(Rows(codes, units))
     return max(
-        float(np.linalg.norm(whole - released(mechanism, codes[units != u], units[units != u]))) for u in set(units)
+        mechanism.distance(whole, mechanism.query(Rows(codes[units != u], units[units != u]))) for u in set(units)
     )
+
+
+def distance_by_noise(mechanism: Histograms | Pairs, one: Any, other: Any) -> float:
+    """The distance by another way: each table in units of its own noise times the noise multiplier."""
+    m, squares = mechanism.event.noise_multiplier, 0.0
+    if isinstance(mechanism, Histograms):
+        return float(
+            np.sqrt(sum((((a - b) / mechanism.sigma * m) ** 2).sum() for a, b in zip(one, other, strict=True)))
+        )
+    for j, k in one:
+        squares += (((one[j, k] - other[j, k]) / mechanism.sigma(j, k) * m) ** 2).sum()
+    return float(np.sqrt(squares))
 
 
 def mechanisms(sizes: tuple[int, ...]) -> list[Histograms | Pairs]:
     made: list[Histograms | Pairs] = [Histograms(Gaussian(2.0), sizes)]
     if len(sizes) > 1:
-        shares = upper_shares(len(sizes), 3) + np.triu(np.full((len(sizes),) * 2, 1e-6), 1)
-        shares *= (1 - SLACK) / shares.sum()
+        shares = to_shares(upper_shares(len(sizes), 3) + np.triu(np.full((len(sizes),) * 2, 1e-6), 1))
         made.append(Pairs(Gaussian(2.0), sizes, tuple(map(tuple, shares.tolist()))))
     return made
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(table=a_table())
-def test_neighbours_are_at_most_one_apart(table: Table) -> None:
+def test_distance_is_in_units_of_the_noise(table: Table) -> None:
     codes, units, sizes = table
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Randomness, "lattice_gaussian", still)
-        for mechanism in mechanisms(sizes):
-            assert furthest(mechanism, codes, units) <= 1 + 1e-9
+    kept = units != units[0]
+    for mechanism in mechanisms(sizes):
+        one, other = mechanism.query(Rows(codes, units)), mechanism.query(Rows(codes[kept], units[kept]))
+        assert mechanism.distance(one, other) == pytest.approx(distance_by_noise(mechanism, one, other))
 
 
-def test_replay_finds_unweighted_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The twin without weights: the replay above must see it."""
+def test_distance_finds_unweighted_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin without weights."""
     codes, units = np.ones((5, 3), np.int32), np.array([0, 1, 1, 1, 2])
-    monkeypatch.setattr(Randomness, "lattice_gaussian", still)
     right = [furthest(m, codes, units) for m in mechanisms((2, 3, 2))]
     assert all(0.99 < distance <= 1 + 1e-9 for distance in right)  # a single row uses what it may
     monkeypatch.setattr(tables, "unit_weights", lambda codes, units, one, two: np.ones(len(units)))
@@ -173,6 +194,18 @@ def test_noise_matches_the_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0.999 < sum((2.0 / scale) ** 2 for scale, _ in drawn) <= 1
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(table=a_table())
+def test_exact_and_noisy_counts_lie_on_the_lattice(table: Table) -> None:
+    """Whole multiples of 2^-10, so that adding noise rounds nothing and no low bit tells neighbours apart."""
+    codes, units, sizes = table
+    for mechanism in mechanisms(sizes):
+        exact = mechanism.query(Rows(codes, units))
+        for answer in (exact, mechanism.noised(exact, Randomness())):
+            for counts in answer.values() if isinstance(answer, dict) else answer:
+                assert np.array_equal(counts / LATTICE, np.rint(counts / LATTICE))
+
+
 def test_two_runs_differ_and_empty_tables_are_measured() -> None:
     empty = Rows(np.zeros((0, 2), np.int32), np.zeros(0, np.int64))
     for mechanism in mechanisms((2, 3)):
@@ -182,7 +215,9 @@ def test_two_runs_differ_and_empty_tables_are_measured() -> None:
         assert any(np.any(table != 0) for table in first)
 
 
-@pytest.mark.parametrize("shares", [((0.0, 1.1), (0.0, 0.0)), ((0.1, 0.5), (0.0, 0.0)), ((0.0, 0.5),)])
+@pytest.mark.parametrize(
+    "shares", [((0.0, 1.1), (0.0, 0.0)), ((0.1, 0.5), (0.0, 0.0)), ((0.0, 0.5),), ((0.0, 0.3), (0.0, 0.0))]
+)
 def test_wrong_shares_are_refused(shares: Any) -> None:
     with pytest.raises(ValueError):
         Pairs(Gaussian(1.0), (2, 2), shares)

@@ -88,9 +88,9 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Synthesi
 def test_the_ledger_shows_the_plan_and_nothing_else(trainer: str, fitted: Any) -> None:
     synthesizer, ledger, _ = fitted[trainer]
     entries = ledger.entries()
-    assert [e["kind"] for e in entries] == ["reserve", *["charge"] * (len(entries) - 2), "settle"]
+    assert [e["kind"] for e in entries] == ["reserve", "identify", *["charge"] * (len(entries) - 3), "settle"]
     planned = json.loads(entries[0]["body"])["plan"]
-    charged = [json.loads(e["body"]) for e in entries[1:-1]]
+    charged = [json.loads(e["body"]) for e in entries[2:-1]]
     assert charged == [{"name": line["name"], "event": line["event"]} for line in planned]
     assert ("marginals" in [c["name"] for c in charged]) == ("alone" not in trainer)
     assert ("dp-sgd" in [c["name"] for c in charged]) == (trainer != "marginals")
@@ -164,7 +164,7 @@ def canaries_in(folder: Path) -> int:
     codes = rows.apply(lambda column: column.str[1:].astype(int)).to_numpy()
     found = 0
     for code, text in zip(codes, rows.to_numpy(), strict=True):
-        needles = [code.astype(kind).tobytes() for kind in (np.int32, np.int64, np.uint8, np.int16, np.float32)]
+        needles = [code.astype(kind).tobytes() for kind in (np.int32, np.int64, np.uint8, np.int16, np.float32, float)]
         needles += [sep.join(text).encode() for sep in (",", '", "', '","')]
         found += any(needle in content for needle in needles)
     return found
@@ -239,14 +239,14 @@ def test_nothing_reaches_the_model_but_through_a_mechanism(
 def test_replay_finds_a_twin_that_peeks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from privsynth.table import open_rows
+    from privsynth import table as fence
     from privsynth.trainers import anchor
 
     honest = anchor.measure_anchor
     monkeypatch.setattr(
         anchor, "measure_anchor",
         lambda table, codec, target, run: replace(
-            honest(table, codec, target, run), strength=1 + len(open_rows(table)) / 1e4
+            honest(table, codec, target, run), strength=1 + len(fence._FENCED[table]) / 1e4
         ),
     )  # fmt: skip
     one = replayed("marginals", table(400, 1), tmp_path / "one", monkeypatch)
@@ -289,7 +289,7 @@ def test_networks_are_trained_by_the_noisy_gradients(
 
         for step in range(self.event.steps):
             for p in self.module.parameters():
-                p.grad = torch.linspace(-1, 1, p.numel()).reshape(p.shape)
+                p.grad = torch.linspace(-1, 1, p.numel(), dtype=p.dtype).reshape(p.shape)
             self.after(step)
 
     monkeypatch.setattr("test_trainer_fits.frozen_dpsgd", other)

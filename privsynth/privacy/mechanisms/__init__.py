@@ -1,0 +1,16 @@
+"""Everything that may look at private rows to learn from them. Adding a mechanism is one class and one line here.
+
+`PrivateTable.ask` runs nothing else, and the conformance tests demand a case for each.
+"""
+
+MECHANISMS = frozenset({
+    "privsynth.privacy.mechanisms.counts.RowCount",
+    "privsynth.privacy.mechanisms.counts.UnitSizes",
+    "privsynth.privacy.mechanisms.counts.PrivateBounds",
+    "privsynth.privacy.mechanisms.categories.OpenCategories",
+    "privsynth.privacy.mechanisms.selection.Quantile",
+    "privsynth.privacy.mechanisms.selection.MostCommon",
+    "privsynth.privacy.mechanisms.tables.Histograms",
+    "privsynth.privacy.mechanisms.tables.Pairs",
+    "privsynth.privacy.dpsgd.DPSGD",
+})  # fmt: skip

@@ -1,8 +1,9 @@
-"""How many rows or units there are, and what is learned of domains that the policy leaves private.
+"""How many rows or units there are, and the ranges of columns whose bounds the policy leaves private.
 
-Every mechanism here sees one number or one histogram to which a unit contributes exactly 1. Integer geometric noise of
-parameter epsilon (diffprivlib) makes a count epsilon-differentially private (Ghosh, Roughgarden, Sundararajan 2009);
-open categories use Gaussian noise, whose thin tail lets the threshold be a third as high.
+Every mechanism here counts units in public cells, and a unit lies in one cell: adding or removing it moves one count by
+1. The event says which noise: two-sided geometric noise of parameter epsilon by diffprivlib (epsilon-differentially
+private; Ghosh, Roughgarden, Sundararajan 2009, Theorem 3.2) or discrete Gaussian noise (Canonne, Kamath, Steinke 2020,
+Theorem 4), whose thin tail keeps thresholds low. Both are whole numbers, so that no low bit tells anything.
 """
 
 from __future__ import annotations
@@ -15,10 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from privsynth.privacy.events import Geometric, ThresholdedGaussian
-from privsynth.privacy.noise import LATTICE, Randomness
+from privsynth.privacy.events import DiscreteGaussian, Geometric
+from privsynth.privacy.mechanisms.base import Mechanism
+from privsynth.privacy.noise import Randomness
+from privsynth.privacy.unit import Rows
 
 Ints = NDArray[np.int64]
+
+
+class Counts(Mechanism[Ints, Ints, Any]):
+    """(cells,) counts of units, each unit in one cell."""
+
+    event: Geometric | DiscreteGaussian
+
+    def noised(self, exact: Ints, randomness: Randomness) -> Ints:
+        if isinstance(self.event, DiscreteGaussian):
+            return np.asarray(exact + randomness.discrete_gaussian(self.event.noise_multiplier, len(exact)))
+        return geometric(exact, self.event.epsilon, randomness)
+
+    def distance(self, one: Ints, other: Ints) -> float:
+        """L1, which is L2 as well where one count moves."""
+        return float(np.abs(one - other).sum())
 
 
 def geometric(counts: Ints, epsilon: float, randomness: Randomness) -> Ints:
@@ -30,67 +48,69 @@ def geometric(counts: Ints, epsilon: float, randomness: Randomness) -> Ints:
     return np.array([noise.randomise(int(count)) for count in counts], dtype=np.int64)
 
 
-def one_row_each(units: Ints, randomness: Randomness) -> Ints:
-    """Positions of one row of each unit, drawn uniformly; one unit's draw moves no other's."""
-    order = np.lexsort((randomness.uniform(len(units)), units))
-    sorted_units = units[order]
-    return order[np.concatenate([[True], sorted_units[1:] != sorted_units[:-1]])] if len(units) else order
-
-
 @dataclass(frozen=True)
-class RowCount:
+class RowCount(Counts):
     """The number of rows; the unit is the row. Released: an integer of at least 1."""
 
-    event: Geometric
+    event: Geometric | DiscreteGaussian
     name: str = "row count"
 
-    def measure(self, rows: Any, randomness: Randomness) -> int:
-        return max(1, int(geometric(np.array([len(rows)]), self.event.epsilon, randomness)[0]))
+    def query(self, rows: Rows[Any]) -> Ints:
+        return np.array([len(rows)], np.int64)
+
+    def released(self, noisy: Ints) -> int:
+        return max(1, int(noisy[0]))
 
 
 @dataclass(frozen=True)
-class UnitSizes:
+class UnitSizes(Counts):
     """How many units have how many rows, by stratum. lowest: (strata,) smallest number of rows of each stratum.
 
-    Released: (strata,) non-negative counts. A unit lies in one stratum: L1 sensitivity 1.
+    Released: (strata,) non-negative counts.
     """
 
-    event: Geometric
+    event: Geometric | DiscreteGaussian
     lowest: tuple[int, ...]
     name: str = "unit sizes"
 
-    def measure(self, rows: Any, randomness: Randomness) -> Ints:
-        sizes = np.unique(rows.units, return_counts=True)[1]
-        stratum = np.searchsorted(self.lowest, sizes, side="right") - 1
-        counts = np.bincount(stratum, minlength=len(self.lowest))
-        return np.maximum(geometric(counts, self.event.epsilon, randomness), 0)
+    def query(self, rows: Rows[Any]) -> Ints:
+        stratum = np.searchsorted(self.lowest, rows.spans[1], side="right") - 1
+        return np.bincount(stratum, minlength=len(self.lowest))
+
+    def released(self, noisy: Ints) -> Ints:
+        return np.maximum(noisy, 0)
 
 
 @dataclass(frozen=True)
-class PrivateBounds:
+class PrivateBounds(Counts):
     """The range of a numeric column, in whole steps: from the lowest to the highest power-of-two bucket in use.
 
     One row of each unit goes into one of 126 public buckets; a bucket counts as in use if its noisy count passes
     `threshold`, which an empty bucket does with a chance below 0.1 %. Released: (low, high).
     """
 
-    event: Geometric
+    event: Geometric | DiscreteGaussian
     column: str
     step: float  # one whole step in units of the column, e.g. 0.01
 
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]  # a mechanism's name is never set
         return f"bounds: {self.column}"
 
     @property
     def threshold(self) -> float:
+        if isinstance(self.event, DiscreteGaussian):  # its tail lies below the Gaussian's one step further in
+            return 1 - self.event.noise_multiplier * float(ndtri(0.001 / len(_EDGES)))
         return math.log(len(_EDGES) / 0.001) / self.event.epsilon
 
-    def measure(self, rows: Any, randomness: Randomness) -> tuple[int, int]:
-        values = rows.values[self.column].to_numpy(float)[one_row_each(rows.units, randomness)]
-        values = np.clip(values[np.isfinite(values)] / self.step, -_MOST, _MOST)
+    def query(self, rows: Rows[Any]) -> Ints:
+        values = rows.values[self.column].to_numpy(float)[rows.one_of_each]
+        with np.errstate(over="ignore"):  # what is too large for a float is beyond the last bucket anyway
+            values = np.clip(values[np.isfinite(values)] / self.step, -_MOST, _MOST)
         bucket = np.searchsorted(_EDGES, np.round(values), side="right") - 1
-        noisy = geometric(np.bincount(bucket, minlength=len(_EDGES)), self.event.epsilon, randomness)
+        return np.bincount(bucket, minlength=len(_EDGES))
+
+    def released(self, noisy: Ints) -> tuple[int, int]:
         used = np.flatnonzero(noisy > self.threshold)
         used = used if len(used) else np.array([np.argmax(noisy)])
         high = int(_EDGES[used[-1] + 1]) - 1 if used[-1] + 1 < len(_EDGES) else int(_MOST)
@@ -101,31 +121,3 @@ class PrivateBounds:
 _MOST = 2.0**62
 _POWERS = [2**k for k in range(63)]
 _EDGES = np.array([1 - p for p in reversed(_POWERS)] + _POWERS, dtype=np.int64)  # ... -3 -1 0 1 2 4 8 ...
-
-
-@dataclass(frozen=True)
-class OpenCategories:
-    """The values of a column that enough units share (stability-based selection; Korolova et al. 2009).
-
-    One row of each unit is counted; a value that occurs is released if its count with Gaussian noise passes the
-    threshold t = 1 + sigma * Phi^-1(1 - delta): a value that only one unit has passes with probability delta (Wilkins
-    et al. 2024, Theorem 1, for one value a unit). Released: the values, sorted; no count.
-    """
-
-    event: ThresholdedGaussian
-    column: str
-
-    @property
-    def name(self) -> str:
-        return f"categories: {self.column}"
-
-    @property
-    def threshold(self) -> float:
-        """Noisy units that a value needs; one lattice step more, for the rounding of the noise."""
-        return 1 - self.event.noise_multiplier * float(ndtri(self.event.delta)) + LATTICE
-
-    def measure(self, rows: Any, randomness: Randomness) -> list[str]:
-        values = rows.values[self.column].iloc[one_row_each(rows.units, randomness)]
-        counts = values.dropna().value_counts()
-        noisy = counts.to_numpy() + randomness.lattice_gaussian(self.event.noise_multiplier, len(counts))
-        return sorted(str(value) for value, count in zip(counts.index, noisy, strict=True) if count > self.threshold)

@@ -1,0 +1,148 @@
+"""The account of a data set: what the ledger's entries say of its budget."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+from privsynth.errors import InputError, Problem
+from privsynth.privacy.accountant import compose, epsilon_of
+from privsynth.privacy.events import Event, Gaussian, from_json
+from privsynth.privacy.filter import Cap, Filter, Spending, smallest, spending, total
+
+
+@dataclass
+class Account:
+    """One data set's reservations, as far as the entries were read. through, hash: of the last entry read.
+
+    orders: what the first reservation fixed for the Rényi filter, returned or not; empty before it. cap: what the latest
+    reservation's policy states. kept: by run, without those that were returned.
+    """
+
+    dataset: str
+    through: int = 0
+    hash: str = ""
+    orders: frozenset[float | None] = frozenset()
+    cap: Cap | None = None
+    kept: dict[str, tuple[Spending, tuple[Event, ...] | None]] = field(default_factory=dict)
+    spent: Spending = field(default_factory=Spending)
+
+    def read(self, sequence: int, hash: str, run: str, kind: str, body: str) -> None:
+        """Takes in the next entry of kind reserve or return. Raises InputError if it is no such thing."""
+        try:
+            if kind == "return":
+                self._give_back(run)
+            else:
+                self._take(run, json.loads(body))
+        except (ValueError, KeyError, TypeError):
+            rule = f"has an entry {sequence} that cannot be read"
+            raise InputError(Problem("ledger", rule, "`privsynth ledger verify` tells what was changed")) from None
+        self.through, self.hash = sequence, hash
+
+    def _take(self, run: str, body: dict[str, Any]) -> None:
+        self.orders = self.orders or frozenset({body.get("order")})
+        self.cap = Cap(**body["lifetime"]) if body.get("lifetime") else None
+        events = _events(body.get("plan"))
+        spent = spending(float(body["epsilon"]), float(body["delta"]), events, next(iter(self.orders)))
+        self.kept[run] = spent, events
+        self.spent += spent
+
+    def _give_back(self, run: str) -> None:
+        if self.kept.pop(run, None):
+            self.spent = total(spent for spent, _ in self.kept.values())
+
+
+def _events(plan: Any) -> tuple[Event, ...] | None:
+    """The events of a plan in the books; None if it was written in a way that this version does not know."""
+    try:
+        return tuple(from_json(item["event"]) for item in plan)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Where a data set stands, together with every other id that was given its content."""
+
+    accounts: tuple[Account, ...]  # the data set's own first
+
+    @property
+    def dataset(self) -> str:
+        return self.accounts[0].dataset
+
+    @property
+    def linked(self) -> list[str]:
+        """The other ids that share the budget."""
+        return [account.dataset for account in self.accounts[1:]]
+
+    @property
+    def spent(self) -> Spending:
+        return total(account.spent for account in self.accounts)
+
+    @property
+    def filter(self) -> Filter | None:
+        """What decides on the next run; None if no policy states a lifetime budget."""
+        return filter_of(self.accounts)
+
+    @property
+    def delta(self) -> float:
+        """The delta at which `composed` is stated: the lifetime budget's, else the sum of all runs' deltas."""
+        return self.filter.cap.delta if self.filter else self.spent.delta
+
+    @cached_property
+    def composed(self) -> float | None:
+        """epsilon of all runs composed by privacy loss distributions, at `delta`; None if a plan cannot be read.
+
+        It holds only if no run was chosen after looking at another. Takes seconds, so it is computed when asked for.
+        """
+        plans = [events for account in self.accounts for _, events in account.kept.values()]
+        known = [events for events in plans if events is not None]
+        if len(known) < len(plans):
+            return None
+        return compose(event for events in known for event in events).epsilon(self.delta) if known else 0.0
+
+    @cached_property
+    def room(self) -> float | None:
+        """The largest epsilon, at `delta`, of one more run of Gaussian noise that the Rényi filter lets pass, or None."""
+        order = self.filter.order if self.filter else None
+        left = self.filter.renyi_left(self.spent) if self.filter else 0.0
+        return epsilon_of([Gaussian(math.sqrt(order / (2 * left)))], self.delta) if order and left > 0 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain facts. epsilon, delta: the sum of the data set's own runs; the others hold for all that are linked."""
+        own, rule = self.accounts[0].spent, self.filter
+        return {
+            "epsilon": own.epsilon, "delta": own.delta, "linked": self.linked, "composed_epsilon": self.composed,
+            "composed_delta": self.delta, "lifetime": asdict(rule.cap) if rule else None,
+            "order": rule.order if rule else None, "largest_gaussian_run": self.room,
+        }  # fmt: skip
+
+    def lines(self) -> list[str]:
+        """The same in words."""
+        own, rule = self.accounts[0], self.filter
+        lines = [
+            f"{own.dataset}: epsilon {own.spent.epsilon:.4g}, delta {own.spent.delta:.1e} spent in all (runs added up)"
+        ]
+        if self.linked:
+            lines.append(f"  the same content, and one budget, with {', '.join(self.linked)}")
+        known = "not known, since a plan in the books cannot be read"
+        composed = known if self.composed is None else f"epsilon {self.composed:.4g} at delta {self.delta:.1e}"
+        lines.append(f"  all releases composed: {composed}, if no run was chosen after looking at another")
+        if rule:
+            lines.append(f"  lifetime budget ({rule.cap}): {rule.told(self.spent)}")
+        if self.room is not None:
+            lines.append(f"  one more run of Gaussian noise may have epsilon {self.room:.3g} at delta {self.delta:.1e}")
+        return lines
+
+
+def filter_of(accounts: tuple[Account, ...] | list[Account]) -> Filter | None:
+    """The filter of accounts that share a budget, by the smallest of their caps; None if none has one."""
+    caps = [account.cap for account in accounts if account.cap]
+    orders = frozenset[float | None]().union(*(account.orders for account in accounts))
+    return Filter(smallest(caps), orders) if caps else None
+
+
+__all__ = ["Account", "Statement", "filter_of"]

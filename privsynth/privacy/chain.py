@@ -1,0 +1,94 @@
+"""The hash chain of the ledger: every entry carries the hash of the one before, so that an edit anywhere shows.
+
+Whoever can write the database can also recompute every hash after an edit, or cut entries off at the end. Against that
+stands a head: the hash of some entry, kept outside (each report and manifest prints one). A chain that still holds the
+head holds everything before it unchanged (Haber, Stornetta 1991).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from privsynth.errors import InputError, Problem
+
+GENESIS = "0" * 64
+
+
+class Entry(NamedTuple):
+    """One line of the books. `time` is informative only: clocks jump; the order is that of `sequence`."""
+
+    sequence: int
+    time: str
+    dataset: str
+    run: str
+    kind: str  # reserve | identify | charge | audit | settle | return
+    body: str
+    previous: str
+    hash: str
+
+    @classmethod
+    def after(cls, last: tuple[int, str] | None, time: str, dataset: str, run: str, kind: str, body: str) -> Entry:
+        """The entry that follows `last` = (sequence, hash); None: the first of all."""
+        sequence, previous = last or (0, GENESIS)
+        fields = (sequence + 1, time, dataset, run, kind, body, previous)
+        return cls(*fields, digest(*fields))
+
+
+def digest(sequence: int, time: str, dataset: str, run: str, kind: str, body: str, previous: str) -> str:
+    """SHA-256 of an entry's fields; their lengths stand in front, so that no two entries are written the same."""
+    lengths = f"{sequence} {len(time)} {len(dataset)} {len(run)} {len(kind)} {len(body)} "
+    return hashlib.sha256(f"{lengths}{time}{dataset}{run}{kind}{body}{previous}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a look at a whole chain found. problems: empty if nothing is wrong. head: the hash of the last entry."""
+
+    problems: list[str]
+    entries: int
+    head: str
+
+
+def check(entries: Iterable[tuple[Any, ...]], heads: Collection[str] = ()) -> Checked:
+    """Follows a chain from its first entry. entries: as `Entry`, oldest first. heads: hashes kept outside."""
+    problems: list[str] = []
+    missing = set(heads) - {GENESIS}
+    place, previous = 0, GENESIS
+    for entry in entries:
+        place += 1
+        if not problems and (entry[0] != place or entry[6] != previous or entry[7] != _digest_of(entry)):
+            problems.append(f"entry {place} is missing" if entry[0] != place else f"entry {place} has been changed")
+        previous = entry[7]
+        if missing:
+            missing.discard(previous)
+    problems += [
+        f"the head {head[:16]}... kept outside is not in this ledger: entries have been cut off or rolled back"
+        for head in sorted(missing)
+    ]
+    return Checked(problems, place, str(previous))
+
+
+def check_export(file: Path, heads: Collection[str] = ()) -> Checked:
+    """Checks the chain in a file that `privsynth ledger export` wrote. Raises InputError if it is no such file."""
+    try:
+        export = json.loads(file.read_text(encoding="utf-8"))
+        entries = [tuple(entry[name] for name in Entry._fields) for entry in export["entries"]]
+        return check(entries, [export["head"], *heads])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        rule = f"is not an export of a ledger ({type(error).__name__})"
+        raise InputError(Problem(str(file), rule, "name a file that `privsynth ledger export` wrote")) from None
+
+
+def _digest_of(entry: tuple[Any, ...]) -> str:
+    try:
+        return digest(*entry[:7])
+    except (TypeError, UnicodeEncodeError):  # an emptied field, or text that no entry was ever written with
+        return ""
+
+
+__all__ = ["GENESIS", "Checked", "Entry", "check", "check_export", "digest"]

@@ -1,0 +1,262 @@
+"""The ledger's database: SQLite or PostgreSQL, one transaction at a time, every failure told in one sentence.
+
+Three tables: the entries; which content each id was given; the key of the fingerprints. Of these only the entries are
+ever exported. They commit to the other two by a keyed hash, so that `Database.check` finds a change there as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    Connection,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    bindparam,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from privsynth.errors import InputError, Problem
+from privsynth.privacy import chain
+from privsynth.privacy.chain import Checked, Entry
+
+_METADATA = MetaData()
+ENTRIES = Table(
+    "privsynth_ledger", _METADATA,
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("time", String(40), nullable=False),
+    Column("dataset", String(120), nullable=False),
+    Column("run", String(40), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("privsynth_ledger_dataset", "dataset", "sequence"),
+)  # fmt: skip
+_CONTENTS = Table(
+    "privsynth_contents", _METADATA,
+    Column("dataset", String(120), primary_key=True),
+    Column("fingerprint", String(64), primary_key=True, index=True),
+)  # fmt: skip
+_SECRETS = Table("privsynth_secrets", _METADATA, Column("key", String(64), primary_key=True))  # one row
+_MINE, _THEIRS = _CONTENTS.alias(), _CONTENTS.alias()
+_FOUND: BindParameter[list[str]] = bindparam("found", expanding=True)
+_LINKED = (
+    select(_THEIRS.c.dataset).distinct().join(_MINE, _MINE.c.fingerprint == _THEIRS.c.fingerprint)
+    .where(_MINE.c.dataset.in_(_FOUND), _THEIRS.c.dataset.not_in(_FOUND))
+)  # fmt: skip
+_NEWEST = select(ENTRIES.c.sequence, ENTRIES.c.hash).order_by(ENTRIES.c.sequence.desc()).limit(1)
+_ADVISORY_LOCK = 7263549  # a number that nothing else in the same PostgreSQL database takes
+_STREAMED = 20_000  # rows of a long result held in memory at once
+
+
+class Database:
+    """Where the entries lie. url, patience: as in `ledger.Ledger`. Everything raises InputError if it cannot be used."""
+
+    def __init__(self, url: str, patience: float):
+        self.url, self.patience = url, patience
+        self._lock = threading.RLock()  # threads of one process wait here, processes at the database
+        self._file: Path | None = None  # once it is there, it must stay
+        with self._told(), self._lock:
+            self.engine = _engine(url, patience)
+            address = self.engine.url
+            file = Path(address.database) if _is_sqlite_file(self.engine) and address.database else None
+            if file:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            with self.reading() as connection:
+                made = inspect(connection).has_table(_SECRETS.name)
+            if not made:
+                with self._locked() as connection:
+                    _METADATA.create_all(connection)
+            self._file = file
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One look at the database as it is at one moment."""
+        options: dict[str, Any] = {"privsynth_reading": True}
+        if self.engine.dialect.name == "postgresql":
+            options["isolation_level"] = "REPEATABLE READ"
+        with self._told(), self._lock:
+            self._check_file()
+            with self.engine.connect().execution_options(**options) as connection, connection.begin():
+                yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One serialised transaction: whoever comes second waits, so that reading a total and adding to it are one step."""
+        with self._told(), self._lock:
+            self._check_file()
+            with self._locked() as connection:
+                yield connection
+
+    @contextmanager
+    def _locked(self) -> Iterator[Connection]:
+        with self.engine.begin() as connection:  # SQLite: BEGIN IMMEDIATE
+            if self.engine.dialect.name == "postgresql":
+                wait = f"set_config('lock_timeout', '{round(self.patience * 1000)}', true)"
+                connection.execute(text(f"SELECT {wait}, pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+            yield connection
+
+    def _check_file(self) -> None:
+        """SQLite would quietly begin a new ledger where the old one has been deleted."""
+        if self._file and not self._file.exists():
+            raise InputError(Problem(f"ledger {self._where()}", "was deleted while it was in use", _PUT_BACK))
+
+    def check_kept(self, connection: Connection, entry: Entry) -> None:
+        """Raises InputError if an entry that was written is no longer there."""
+        place = ENTRIES.c.sequence == entry.sequence
+        if connection.scalar(select(ENTRIES.c.hash).where(place)) != entry.hash:
+            rule = "was replaced or rolled back while a run was on"
+            raise InputError(Problem(f"ledger {self._where()}", rule, _PUT_BACK))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except ImportError:
+            mend = "pip install 'privsynth[postgres]', or name an SQLite file: --ledger sqlite:///PATH"
+            raise InputError(Problem(f"ledger {self._where()}", "needs a driver that is not installed", mend)) from None
+        except (SQLAlchemyError, OSError, UnicodeError) as error:
+            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            mend = "name a ledger that can be written: --ledger sqlite:///PATH, or PRIVSYNTH_LEDGER"
+            raise InputError(Problem(f"ledger {self._where()}", f"cannot be used: {reason}", mend)) from None
+
+    def _where(self) -> str:
+        try:
+            return make_url(self.url).render_as_string(hide_password=True)
+        except SQLAlchemyError:
+            return self.url.split("@")[-1]
+
+    def check(self, heads: Collection[str]) -> Checked:
+        """Follows the whole chain, and whether contents and key are what the entries committed to."""
+        query = select(*(ENTRIES.c[name] for name in Entry._fields)).order_by(ENTRIES.c.sequence)
+        identified = select(ENTRIES.c.body).where(ENTRIES.c.kind == "identify").distinct()
+        with self.reading() as connection:
+            streaming = connection.execution_options(yield_per=_STREAMED)
+            checked = chain.check(streaming.execute(query), heads)
+            written = {_content_of(body) for body in streaming.scalars(identified)}
+            key = connection.scalar(select(_SECRETS.c.key)) or ""
+            contents = connection.execute(select(_CONTENTS.c.dataset, _CONTENTS.c.fingerprint))
+            stored = {_commitment(key, dataset, fingerprint) for dataset, fingerprint in contents}
+        if stored != written:
+            checked.problems.append("a fingerprint or its key has been changed: the entries committed to another")
+        return checked
+
+    def fingerprint_key(self, connection: Connection) -> str:
+        """The secret that keys the fingerprints, 32 bytes in hexadecimal; drawn at first use."""
+        key = connection.scalar(select(_SECRETS.c.key))
+        if key is None:
+            if connection.scalar(select(_CONTENTS.c.dataset).limit(1)) is not None:
+                rule = "knows fingerprints of contents, but not their key any more"
+                raise InputError(Problem(f"ledger {self._where()}", rule, _PUT_BACK))
+            key = secrets.token_hex(32)
+            connection.execute(_SECRETS.insert(), {"key": key})
+        return str(key)
+
+    def know(self, connection: Connection, dataset: str, fingerprint: str) -> tuple[str, list[str]]:
+        """Notes that an id was given a content. Returns (the commitment to it, all other ids that were given it)."""
+        commitment = _commitment(self.fingerprint_key(connection), dataset, fingerprint)
+        same = connection.scalars(select(_CONTENTS.c.dataset).where(_CONTENTS.c.fingerprint == fingerprint)).all()
+        if dataset not in same:
+            connection.execute(_CONTENTS.insert(), {"dataset": dataset, "fingerprint": fingerprint})
+        return commitment, sorted(name for name in same if name != dataset)
+
+
+_PUT_BACK = "put back the newest copy; `privsynth ledger verify --head HASH` tells whether it is"
+
+
+def _is_sqlite_file(engine: Engine) -> bool:
+    return (
+        engine.dialect.name == "sqlite" and engine.url.database not in (None, "", ":memory:") and not engine.url.query
+    )
+
+
+def _engine(url: str, patience: float) -> Engine:
+    address = make_url(url)
+    if address.drivername in ("postgresql", "postgres"):
+        address = address.set(drivername="postgresql+psycopg")
+    if address.get_backend_name() == "postgresql":
+        return create_engine(address, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    if address.get_backend_name() != "sqlite":  # nothing serialises the others, so they could be overspent
+        raise SQLAlchemyError("only SQLite and PostgreSQL are supported")
+    memory = address.database in (None, "", ":memory:")
+    arguments = {"timeout": patience} | ({"check_same_thread": False} if memory else {})
+    # a file is opened anew for each transaction: one that was replaced in the meantime shows
+    engine = create_engine(address, poolclass=StaticPool if memory else NullPool, connect_args=arguments)
+
+    def connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions begin below, not where the driver thinks
+
+    def begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("privsynth_reading")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", connect)
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+def append(connection: Connection, dataset: str, run: str, kind: str, body: dict[str, Any]) -> Entry:
+    """Adds one entry at the head of the chain, inside a writing transaction."""
+    time = datetime.now(UTC).isoformat()
+    entry = Entry.after(_last(connection), time, dataset, run, kind, json.dumps(body, sort_keys=True))
+    connection.execute(ENTRIES.insert(), entry._asdict())
+    return entry
+
+
+def head(connection: Connection) -> str:
+    """The hash of the newest entry."""
+    last = _last(connection)
+    return last[1] if last else chain.GENESIS
+
+
+def linked(connection: Connection, dataset: str) -> list[str]:
+    """The id itself and, behind it, every id that shares a content with it, or with one that does, and so on."""
+    found = new = [dataset]
+    while new:
+        new = sorted(connection.scalars(_LINKED, {"found": found}))
+        found = found + new
+    return found
+
+
+def _last(connection: Connection) -> tuple[int, str] | None:
+    row = connection.execute(_NEWEST).first()
+    return (row[0], row[1]) if row else None
+
+
+def _commitment(key: str, dataset: str, fingerprint: str) -> str:
+    """What an entry says of a content: it binds, and tells nothing to whoever does not have the key."""
+    return hmac.new(key.encode(), f"{dataset}\0{fingerprint}".encode(), hashlib.sha256).hexdigest()
+
+
+def _content_of(body: str) -> str:
+    try:
+        return str(json.loads(body)["content"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+__all__ = ["ENTRIES", "Database", "append", "head", "linked"]

@@ -1,0 +1,48 @@
+"""What a mechanism is: a query that sees rows, noise, and a release that sees the noisy answer alone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Generic, TypeVar
+
+from privsynth.privacy.events import Event
+from privsynth.privacy.noise import Randomness
+from privsynth.privacy.unit import Rows
+
+Exact = TypeVar("Exact")
+Noisy = TypeVar("Noisy")
+Released = TypeVar("Released", covariant=True)
+
+
+class Mechanism(ABC, Generic[Exact, Noisy, Released]):
+    """Configured and calibrated before it runs: all fields are public, and its event is known.
+
+    The claim of each: for neighbouring tables `distance` of the two exact answers is at most 1, and `noised` adds the
+    noise that `event` states for an input of sensitivity 1 in that distance.
+    """
+
+    name: str
+    event: Any  # one kind of Event; each mechanism says which
+
+    @abstractmethod
+    def query(self, rows: Rows[Any]) -> Exact:
+        """The exact answer. The only step that sees rows, and it draws no random numbers."""
+
+    @abstractmethod
+    def noised(self, exact: Exact, randomness: Randomness) -> Noisy:
+        """The answer with noise."""
+
+    @abstractmethod
+    def released(self, noisy: Noisy) -> Released:
+        """What leaves the fence: post-processing of the noisy answer and of public fields."""
+
+    @abstractmethod
+    def distance(self, one: Exact, other: Exact) -> float:
+        """How far two exact answers lie apart, in units of the stated sensitivity."""
+
+    def measure(self, rows: Rows[Any], randomness: Randomness) -> Released:
+        """The three steps in a row. `PrivateTable.ask` calls it, after the event has been charged."""
+        return self.released(self.noised(self.query(rows), randomness))
+
+
+__all__ = ["Event", "Mechanism"]

@@ -1,0 +1,135 @@
+# ruff: noqa: E501
+"""What is refused before any row is read: with the rule, the place in the file, the mend and the right exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privsynth.errors import PolicyError, Refused
+from privsynth.policy import Policy
+from privsynth.policy import load as reading
+from privsynth.policy.plan import make_plan
+from privsynth.policy.rules import refuse_large_delta
+
+CAPPED = ("delta: 1.0e-6", "delta: 1.0e-6\n  hard_cap: 4")
+
+# (what is replaced, by what, the key that is named, what the rule says, what the mend says); all exit with 2
+CASES: dict[str, tuple[str, str, str, str, str]] = {
+    "epsilon above the cap": ("delta: 1.0e-6", "delta: 1.0e-6\n  hard_cap: 2", "budget.epsilon", "epsilon = 3, above the hard cap of 2", "ask for less"),
+    "delta of 1/rows": ("delta: 1.0e-6", "delta: 0.01", "budget.delta", "not below 1/rows", "write at most 3.3e-04"),
+    "delta of nothing": ("delta: 1.0e-6", "delta: 1.0e-15", "budget.delta", "too small: no amount of noise", "write a larger one"),
+    "run above its lifetime": ("delta: 1.0e-6", "delta: 1.0e-6\n  lifetime: {epsilon: 1, delta: 1.0e-5}", "budget", "must fit into the lifetime budget", "ask for less"),
+    "kept identifier": ("ward: {kind: category, ", "ward: {kind: category, role: direct_identifier, ", "columns.ward", "a direct identifier must not leave", "`release: drop`"),
+    "number without bounds": ("bounds: [0, 110]", "nullable: false", "columns.age", "numbers and dates need bounds", "`bounds: private` (bought)"),
+    "no rows per unit": ("unit: row", "unit: {column: visit}", "unit.max_rows", "key `max_rows` is missing", "how many rows of one person are used at most"),
+    "no unit column": ("unit: row", "unit: {max_rows: 2}", "unit.column", "key `column` is missing", "tell people apart"),
+    "undeclared unit column": ("unit: row", "unit: {column: visits, max_rows: 2}", "unit.column", "'visits' is not declared", "did you mean 'visit'?"),
+    "no unit": ("unit: row\n", "", "unit", "key `unit` is missing", "`unit: row` if every row is another person"),
+    "no delta": ("  delta: 1.0e-6\n", "", "budget.delta", "key `delta` is missing", "delta: 1.0e-6"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_check_refuses_and_says_how_to_mend_it(
+    case: str, clinic_policy: Callable[..., Path], command: Callable[..., Any]
+) -> None:
+    old, new, key, rule, mend = CASES[case]
+    path = clinic_policy((old, new))
+    said = command("check", path)
+    assert said.code == 2 and not said.out
+    assert rule in said.err and mend in said.err
+    place = said.err.removeprefix(f"error: {path}:")
+    assert int(place.split(":")[0]) > 0 and place.split(": ")[1] == key
+
+
+def test_an_epsilon_of_the_command_line_above_the_cap_is_refused(
+    clinic_policy: Callable[..., Path], command: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = clinic_policy(CAPPED)
+    for words in (["check", path], ["run", path, "--data", "nowhere.csv", "--out", tmp_path / "out"]):
+        said = command(*words, "--epsilon", 5)
+        assert said.code == 3 and "epsilon = 5, above the hard cap of 4" in said.err
+        assert f"{path}:10: budget.hard_cap" in said.err and "mend: ask for less" in said.err
+    assert command("check", path, "--epsilon", 4).code == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_risk_that_comes_to_more_than_the_cap_is_refused(clinic_text: str) -> None:
+    asked = clinic_text.replace(*CAPPED).replace("epsilon: 3.0", "risk: {fpr: 0.01, max_tpr: 0.5}")
+    with pytest.raises(PolicyError, match=r"this risk comes to epsilon = .*, above the hard cap of 4") as error:
+        make_plan(Policy.from_text(asked, "p.yaml"))
+    assert error.value.problems[0].place == "p.yaml:8: budget.risk" and error.value.problems[0].mend
+    allowed = asked.replace("max_tpr: 0.5", "max_tpr: 0.05")
+    assert make_plan(Policy.from_text(allowed)).epsilon < 4
+
+
+def test_the_command_line_cannot_take_the_cap_away(clinic_text: str) -> None:
+    policy = Policy.from_text(clinic_text.replace(*CAPPED))
+    assert policy.with_changes(epsilon=3.5).model.budget.hard_cap == 4
+    with pytest.raises(Refused):
+        policy.with_changes(epsilon=3.5).with_changes(epsilon=4.01)
+    with pytest.raises(Refused):
+        policy.with_changes(epsilon=float("nan"))  # not known to be below the cap
+
+
+def test_a_bought_number_of_units_that_delta_does_not_suit_is_refused(clinic_text: str) -> None:
+    policy = Policy.from_text(clinic_text.replace("delta: 1.0e-6", "delta: 1.0e-3"), "p.yaml")
+    refuse_large_delta(policy, 999)
+    for units in (1000, 5000, 0, -3):
+        if units > 0:
+            with pytest.raises(Refused, match="not below 1/units") as error:
+                refuse_large_delta(policy, units)
+            assert error.value.problems[0].place == "p.yaml:9: budget.delta"
+            assert "write at most" in error.value.problems[0].mend
+        else:
+            refuse_large_delta(policy, units)  # of one unit, delta below 1 is all that can be asked
+
+
+def test_a_policy_that_is_too_large_is_refused_at_once(clinic_text: str, tmp_path: Path) -> None:
+    nested = "x0: &x0 [a, a, a, a, a, a, a, a, a, a]\n" + "".join(
+        f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 10)}]\n" for i in range(1, 12)
+    )  # ten lines that stand for a trillion values
+    flat = f"x: [{'a,' * reading.MOST_NODES}a]\n"
+    long = "#" * (reading.MOST_CHARACTERS + 1)
+    for more, rule in ((nested, "holds more than 100,000 values"), (flat, "holds more than"), (long, "is longer than")):
+        with pytest.raises(PolicyError, match=rule) as error:
+            Policy.from_text(clinic_text + more, "p.yaml")
+        assert len(error.value.problems) == 1 and "list fewer values" in error.value.problems[0].mend
+    (tmp_path / "p.yaml").write_text(clinic_text + long)
+    with pytest.raises(PolicyError, match="is longer than"):
+        Policy.load(tmp_path / "p.yaml")
+
+
+def test_aliases_in_measure_are_fine(clinic_text: str) -> None:
+    text = clinic_text.replace("categories: [F, M]", "categories: &two [F, M]").replace('["yes", "no"]', "*two")
+    assert Policy.from_text(text).model.columns["ill"].categories == ["F", "M"]
+
+
+def test_check_tells_what_a_risk_target_comes_to(
+    clinic_policy: Callable[..., Path], command: Callable[..., Any]
+) -> None:
+    path = clinic_policy(("epsilon: 3.0", "risk: {fpr: 0.01, max_tpr: 0.05}"))
+    said = command("check", path, "--json")
+    target = json.loads(said.out)["risk_target"]
+    assert set(target) == {"fpr", "max_tpr", "epsilon", "epsilon_generic", "noise_saved"}
+    assert target["epsilon"] == json.loads(said.out)["epsilon"] > target["epsilon_generic"] > 0
+    text = command("check", path).out
+    assert f"{100 * target['noise_saved']:.0f} % less noise" in text and "with 1 % false alarms find at most 5 %" in text
+    assert json.loads(command("check", clinic_policy(), "--json").out)["risk_target"] is None
+
+
+def test_check_shows_the_plan_in_words(clinic_policy: Callable[..., Path], command: Callable[..., Any]) -> None:
+    text = command("check", clinic_policy()).out
+    for words in (
+        "categories: ward", "a value that one alone has shows with a chance of at most 1.0e-07", "(standard deviation)",
+        "7 tables, each count off by", "21 tables, each count off by", "ThresholdedGaussian(", "Together: epsilon = ",
+        "recognises a member with a chance of at most", "For one row, whoever attacks", "singles out anybody at all of 300",
+    ):  # fmt: skip
+        assert words in text, words
+    seeded = clinic_policy(("unit: row", "unit: row\nseed: 1"))
+    assert "no privacy claim" in command("check", seeded).out and "whoever attacks" not in command("check", seeded).out

@@ -1,0 +1,265 @@
+"""The same table under another id: the fingerprint, and what the ledger makes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ledger_tools import CAP, TABLE, Spy, admit, fresh_ledger, kinds, plan, policy
+from sqlalchemy import text
+
+from privsynth import fit
+from privsynth.errors import InputError, Refused
+from privsynth.privacy.chain import Entry, check
+from privsynth.privacy.fingerprint import fingerprint
+from privsynth.privacy.ledger import Ledger
+from privsynth.reader import read_table
+
+KEY = b"k" * 32
+
+
+def of(table: pd.DataFrame, key: bytes = KEY) -> str:
+    return fingerprint(read_table(table), key)
+
+
+def mixed(rows: int = 400, seed: int = 0) -> pd.DataFrame:
+    """Every kind of column that a table may have, with gaps."""
+    rng = np.random.default_rng(seed)
+    day = pd.Timestamp("2015-01-01") + pd.to_timedelta(rng.integers(0, 3000, rows), "D")
+    frame = pd.DataFrame({
+        "id": rng.integers(10**17, 2 * 10**17, rows), "code": [f"0{i}" for i in range(rows)],
+        "name": rng.choice(["Anna", "Bo", "O'Neil, \"Jr\"", "Łukasz"], rows), "age": rng.integers(0, 99, rows),
+        "weight": rng.normal(75, 12, rows).round(1), "exact": rng.normal(size=rows), "small": rng.normal(size=rows),
+        "day": day, "moment": day + pd.to_timedelta(rng.integers(0, 10**6, rows), "ms"), "ill": rng.random(rows) < 0.5,
+    })  # fmt: skip
+    frame["small"] = frame["small"].astype(np.float32)
+    frame["gaps"] = np.where(rng.random(rows) < 0.3, np.nan, rng.integers(0, 5, rows))
+    frame.loc[::7, "name"] = None
+    return frame
+
+
+def test_how_a_table_is_stored_does_not_matter(tmp_path: Path) -> None:
+    frame = mixed()
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_csv(tmp_path / "t.csv.gz", index=False)
+    frame.to_parquet(tmp_path / "t.parquet", index=False)
+    paths = [tmp_path / name for name in ("t.csv", "t.csv.gz", "t.parquet")]
+    assert {fingerprint(read_table(path), KEY) for path in paths} == {of(frame)}
+    assert of(frame.astype({"name": "category"})) == of(frame)
+    assert of(pd.read_csv(tmp_path / "t.csv")) == of(pd.read_csv(tmp_path / "t.csv", dtype=str)) == of(frame)
+
+
+def test_order_does_not_matter() -> None:
+    frame = mixed()
+    assert of(frame.sample(frac=1, random_state=1)) == of(frame[frame.columns[::-1]]) == of(frame)
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=100)
+def test_any_changed_cell_shows(data: st.DataObject) -> None:
+    frame = mixed(40)
+    column = data.draw(st.sampled_from(list(frame.columns)))
+    first, second = data.draw(st.lists(st.integers(0, 39), min_size=2, max_size=2, unique=True))
+    old, new = frame.loc[first, column], frame.loc[second, column]
+    changed = frame.copy()
+    changed.loc[first, column] = new
+    same = old == new or (pd.isna(old) and pd.isna(new))
+    assert (of(changed) == of(frame)) == same
+
+
+def test_what_else_makes_another_content() -> None:
+    frame = mixed()
+    others = [
+        frame.rename(columns={"age": "Age"}), frame.drop(columns="age"), frame.iloc[1:], pd.concat([frame, frame]),
+        pd.concat([frame, frame.iloc[:1]]), frame.assign(id=frame["id"] + 1),
+        frame.assign(age=frame["gaps"], gaps=frame["age"]),  # the same values in each other's column
+        frame.assign(age=frame["age"].sample(frac=1, random_state=2).to_numpy()),  # other rows, the same columns
+    ]  # fmt: skip
+    found = {of(other) for other in others} | {of(frame)} | {of(frame, b"j" * 32)}
+    assert len(found) == len(others) + 2
+
+
+def test_numbers_and_words_that_look_like_them() -> None:
+    def one(values: list[Any]) -> str:
+        return of(pd.DataFrame({"x": values}))
+
+    assert (
+        one(["1", "2.50", "-0", "1e3", " 7 "])
+        == one([1.0, 2.5, 0.0, 1000.0, 7.0])
+        == one(["1.0", "2.5", "0", "1000", "7"])
+    )
+    assert one(["True", "no"]) == one(["TRUE", "no"]) != one(["1", "no"])
+    assert one([10**16 + 1, 1]) == one([str(10**16 + 1), "1"]) != one([10**16, 1])
+    assert one(["2020-01-01", "x"]) == one(["2020-01-01T00:00:00.000Z", "x"]) != one(["2020-01-01 00:00:01", "x"])
+    assert one(["inf", "infe5"]) != one(["infe5", "-inf"]) and one([np.inf, 1.0]) == one(["inf", "1"])
+    assert one([None, None]) == one(["", None]) == one([np.nan, np.nan]) != one([None, None, None])
+    assert one(["", "a"]) == one([None, "a"]) != one(["nothing", "a"])
+
+
+def test_a_column_that_nothing_can_read_takes_no_part() -> None:
+    frame = pa.table({"a": ["x", "y"], "lists": [[1], [2, 3]]})
+    raw = replace(read_table(pd.DataFrame({"a": ["x"]})), frame=frame)
+    assert fingerprint(raw, KEY) != fingerprint(replace(raw, frame=frame.drop_columns(["a"])), KEY)
+
+
+# --- in the ledger ----------------------------------------------------------------------------------------------------
+
+ONE, OTHER = "1" * 64, "2" * 64
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+    return Ledger(fresh_ledger(request.param, tmp_path))
+
+
+def run_of(ledger: Ledger, name: str, content: str, epsilon: float = 1.0, lifetime: str = CAP) -> tuple[str, ...]:
+    run = ledger.reserve(policy(name, lifetime), plan(epsilon, 1e-7))
+    try:
+        return run.identify(content)
+    finally:
+        run.settle("finished")
+
+
+def test_another_id_of_the_same_content_is_named(ledger: Ledger) -> None:
+    assert run_of(ledger, "a", ONE) == ()
+    assert run_of(ledger, "b", OTHER) == ()
+    assert run_of(ledger, "a", ONE) == ()
+    run = ledger.reserve(policy("c"), plan(0.5))
+    assert run.identify(ONE) == ("a",) == run.same_content
+    assert run.opened and kinds(ledger)[-2:] == ["reserve", "identify"]
+    assert json.loads(ledger.entries()[-1]["body"])["same_content"] == ["a"]
+    assert ledger.statement("c").linked == ["a"] and ledger.statement("a").linked == ["c"]
+    assert ledger.statement("b").linked == [] and ledger.verify() == []
+
+
+def test_together_they_keep_one_cap(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    admit(Spy, monkeypatch)
+    run_of(ledger, "a", ONE, 2.0)
+    run, spy = ledger.reserve(policy("b"), plan(2.0)), Spy()
+    with pytest.raises(Refused, match=r"data set 'b': holds the same content as 'a'.*smallest.*epsilon 3") as refusal:
+        run.identify(ONE)
+    assert refusal.value.exit_code == 3 and "already spent: epsilon 4, " in str(refusal.value)
+    with pytest.raises(Refused, match="content was refused"):
+        TABLE.ask(spy, run)
+    run.settle("stopped: Refused")
+    assert spy.saw == 0 and kinds(ledger)[-3:] == ["reserve", "identify", "settle"]
+    assert ledger.spent("b")[0] == 2.0, "rows were read: the reservation stays"
+    for name in ("a", "b"):  # from now on both are told before a row is read
+        with pytest.raises(Refused, match="with the same content as"):
+            ledger.reserve(policy(name), plan(0.1))
+
+
+def test_links_hold_both_ways_and_across(ledger: Ledger) -> None:
+    """a and b share one table, b and c another: all three share one total."""
+    run_of(ledger, "a", ONE, 1.0)
+    run_of(ledger, "c", OTHER, 0.9)
+    run_of(ledger, "b", ONE, 0.5)
+    assert run_of(ledger, "b", OTHER, 0.5) == ("c",)
+    for name in "abc":
+        assert sorted([name, *ledger.statement(name).linked]) == ["a", "b", "c"]
+        assert ledger.statement(name).spent.epsilon == pytest.approx(2.9)
+        with pytest.raises(Refused):
+            ledger.reserve(policy(name), plan(0.2, 1e-7))
+    ledger.reserve(policy("a"), plan(0.1, 1e-7))
+
+
+def test_the_smallest_cap_known_holds_for_all(ledger: Ledger) -> None:
+    large = ", lifetime: {epsilon: 20.0, delta: 1.0e-4}"
+    run_of(ledger, "small", ONE, 1.0)
+    run_of(ledger, "none", ONE, 1.0, "")
+    with pytest.raises(Refused, match=r"\(epsilon 3, delta 1.0e-05\)"):
+        run_of(ledger, "large", ONE, 5.0, large)
+    run_of(ledger, "alone", OTHER, 5.0, large)
+    for name, lifetime in (("large", large), ("none", "")):
+        with pytest.raises(Refused, match=r"\(epsilon 3, delta 1.0e-05\)"):
+            ledger.reserve(policy(name, lifetime), plan(0.1))
+
+
+def test_nobody_has_a_cap(ledger: Ledger) -> None:
+    assert run_of(ledger, "a", ONE, 50.0, "") == () and run_of(ledger, "b", ONE, 50.0, "") == ("a",)
+
+
+def test_a_key_that_cannot_be_guessed(ledger: Ledger) -> None:
+    key = ledger.fingerprint_key()
+    assert len(key) == 32 and ledger.fingerprint_key() == key and Ledger("sqlite://").fingerprint_key() != key
+    address = ledger.engine.url.render_as_string(hide_password=False)
+    assert Ledger(address).fingerprint_key() == key
+
+
+def test_key_and_fingerprint_stay_inside(ledger: Ledger, command: Callable[..., Any], tmp_path: Path) -> None:
+    key = ledger.fingerprint_key()
+    for name in "ab":
+        run_of(ledger, name, ONE)
+    address = ledger.engine.url.render_as_string(hide_password=False)
+    assert command("ledger", "export", "--ledger", address, "--out", tmp_path / "books.json").code == 0
+    said = [command("ledger", "show", "--ledger", address, *more).all for more in ([], ["--json"])]
+    for text_ in (*said, (tmp_path / "books.json").read_text(), json.dumps(ledger.entries())):
+        assert ONE not in text_ and key.hex() not in text_
+    contents = [json.loads(e["body"])["content"] for e in ledger.entries() if e["kind"] == "identify"]
+    assert len(set(contents)) == 2, "an outsider cannot compare contents of two ids"
+    told = command("ledger", "verify", "--export", tmp_path / "books.json", "--head", ledger.entries()[2]["hash"])
+    assert told.code == 0 and "entries: 6" in told.out
+    exported = json.loads((tmp_path / "books.json").read_text())["entries"]
+    assert check([tuple(Entry(**e)) for e in exported]).problems == []
+    (tmp_path / "books.json").write_text((tmp_path / "books.json").read_text().replace('"b"', '"c"'))
+    assert command("ledger", "verify", "--export", tmp_path / "books.json").code == 3
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE privsynth_contents SET fingerprint = '3' WHERE dataset = 'a'",
+        "UPDATE privsynth_contents SET dataset = 'c' WHERE dataset = 'b'",
+        "DELETE FROM privsynth_contents WHERE dataset = 'a'",
+        "DELETE FROM privsynth_contents",
+        "INSERT INTO privsynth_contents (dataset, fingerprint) VALUES ('c', '1')",
+        "UPDATE privsynth_secrets SET key = 'ab'",
+        "DELETE FROM privsynth_secrets",
+    ],
+)
+def test_edits_of_contents_and_key_show(statement: str, ledger: Ledger) -> None:
+    for name in "ab":
+        run_of(ledger, name, ONE)
+    assert ledger.verify(ledger.head()) == []
+    with ledger.engine.begin() as connection:
+        connection.execute(text(statement))
+    assert ledger.verify() == ["a fingerprint or its key has been changed: the entries committed to another"]
+
+
+def test_a_lost_key_is_not_drawn_anew(ledger: Ledger) -> None:
+    run_of(ledger, "a", ONE)
+    with ledger.engine.begin() as connection:
+        connection.execute(text("DELETE FROM privsynth_secrets"))
+    with pytest.raises(InputError, match="not their key"):
+        ledger.fingerprint_key()
+
+
+# --- on the way of the data -------------------------------------------------------------------------------------------
+
+
+def test_fit_knows_a_table_again(
+    clinic_policy: Callable[..., Path], clinic_table: Callable[..., pd.DataFrame], own_ledger: str, tmp_path: Path
+) -> None:
+    lifetime = ("  delta: 1.0e-6", "  delta: 1.0e-6\n  lifetime: {epsilon: 4.0, delta: 1.0e-5}")
+    one, other = clinic_policy(lifetime), clinic_policy(lifetime, ("id: clinic", "id: renamed"), name="renamed.yaml")
+    table = clinic_table()
+    table.to_csv(tmp_path / "t.csv", index=False)
+    fit(one, table, epsilon=0.5)
+    said: list[str] = []
+    fit(other, tmp_path / "t.csv", epsilon=0.5, progress=lambda what, _: said.append(what))
+    assert any("data set 'clinic'" in line for line in said)
+    ledger = Ledger(own_ledger)
+    assert ledger.statement("renamed").linked == ["clinic"] and "audit" not in kinds(ledger)
+    with pytest.raises(Refused, match="with the same content as 'clinic'"):
+        fit(other, table, epsilon=4.0)
+    fit(other, clinic_table(seed=1), epsilon=0.5)
+    assert ledger.verify() == []
