@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +23,19 @@ if TYPE_CHECKING:
     from privsynth.trainers.anchor import Anchor
 
 DRAW_BLOCK = 8192
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The matrices are small: on busy cores two threads were seen to wait for each other 30 times longer."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class AnchoredTrainer(Trainer):
@@ -49,6 +64,7 @@ class AnchoredTrainer(Trainer):
             return float(self.options.sampling_rate)
         return min(0.25, max(0.002, self.options.batch / rows)) if rows else 0.05
 
+    @_one_thread()
     def fit(
         self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress
     ) -> Model:
@@ -128,6 +144,7 @@ class NetworkModel:
     anchor: Anchor | None
     network: Network
 
+    @_one_thread()
     def sample(self, n: int, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
         import numpy as np
         import torch
