@@ -88,7 +88,7 @@ class RiskTarget(_Strict):
 
 
 class Lifetime(_Strict):
-    """Cap on the sum of all runs on this data set; the ledger refuses the run that would pass it."""
+    """Cap on all runs on this data set together (`privacy.filter`); the ledger refuses the run that would pass it."""
 
     epsilon: Positive
     delta: Share

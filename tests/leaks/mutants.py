@@ -90,7 +90,7 @@ def ghost_clipping_by_a_norm_of_its_own(patch: pytest.MonkeyPatch) -> None:
     rewrite(patch, dpsgd, "_tracking", ("max_grad_norm=max_grad_norm", "max_grad_norm=1.0"))
 
 
-def biases_left_out_of_the_norm(patch: pytest.MonkeyPatch) -> None:
+def norm_of_biases_is_wrong(patch: pytest.MonkeyPatch) -> None:
     from opacus.grad_sample import GradSampleModuleFastGradientClipping as Tracker
 
     honest = Tracker.NORM_SAMPLERS[torch.nn.Linear]
@@ -258,6 +258,12 @@ def categories_read_off_the_rows(patch: pytest.MonkeyPatch) -> None:
         return replace(found, categories=(*sorted(set(values.dropna())), domain.OTHER))
 
     _described_by_its_rows(patch, "category", read)
+
+
+def clip_norm_read_off_the_rows(patch: pytest.MonkeyPatch) -> None:
+    """What the rows hold decides how much is clipped, and so how much noise there is."""
+    read = "self.options.max_grad_norm * (1 + float(behind_the_fence(table).values.mean()))"
+    rewrite(patch, anchored.AnchoredTrainer, "fit", ("self.options.max_grad_norm", read))
 
 
 def decoder_kept_within_what_occurs(patch: pytest.MonkeyPatch) -> None:

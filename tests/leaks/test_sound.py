@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -121,3 +123,25 @@ def test_the_domain_is_what_was_bought_and_nothing_else(monkeypatch: pytest.Monk
         private, run = PrivateTable(Rows(more, np.arange(61))), SimpleNamespace(plan=events)
         learned.append(learn_domain(Policy.from_text(POLICY), private, run))  # type: ignore[arg-type]
     assert learned == [learned[0]] * 4
+
+
+def test_mechanisms_are_set_up_alike_on_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a mechanism may hold is public: with the noisy answers frozen, every setting is the same with an extreme unit
+    more. Replay compares what comes out; a setting that only decides how much noise there is would pass it."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "conformance"))
+    from neighbours import HEADER, people
+    from replay import Tape, recording
+    from test_replay import fitted, policy_of
+
+    def settings(tape: Tape) -> list[dict[str, Any]]:
+        held = [{f.name: getattr(asked, f.name) for f in fields(asked)} for asked, _, _ in tape.heard]
+        return [{name: value for name, value in each.items() if not callable(value)} for each in held]
+
+    policy, table = policy_of("ctgan", "person"), people(1, 60, 3)
+    extreme = pd.DataFrame([("Z", "nobody else's", "z", "31", "1e308", "9999-12-31")] * 50, columns=list(HEADER))
+    with recording() as one:
+        fitted(policy)(table, one)
+    with recording(one) as other:
+        fitted(policy)(pd.concat([table, extreme], ignore_index=True), other)
+    assert {"sizes", "shares", "max_grad_norm", "expected_units"} <= {name for each in settings(one) for name in each}
+    assert settings(one) == settings(other)
