@@ -181,7 +181,7 @@ def ledger_show(
     """What was spent and what is left, data set by data set, and every entry."""
     from privsynth.privacy.ledger import Ledger
 
-    books = Ledger(ledger)
+    books = Ledger(ledger, must_exist=True)
     entries = books.entries(dataset)
     statements = [books.statement(name) for name in sorted({entry["dataset"] for entry in entries})]
     if as_json:
@@ -214,7 +214,7 @@ def ledger_verify(
     from privsynth.privacy.chain import check_export
     from privsynth.privacy.ledger import Ledger
 
-    found = check_export(export, head or []) if export else Ledger(ledger).check(head or [])
+    found = check_export(export, head or []) if export else Ledger(ledger, must_exist=True).check(head or [])
     for line in found.problems:
         typer.echo(line)
     typer.echo(f"entries: {found.entries}\nhead: {found.head}")
@@ -229,14 +229,14 @@ def ledger_export(
     """Write all entries to a JSON file for an auditor."""
     from privsynth.privacy.ledger import GENESIS, Ledger
 
-    entries = Ledger(ledger).entries()
+    entries = Ledger(ledger, must_exist=True).entries()
     head = entries[-1]["hash"] if entries else GENESIS
     _write(out, json.dumps({"head": head, "entries": entries}, indent=1) + "\n")
     typer.echo(f"Ledger: {out}")
 
 
 def _tell_plan(plan: Any, policy: Any) -> None:
-    from privsynth.privacy.risk import at_most, in_words
+    from privsynth.privacy.risk import at_most, in_words, small
 
     for warning in policy.warnings:
         typer.echo(f"note: {warning}", err=True)
@@ -247,7 +247,7 @@ def _tell_plan(plan: Any, policy: Any) -> None:
         typer.echo(f"  {'':<{width + 10}}{item.event}")
     for reason in plan.reasons:
         typer.echo(f"\n{reason}")
-    typer.echo(f"\nTogether: epsilon = {at_most(plan.epsilon, 4)}, delta = {plan.delta:.1e} for {plan.unit}\n{plan.sentence}")
+    typer.echo(f"\nTogether: epsilon = {at_most(plan.epsilon, 4)}, delta = {small(plan.delta)} for {plan.unit}\n{plan.sentence}")
     if plan.risk_target is not None:
         typer.echo(plan.risk_target.sentence)
     if not plan.seeded:

@@ -23,7 +23,7 @@ def run_demo(kind: str, out: Path, trainer: str | None = None, progress: Progres
     except OSError as error:
         rule = f"cannot be written: {error.strerror}"
         raise InputError(Problem(str(out), rule, "name another folder with --out")) from None
-    ledger = out / "ledger.sqlite"
+    ledger = out / "demo-ledger.sqlite"  # a name of its own: somebody's real books may lie in the same folder
     ledger.unlink(missing_ok=True)  # invented people: their budget need not outlive the demo
     policy = Policy.load(POLICIES / f"demo-{kind}.yaml")
     return run(policy, data, out / kind, ledger=f"sqlite:///{ledger.absolute()}", trainer=trainer, progress=progress)

@@ -15,7 +15,7 @@ from privsynth.errors import PolicyError, Problem
 from privsynth.evidence import MechanismRecord, Privacy, Risk
 from privsynth.policy.load import Policy
 from privsynth.policy.rules import CAP_MEND, above_cap
-from privsynth.privacy.accountant import calibrate, compose
+from privsynth.privacy.accountant import calibrate, compose, slack_of
 from privsynth.privacy.events import (
     DiscreteGaussian,
     Event,
@@ -27,7 +27,7 @@ from privsynth.privacy.events import (
     gaussian_of_strength,
     to_json,
 )
-from privsynth.privacy.risk import at_most, generic_epsilon, max_tpr, percent, plain_risk
+from privsynth.privacy.risk import at_most, generic_epsilon, max_tpr, percent, plain_risk, small
 
 COUNT_SHARE = 0.01  # row count, or how many rows units have
 DOMAIN_SHARE = 0.03  # each bought range or category set ...
@@ -126,7 +126,7 @@ class Plan:
             f"Whether {self.one_unit}{rows} is in the table or not changes what comes out by so little that an attacker who knows "
             f"everybody else's data, and who accepts 1 % false alarms, recognises a member with a chance of at most "
             f"{percent(self.risk.max_tpr['0.01'])} (1 % would be pure guessing). In technical terms: epsilon = "
-            f"{at_most(self.epsilon)} at delta = {self.delta:.1e}."
+            f"{at_most(self.epsilon)} at delta = {small(self.delta)}."
         )
 
     def privacy(self) -> Privacy:
@@ -194,9 +194,13 @@ def _strength(policy: Policy, events: Events) -> float:
         fpr = budget.risk.fpr
         return calibrate(events, lambda loss: float(max_tpr(loss, [fpr])[0]) - fpr, budget.risk.max_tpr - fpr)
     except ArithmeticError:
-        rule = f"delta {budget.delta:g} is too small: no amount of noise in these mechanisms meets the target"
-        problem = Problem(policy.place("budget", "delta"), rule, "write a larger one, such as 1.0e-9")
-        raise PolicyError(problem) from None
+        floor = slack_of(events(1e-3))
+        rule = (
+            f"no amount of noise in these mechanisms meets the target at delta {budget.delta:g}: whatever the noise, "
+            f"floating-point arithmetic alone is counted as epsilon {floor:.1e} here"
+        )
+        mend = "ask for a larger epsilon or risk or a larger delta, or take fewer steps of DP-SGD"
+        raise PolicyError(Problem(policy.place("budget"), rule, mend)) from None
 
 
 def _risk_cost(policy: Policy, events: Events, mu: float, epsilon: float) -> RiskCost | None:
@@ -208,8 +212,11 @@ def _risk_cost(policy: Policy, events: Events, mu: float, epsilon: float) -> Ris
         raise PolicyError(Problem(policy.place("budget", "risk"), rule, CAP_MEND))
     fpr, tpr = budget.risk.fpr, budget.risk.max_tpr
     generic = generic_epsilon(fpr, tpr, budget.delta)
-    weaker = calibrate(events, lambda loss: loss.epsilon(budget.delta), generic) if generic > 0 else 0.0
-    return RiskCost(fpr, tpr, epsilon, generic, 1 - weaker / mu)
+    try:
+        weaker = calibrate(events, lambda loss: loss.epsilon(budget.delta), generic) if generic > 0 else 0.0
+    except ArithmeticError:  # no noise is enough to go that way
+        weaker = 0.0
+    return RiskCost(fpr, tpr, epsilon, generic, max(0.0, 1 - weaker / mu))
 
 
 def _requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
@@ -272,7 +279,7 @@ def noise_in_words(name: str, event: Event, columns: int) -> str:
         case ThresholdedGaussian(sigma, delta):
             return (
                 f"counts, off by {_figure(sigma)} (standard deviation); a value that one alone has shows with a chance of "
-                f"at most {delta:.1e}"
+                f"at most {small(delta)}"
             )
         case Gaussian(sigma) if name == "histograms":
             return f"{columns} tables, each count off by {_figure(sigma * math.sqrt(columns))} (standard deviation)"

@@ -10,47 +10,65 @@ from typing import Any
 
 from privsynth.errors import InputError, Problem
 from privsynth.privacy.accountant import compose, epsilon_of
+from privsynth.privacy.chain import Entry
 from privsynth.privacy.events import Event, Gaussian, from_json
 from privsynth.privacy.filter import Cap, Filter, Spending, smallest, spending, total
+from privsynth.privacy.risk import at_most, small
 
 
 @dataclass
 class Account:
     """One data set's reservations, as far as the entries were read. through, hash: of the last entry read.
 
-    orders: what the first reservation fixed for the Rényi filter, returned or not; empty before it. cap: what the latest
-    reservation's policy states. kept: by run, without those that were returned.
+    orders: what the first reservation fixed for the Rényi filter, returned or not; empty before it. kept: by run, without
+    those that were returned. units: whom the runs protect. seeded: runs that protect nobody, made with a seed.
     """
 
     dataset: str
     through: int = 0
     hash: str = ""
     orders: frozenset[float | None] = frozenset()
-    cap: Cap | None = None
     kept: dict[str, tuple[Spending, tuple[Event, ...] | None]] = field(default_factory=dict)
+    caps: dict[str, Cap] = field(default_factory=dict)
+    units: set[str] = field(default_factory=set)
+    seeded: int = 0
     spent: Spending = field(default_factory=Spending)
 
-    def read(self, sequence: int, hash: str, run: str, kind: str, body: str) -> None:
-        """Takes in the next entry of kind reserve or return. Raises InputError if it is no such thing."""
+    @property
+    def cap(self) -> Cap | None:
+        """The lifetime budget last stated by a run that was kept: to leave it out of a policy does not lift it."""
+        return next(reversed(self.caps.values()), None)
+
+    def read(self, entry: Entry, sound: bool = True) -> None:
+        """Takes in the next entry of kind reserve or return. Raises InputError if it is no such thing, or not sound."""
         try:
-            if kind == "return":
-                self._give_back(run)
+            if not sound:
+                raise ValueError("no run ever wrote it so")
+            if entry.kind == "return":
+                self._give_back(entry.run)
             else:
-                self._take(run, json.loads(body))
-        except (ValueError, KeyError, TypeError):
-            rule = f"has an entry {sequence} that cannot be read"
+                self._take(entry.run, json.loads(entry.body))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            rule = f"has an entry {entry.sequence} that cannot be read"
             raise InputError(Problem("ledger", rule, "`privsynth ledger verify` tells what was changed")) from None
-        self.through, self.hash = sequence, hash
+        self.through, self.hash = entry.sequence, entry.hash
 
     def _take(self, run: str, body: dict[str, Any]) -> None:
         self.orders = self.orders or frozenset({body.get("order")})
-        self.cap = Cap(**body["lifetime"]) if body.get("lifetime") else None
+        epsilon, delta = float(body["epsilon"]), float(body["delta"])
+        if not (0 < epsilon < math.inf and 0 < delta < 1) or run in self.kept:
+            raise ValueError("no run ever reserves so")
+        if body.get("lifetime"):
+            self.caps[run] = Cap(**body["lifetime"])
         events = _events(body.get("plan"))
-        spent = spending(float(body["epsilon"]), float(body["delta"]), events, next(iter(self.orders)))
+        spent = spending(epsilon, delta, events, next(iter(self.orders)))
         self.kept[run] = spent, events
+        self.units.add(str(body.get("unit", "row")))
+        self.seeded += bool(body.get("seeded"))
         self.spent += spent
 
     def _give_back(self, run: str) -> None:
+        self.caps.pop(run, None)
         if self.kept.pop(run, None):
             self.spent = total(spent for spent, _ in self.kept.values())
 
@@ -124,12 +142,18 @@ class Statement:
         """The same in words."""
         own, rule = self.accounts[0], self.filter
         lines = [
-            f"{own.dataset}: epsilon {own.spent.epsilon:.4g}, delta {own.spent.delta:.1e} spent in all (runs added up)"
+            f"{own.dataset}: epsilon {at_most(own.spent.epsilon, 4)}, delta {small(own.spent.delta)} spent in all (runs added up)"
         ]
+        seeded = sum(account.seeded for account in self.accounts)
+        if seeded:
+            lines.append(f"  {seeded} of the runs had a seed: whoever knows it can subtract the noise, so they claim nothing")
+        units = sorted(set[str]().union(*(account.units for account in self.accounts)))
+        if len(units) > 1:
+            lines.append(f"  runs protect different units ({', '.join(units)}): their total is a claim for none of them")
         if self.linked:
             lines.append(f"  the same content, and one budget, with {', '.join(self.linked)}")
         known = "not known, since a plan in the books cannot be read"
-        composed = known if self.composed is None else f"epsilon {self.composed:.4g} at delta {self.delta:.1e}"
+        composed = known if self.composed is None else f"epsilon {at_most(self.composed, 4)} at delta {small(self.delta)}"
         lines.append(f"  all releases composed: {composed}, if no run was chosen after looking at another")
         if rule:
             lines.append(f"  lifetime budget ({rule.cap}): {rule.told(self.spent)}")

@@ -51,6 +51,16 @@ ROUNDING = 1e-15  # in delta, added for each composition: about ten times what i
 LONG_SUM = 10_000.0  # noise multiplier up to which `dominating_mu` adds up all of the discrete Gaussian
 
 
+def geometric_trace(epsilon: float) -> float:
+    """delta of diffprivlib's two-sided geometric noise: it inverts one 53-bit number, whose law ends near 36 / epsilon."""
+    return min(0.5, 36 / epsilon * (1 + math.exp(min(epsilon, 50.0))) * 2.0**-53)
+
+
+def slack_of(events: Iterable[Event]) -> float:
+    """What floating-point samplers and sums may add to epsilon over one composition."""
+    return NUMERICAL_SLACK + STEP_SLACK * sum(event.steps for event in events if isinstance(event, SampledGaussian))
+
+
 def dominating_mu(noise_multiplier: float) -> float:
     """mu of a Gaussian that dominates discrete Gaussian noise of this parameter on integers that move by 1.
 
@@ -93,7 +103,7 @@ def _dominating(event: Event) -> Iterator[tuple[Event, int]]:
             yield ApproximateDP(0.0, delta), 1
         case Geometric(epsilon):
             yield PureDP(epsilon), 1
-            yield ApproximateDP(0.0, min(0.5, 72 / epsilon * 2.0**-53)), 1
+            yield ApproximateDP(0.0, geometric_trace(epsilon)), 1
         case ApproximateDP(epsilon, delta) if epsilon > 0:
             yield PureDP(epsilon), 1
             yield ApproximateDP(0.0, delta), 1
@@ -201,8 +211,7 @@ def compose(events: Iterable[Event], interval: float | None = None) -> PrivacyLo
         one = _distribution(event, interval)
         many = one.self_compose(times) if times > 1 else one
         total = many if total is None else total.compose(many)
-    steps = sum(event.steps for event in events if isinstance(event, SampledGaussian))
-    return PrivacyLoss(total, NUMERICAL_SLACK + STEP_SLACK * steps)
+    return PrivacyLoss(total, slack_of(events))
 
 
 def epsilon_of(events: Iterable[Event], delta: float) -> float:

@@ -2,13 +2,15 @@
 
 Whoever can write the database can also recompute every hash after an edit, or cut entries off at the end. Against that
 stands a head: the hash of some entry, kept outside (each report and manifest prints one). A chain that still holds the
-head holds everything before it unchanged (Haber, Stornetta 1991).
+head holds everything before it unchanged (Haber, Stornetta 1991). What is written behind the head must still make sense,
+run by run: a reservation is not given back once rows were read, and nothing follows the end of a run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,15 +56,40 @@ class Checked:
     head: str
 
 
+# what may follow what in one run; the first entry of a run is its reservation
+_NEXT = {
+    "": {"reserve"}, "reserve": {"identify", "charge", "audit", "settle", "return"},
+    "identify": {"charge", "audit", "settle"}, "charge": {"charge", "audit", "settle"}, "audit": {"settle"},
+}  # fmt: skip
+
+
+def _nonsense(entry: tuple[Any, ...], before: str) -> bool:
+    """True if no run ever writes this entry behind one of kind `before`."""
+    kind, body = entry[4], entry[5]
+    if kind not in _NEXT.get(before, set()):
+        return True
+    if kind != "reserve":
+        return False
+    try:
+        claim = json.loads(body)
+        return not (0 < float(claim["epsilon"]) < math.inf and 0 < float(claim["delta"]) < 1)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return True
+
+
 def check(entries: Iterable[tuple[Any, ...]], heads: Collection[str] = ()) -> Checked:
     """Follows a chain from its first entry. entries: as `Entry`, oldest first. heads: hashes kept outside."""
     problems: list[str] = []
     missing = set(heads) - {GENESIS}
     place, previous = 0, GENESIS
+    kinds: dict[Any, Any] = {}  # of the newest entry of each run
     for entry in entries:
         place += 1
         if not problems and (entry[0] != place or entry[6] != previous or entry[7] != _digest_of(entry)):
             problems.append(f"entry {place} is missing" if entry[0] != place else f"entry {place} has been changed")
+        elif not problems and _nonsense(entry, kinds.get(entry[3], "")):
+            problems.append(f"entry {place} is none that a run writes at this point: it has been added by another hand")
+        kinds[entry[3]] = entry[4]
         previous = entry[7]
         if missing:
             missing.discard(previous)
@@ -79,7 +106,7 @@ def check_export(file: Path, heads: Collection[str] = ()) -> Checked:
         export = json.loads(file.read_text(encoding="utf-8"))
         entries = [tuple(entry[name] for name in Entry._fields) for entry in export["entries"]]
         return check(entries, [export["head"], *heads])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         rule = f"is not an export of a ledger ({type(error).__name__})"
         raise InputError(Problem(str(file), rule, "name a file that `privsynth ledger export` wrote")) from None
 

@@ -76,7 +76,7 @@ _STREAMED = 20_000  # rows of a long result held in memory at once
 class Database:
     """Where the entries lie. url, patience: as in `ledger.Ledger`. Everything raises InputError if it cannot be used."""
 
-    def __init__(self, url: str, patience: float):
+    def __init__(self, url: str, patience: float, must_exist: bool = False):
         self.url, self.patience = url, patience
         self._lock = threading.RLock()  # threads of one process wait here, processes at the database
         self._file: Path | None = None  # once it is there, it must stay
@@ -84,10 +84,15 @@ class Database:
             self.engine = _engine(url, patience)
             address = self.engine.url
             file = Path(address.database) if _is_sqlite_file(self.engine) and address.database else None
-            if file:
+            if must_exist and file and not file.exists():
+                raise self._absent()
+            if file and not file.exists():
                 file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch(mode=0o600)  # it holds the key of the fingerprints
             with self.reading() as connection:
                 made = inspect(connection).has_table(_SECRETS.name)
+            if must_exist and not made:
+                raise self._absent()
             if not made:
                 with self._locked() as connection:
                     _METADATA.create_all(connection)
@@ -119,6 +124,9 @@ class Database:
                 wait = f"set_config('lock_timeout', '{round(self.patience * 1000)}', true)"
                 connection.execute(text(f"SELECT {wait}, pg_advisory_xact_lock({_ADVISORY_LOCK})"))
             yield connection
+
+    def _absent(self) -> InputError:
+        return InputError(Problem(f"ledger {self._where()}", "is not there", "check --ledger and PRIVSYNTH_LEDGER"))
 
     def _check_file(self) -> None:
         """SQLite would quietly begin a new ledger where the old one has been deleted."""
@@ -154,10 +162,20 @@ class Database:
         """Follows the whole chain, and whether contents and key are what the entries committed to."""
         query = select(*(ENTRIES.c[name] for name in Entry._fields)).order_by(ENTRIES.c.sequence)
         identified = select(ENTRIES.c.body).where(ENTRIES.c.kind == "identify").distinct()
+        try:
+            return self._followed(query, identified, heads)
+        except (AttributeError, RecursionError, TypeError, ValueError) as error:
+            return Checked([f"it holds what no run ever writes ({type(error).__name__})"], 0, chain.GENESIS)
+        except InputError as error:  # text that is no text was not written by a run either
+            if "decode" not in str(error):
+                raise
+            return Checked(["it holds text that cannot be read: it has been changed"], 0, chain.GENESIS)
+
+    def _followed(self, query: Any, identified: Any, heads: Collection[str]) -> Checked:
         with self.reading() as connection:
             streaming = connection.execution_options(yield_per=_STREAMED)
             checked = chain.check(streaming.execute(query), heads)
-            written = {_content_of(body) for body in streaming.scalars(identified)}
+            written = {_content_of(body) for body in streaming.scalars(identified)} - {None}
             key = connection.scalar(select(_SECRETS.c.key)) or ""
             contents = connection.execute(select(_CONTENTS.c.dataset, _CONTENTS.c.fingerprint))
             stored = {_commitment(key, dataset, fingerprint) for dataset, fingerprint in contents}
@@ -176,13 +194,16 @@ class Database:
             connection.execute(_SECRETS.insert(), {"key": key})
         return str(key)
 
-    def know(self, connection: Connection, dataset: str, fingerprint: str) -> tuple[str, list[str]]:
-        """Notes that an id was given a content. Returns (the commitment to it, all other ids that were given it)."""
+    def given(self, connection: Connection, fingerprint: str) -> list[str]:
+        """All ids that were given a content."""
+        return sorted(connection.scalars(select(_CONTENTS.c.dataset).where(_CONTENTS.c.fingerprint == fingerprint)))
+
+    def know(self, connection: Connection, dataset: str, fingerprint: str) -> str:
+        """Notes that an id was given a content. Returns the commitment to it."""
         commitment = _commitment(self.fingerprint_key(connection), dataset, fingerprint)
-        same = connection.scalars(select(_CONTENTS.c.dataset).where(_CONTENTS.c.fingerprint == fingerprint)).all()
-        if dataset not in same:
+        if dataset not in self.given(connection, fingerprint):
             connection.execute(_CONTENTS.insert(), {"dataset": dataset, "fingerprint": fingerprint})
-        return commitment, sorted(name for name in same if name != dataset)
+        return commitment
 
 
 _PUT_BACK = "put back the newest copy; `privsynth ledger verify --head HASH` tells whether it is"
@@ -252,10 +273,12 @@ def _commitment(key: str, dataset: str, fingerprint: str) -> str:
     return hmac.new(key.encode(), f"{dataset}\0{fingerprint}".encode(), hashlib.sha256).hexdigest()
 
 
-def _content_of(body: str) -> str:
+def _content_of(body: str) -> str | None:
+    """The commitment in an identify entry; None where the content was refused."""
     try:
-        return str(json.loads(body)["content"])
-    except (ValueError, KeyError, TypeError):
+        content = json.loads(body).get("content")
+        return None if content is None else str(content)
+    except (ValueError, AttributeError):
         return ""
 
 

@@ -31,6 +31,9 @@ transcript is therefore in S_A, where A holds to its end, or in S_B, the rest, w
 stopped before A is passed: it agrees with the real one on S_A and is covered by (A alone), so p(S and S_A) <= exp(E)
 q(S and S_A) + D_A; the same for B. Adding both: p(S) <= exp(E) q(S) + D_A + D_C + D_P.
 
+*Arithmetic.* A run whose probabilities are off by factors within exp(s/2) on either table, s its `accountant.slack_of`, has
+a Rényi divergence of order a that is larger by at most (a s/2 + (a - 1) s/2) / (a - 1): `spending` adds that.
+
 *Several runs at a time.* A run pays at its reservation, before its first mechanism. By mechanisms, whatever their order,
 B's total never passes R. For A, filters hold for interactive mechanisms that interleave, too (Haney, Shoemate, Tian,
 Vadhan, Vyrros, Xu, Zhang 2023). A run that was returned has read no row: its output is the same on both tables, its cost
@@ -54,6 +57,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 
+from privsynth.privacy.accountant import geometric_trace, slack_of
 from privsynth.privacy.events import (
     ApproximateDP,
     DiscreteGaussian,
@@ -64,6 +68,7 @@ from privsynth.privacy.events import (
     SampledGaussian,
     ThresholdedGaussian,
 )
+from privsynth.privacy.risk import at_most, small
 
 ORDERS = (*(n / 4 for n in range(6, 40)), *map(float, range(10, 257)))  # of Rényi divergence, to choose from
 SUM_SHARE, CONVERSION_SHARE, APPROXIMATE_SHARE = 0.4, 0.5, 0.1  # of the cap's delta: D_A, D_C, D_P
@@ -78,7 +83,7 @@ class Cap:
     delta: float
 
     def __str__(self) -> str:
-        return f"epsilon {self.epsilon:g}, delta {self.delta:.1e}"
+        return f"epsilon {self.epsilon:g}, delta {small(self.delta)}"
 
 
 def smallest(caps: Collection[Cap]) -> Cap:
@@ -113,7 +118,8 @@ def spending(epsilon: float, delta: float, events: Collection[Event] | None, ord
     if order is None or not events:
         return Spending(epsilon, delta, math.inf, 0.0)
     parts = [renyi_cost(event, order) for event in events]
-    return Spending(epsilon, delta, sum(cost for cost, _ in parts), sum(approximate for _, approximate in parts))
+    renyi = sum(cost for cost, _ in parts) + slack_of(events) * (2 * order - 1) / (2 * (order - 1))
+    return Spending(epsilon, delta, renyi, sum(approximate for _, approximate in parts))
 
 
 @lru_cache(maxsize=4096)
@@ -133,7 +139,9 @@ def renyi_cost(event: Event, order: float) -> tuple[float, float]:
             return order / (2 * event.noise_multiplier**2), 0.0
         case ThresholdedGaussian():
             return order / (2 * event.noise_multiplier**2), event.delta
-        case Geometric() | PureDP():
+        case Geometric():
+            return _randomized_response(event.epsilon, order), geometric_trace(event.epsilon)
+        case PureDP():
             return _randomized_response(event.epsilon, order), 0.0
         case ApproximateDP():
             return _randomized_response(event.epsilon, order), event.delta
@@ -228,7 +236,7 @@ class Filter:
         """In words: what was spent, by which rule, and what is left."""
         cap = self.sum_cap
         epsilon, delta = max(0.0, cap.epsilon - spent.epsilon), max(0.0, cap.delta - spent.delta)
-        words = f"already spent: epsilon {spent.epsilon:.3g}, delta {spent.delta:.1e} by the sum, which leaves "
+        words = f"already spent: epsilon {at_most(spent.epsilon)}, delta {small(spent.delta)} by the sum, which leaves "
         words += f"epsilon {epsilon:.3g}, delta {delta:.1e}; "
         if self.order is None:
             return words + "the Rényi filter does not count here"

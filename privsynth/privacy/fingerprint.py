@@ -18,6 +18,10 @@ import pyarrow.compute as pc
 from privsynth.errors import InputError
 from privsynth.reader import RawTable
 
+_MISSING = [  # whatever a policy says: what readers of CSV take for missing, and what tables often write for it
+    "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "none",
+    "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "?", ".", "-", "*",
+]  # fmt: skip
 _NUMBER = r"^([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|-?inf)$"
 _LONG = r"^[+-]?[1-9][0-9]{15,}$"  # whole numbers that float64 cannot tell apart, identifiers mostly: compared as text
 _MIDNIGHT = r"^(\d{4}-\d\d-\d\d)[T ]00:00(:00(\.0+)?)?(Z|\+00:00)?$"
@@ -53,7 +57,7 @@ def _cells(raw: RawTable, name: str, key: bytes) -> np.ndarray:
         plain = values.cast(kind.value_type) if pa.types.is_dictionary(kind) else values
         large = plain.cast(pa.large_string()) if pa.types.is_string(plain.type) else plain  # no limit of 2 GiB
         coded = pc.dictionary_encode(large.combine_chunks())
-        text = replace(raw, frame=pa.table({name: coded.dictionary})).text(name, [])
+        text = replace(raw, frame=pa.table({name: coded.dictionary})).text(name, _MISSING)
     except (pa.ArrowException, InputError):
         return np.zeros(len(raw), np.uint64)
     known = text.notna().to_numpy()

@@ -25,7 +25,7 @@ from privsynth.errors import Problem, Refused
 from privsynth.policy.load import Policy
 from privsynth.policy.plan import Plan
 from privsynth.privacy.account import Account, Statement, filter_of
-from privsynth.privacy.chain import GENESIS, Checked, Entry
+from privsynth.privacy.chain import GENESIS, Checked, Entry, digest
 from privsynth.privacy.database import ENTRIES, Database, append, head, linked
 from privsynth.privacy.events import Event, to_json
 from privsynth.privacy.filter import Cap, spending, starting_order, total
@@ -33,7 +33,7 @@ from privsynth.privacy.noise import Randomness
 
 PATIENCE = 60.0  # seconds
 _BOOKED = (
-    select(ENTRIES.c.sequence, ENTRIES.c.hash, ENTRIES.c.run, ENTRIES.c.kind, ENTRIES.c.body)
+    select(*(ENTRIES.c[name] for name in Entry._fields))
     .where(ENTRIES.c.dataset == bindparam("dataset"), ENTRIES.c.sequence >= bindparam("through"))
     .where(ENTRIES.c.kind.in_(("reserve", "return"))).order_by(ENTRIES.c.sequence)
 )  # fmt: skip
@@ -122,12 +122,13 @@ class Ledger:
     """The books of all data sets.
 
     url: of SQLite or PostgreSQL, as in SQLAlchemy; None: `default_url()`. patience: seconds to wait for other writers.
+    must_exist: whoever only reads the books makes none.
     Every method raises InputError if the database cannot be used; then nothing has been written.
     """
 
-    def __init__(self, url: str | None = None, patience: float = PATIENCE):
+    def __init__(self, url: str | None = None, patience: float = PATIENCE, must_exist: bool = False):
         self.url = url or default_url()
-        self._database = Database(self.url, patience)
+        self._database = Database(self.url, patience, must_exist)
         self._accounts: dict[str, Account] = {}  # as far as they were read
         self._newest: dict[str, Entry] = {}  # of each run that is on; it must stay where it was written
 
@@ -142,9 +143,10 @@ class Ledger:
         cap = Cap(lifetime.epsilon, lifetime.delta) if lifetime else None
         run = Run(self, dataset, uuid.uuid4().hex, plan, Randomness(policy.model.seed))
         with self._database.writing() as connection:
-            own, *others = self._read(connection, dataset)
+            own, *others = self._read(connection, *linked(connection, dataset))
             claim = plan.epsilon, plan.delta, [item.event for item in plan.items]
-            own = replace(own, cap=cap, orders=own.orders or frozenset({starting_order(cap, *claim)}))
+            caps = own.caps | ({run.id: cap} if cap else {})
+            own = replace(own, caps=caps, orders=own.orders or frozenset({starting_order(cap, *claim)}))
             order = next(iter(own.orders))
             asked = spending(*claim, order)
             spent = total(account.spent for account in (own, *others))
@@ -165,14 +167,20 @@ class Ledger:
         return run
 
     def identify(self, dataset: str, run: str, fingerprint: str) -> tuple[str, ...]:
-        """Writes down the content that a run read; `Run.identify` calls it. Raises Refused after writing."""
+        """Writes down the content that a run read; `Run.identify` calls it.
+
+        Raises Refused after writing that down. Then the id is not linked to the others: its reservation burdens it alone.
+        """
         with self._database.writing() as connection:
-            commitment, same = self._database.know(connection, dataset, fingerprint)
-            entry = self._follow(connection, dataset, run, "identify", {"content": commitment, "same_content": same})
-            accounts = self._read(connection, dataset)
+            same = [name for name in self._database.given(connection, fingerprint) if name != dataset]
+            names = dict.fromkeys(name for each in (dataset, *same) for name in linked(connection, each))
+            accounts = self._read(connection, *names)
             spent, rule = total(account.spent for account in accounts), filter_of(accounts)
+            refused = len(accounts) > 1 and rule is not None and not rule.accepts(spent)
+            content = None if refused else self._database.know(connection, dataset, fingerprint)
+            entry = self._follow(connection, dataset, run, "identify", {"content": content, "same_content": same})
         self._newest[run] = entry
-        if len(accounts) > 1 and rule and not rule.accepts(spent):
+        if refused and rule:
             raise Refused(Problem(
                 f"data set {dataset!r}",
                 f"holds the same content as {_named(accounts[1:])}; with this run they would pass the smallest of their "
@@ -231,9 +239,9 @@ class Ledger:
             self._database.check_kept(connection, self._newest[run])
         return append(connection, dataset, run, kind, body)
 
-    def _read(self, connection: Connection, dataset: str) -> list[Account]:
-        """The account of a data set and, behind it, those that share its budget, as of now."""
-        for name in (names := linked(connection, dataset)):
+    def _read(self, connection: Connection, *names: str) -> list[Account]:
+        """These accounts as of now."""
+        for name in names:
             self._accounts[name] = _current(connection, self._accounts.get(name, Account(name)))
         return [self._accounts[name] for name in names]
 
@@ -244,8 +252,18 @@ def _current(connection: Connection, account: Account) -> Account:
     if account.through and (not rows or rows[0].hash != account.hash):
         return _current(connection, Account(account.dataset))
     for row in rows[bool(account.through) :]:
-        account.read(*row)
+        entry = Entry(*row)
+        sound = entry.hash == digest(*entry[:7]) and not (entry.kind == "return" and _was_opened(connection, entry))
+        account.read(entry, sound)
     return account
+
+
+def _was_opened(connection: Connection, returned: Entry) -> bool:
+    """True if the run that gives its reservation back has entries that only a run with open rows writes."""
+    others = select(ENTRIES.c.sequence).where(
+        ENTRIES.c.dataset == returned.dataset, ENTRIES.c.run == returned.run, ENTRIES.c.kind.not_in(("reserve", "return"))
+    )
+    return connection.scalar(others.limit(1)) is not None
 
 
 def _named(accounts: Collection[Account]) -> str:

@@ -130,6 +130,18 @@ def at_most(value: float, digits: int = 3) -> str:
     return f"{rounded:.0f}" if rounded >= 10**digits else f"{rounded:.{digits}g}"
 
 
+def small(value: float) -> str:
+    """A delta, rounded up to two significant digits.
+
+    >>> small(1e-6), small(1.049e-6), small(0.0)
+    ('1.0e-06', '1.1e-06', '0')
+    """
+    if value <= 0:
+        return "0"
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return f"{math.ceil(value / unit - 1e-9) * unit:.1e}"
+
+
 def percent(share: float) -> str:
     """A share as a person writes it, rounded up.
 

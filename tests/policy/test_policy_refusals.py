@@ -22,7 +22,7 @@ CAPPED = ("delta: 1.0e-6", "delta: 1.0e-6\n  hard_cap: 4")
 CASES: dict[str, tuple[str, str, str, str, str]] = {
     "epsilon above the cap": ("delta: 1.0e-6", "delta: 1.0e-6\n  hard_cap: 2", "budget.epsilon", "epsilon = 3, above the hard cap of 2", "ask for less"),
     "delta of 1/rows": ("delta: 1.0e-6", "delta: 0.01", "budget.delta", "not below 1/rows", "write at most 3.3e-04"),
-    "delta of nothing": ("delta: 1.0e-6", "delta: 1.0e-15", "budget.delta", "too small: no amount of noise", "write a larger one"),
+    "delta of nothing": ("delta: 1.0e-6", "delta: 1.0e-15", "budget", "no amount of noise in these mechanisms meets the target at delta 1e-15", "or a larger delta"),
     "run above its lifetime": ("delta: 1.0e-6", "delta: 1.0e-6\n  lifetime: {epsilon: 1, delta: 1.0e-5}", "budget", "must fit into the lifetime budget", "ask for less"),
     "kept identifier": ("ward: {kind: category, ", "ward: {kind: category, role: direct_identifier, ", "columns.ward", "a direct identifier must not leave", "`release: drop`"),
     "number without bounds": ("bounds: [0, 110]", "nullable: false", "columns.age", "numbers and dates need bounds", "`bounds: private` (bought)"),

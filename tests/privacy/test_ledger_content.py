@@ -153,9 +153,12 @@ def test_together_they_keep_one_cap(ledger: Ledger, monkeypatch: pytest.MonkeyPa
     run.settle("stopped: Refused")
     assert spy.saw == 0 and kinds(ledger)[-3:] == ["reserve", "identify", "settle"]
     assert ledger.spent("b")[0] == 2.0, "rows were read: the reservation stays"
-    for name in ("a", "b"):  # from now on both are told before a row is read
-        with pytest.raises(Refused, match="with the same content as"):
-            ledger.reserve(policy(name), plan(0.1))
+    assert ledger.statement("a").linked == ledger.statement("b").linked == [], "a refused run is nobody else's burden"
+    run_of(ledger, "a", ONE, 1.0)
+    with pytest.raises(Refused, match="holds the same content as 'a'"):
+        run_of(ledger, "b", ONE, 0.1)
+    with pytest.raises(Refused, match="already spent: epsilon 3, "):
+        ledger.reserve(policy("a"), plan(0.1))
 
 
 def test_links_hold_both_ways_and_across(ledger: Ledger) -> None:
@@ -179,9 +182,9 @@ def test_the_smallest_cap_known_holds_for_all(ledger: Ledger) -> None:
     with pytest.raises(Refused, match=r"\(epsilon 3, delta 1.0e-05\)"):
         run_of(ledger, "large", ONE, 5.0, large)
     run_of(ledger, "alone", OTHER, 5.0, large)
-    for name, lifetime in (("large", large), ("none", "")):
-        with pytest.raises(Refused, match=r"\(epsilon 3, delta 1.0e-05\)"):
-            ledger.reserve(policy(name, lifetime), plan(0.1))
+    with pytest.raises(Refused, match=r"\(epsilon 3, delta 1.0e-05\)"):
+        ledger.reserve(policy("none", ""), plan(1.1))
+    assert run_of(ledger, "none", ONE, 0.9, "") == ("small",)
 
 
 def test_nobody_has_a_cap(ledger: Ledger) -> None:

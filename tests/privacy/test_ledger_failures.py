@@ -131,7 +131,7 @@ def test_a_short_lock_is_waited_for(url: str) -> None:
 def full_by_pages(url: str) -> Iterator[Ledger]:
     ledger = Ledger(url)
     for _ in range(20):
-        ledger.append("other", "run", "charge", {"name": "x" * 200})
+        ledger.reserve(policy("other", ""), plan())
     pages = sqlite3.connect(file_of(url)).execute("PRAGMA page_count").fetchone()[0]
     yield limited(url, f"max_page_count = {pages}")
 

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from ledger_tools import fresh_ledger, kinds, policy
 from scipy.special import logsumexp
 from scipy.stats import norm
-from sqlalchemy import text
 
 from privsynth.errors import Refused
 from privsynth.evidence import Risk
 from privsynth.policy.plan import Item, Plan
 from privsynth.privacy.accountant import calibrate, compose
+from privsynth.privacy.chain import Entry
+from privsynth.privacy.database import ENTRIES
 from privsynth.privacy.events import (
     ApproximateDP,
     DiscreteGaussian,
@@ -269,10 +270,13 @@ def test_an_account_that_began_without_a_cap_has_the_sum_alone(ledger: Ledger) -
 
 
 def rewrite(ledger: Ledger, old: str, new: str) -> None:
+    """The books as if they had been written with other words from the start."""
+    last = None
     with ledger.engine.begin() as connection:
-        connection.execute(
-            text("UPDATE privsynth_ledger SET body = replace(body, :old, :new)"), {"old": old, "new": new}
-        )
+        for old_entry in [Entry(**entry) for entry in ledger.entries()]:
+            entry = Entry.after(last, *old_entry[1:5], old_entry.body.replace(old, new))
+            connection.execute(ENTRIES.update().where(ENTRIES.c.sequence == entry.sequence), entry._asdict())
+            last = entry.sequence, entry.hash
 
 
 def test_a_plan_of_an_older_version_leaves_the_sum(ledger: Ledger) -> None:
