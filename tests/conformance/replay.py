@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -75,12 +75,19 @@ def _freeze_noise(patch: pytest.MonkeyPatch, kind: Any, tape: Tape, frozen: Tape
         else:
             assert place < len(frozen.heard), "a mechanism more than on the other table"
             assert frozen.heard[place][0].name == self.name, "another mechanism than on the other table"
-            assert frozen.heard[place][0].event == self.event, "another event than on the other table"
+            assert settings(frozen.heard[place][0]) == settings(self), "set up otherwise than on the other table"
             noisy = frozen.heard[place][2]
         tape.heard.append((self, exact, noisy))
         return noisy
 
     patch.setattr(kind, "noised", noised)
+
+
+def settings(mechanism: Mechanism[Any, Any, Any]) -> dict[str, Any]:
+    """What a mechanism was set up with: public, so the same on neighbours. A setting may decide the noise alone."""
+    held = {each.name: getattr(mechanism, each.name) for each in fields(mechanism)}  # type: ignore[arg-type]
+    plain = {name: value for name, value in held.items() if not callable(value)}
+    return plain | {"event": mechanism.event}
 
 
 def everybody(self: DPSGD, rows: Rows[Any], randomness: Randomness) -> Batch:

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +195,39 @@ def test_runs_without_a_cap_count_against_a_later_cap(ledger: Ledger) -> None:
         ledger.reserve(policy(lifetime=""), plan())
     with pytest.raises(Refused):
         ledger.reserve(policy(), plan())
+
+
+def test_to_leave_the_cap_out_does_not_lift_it(ledger: Ledger, url: str) -> None:
+    ledger.reserve(policy(), plan(2.0))
+    for books in (ledger, Ledger(url)):
+        with pytest.raises(Refused, match=r"lifetime budget \(epsilon 3, "):
+            books.reserve(policy(lifetime=""), plan(1.5))
+    ledger.reserve(policy(lifetime=""), plan(0.5))
+    raised = ", lifetime: {epsilon: 9.0, delta: 1.0e-5}"
+    ledger.reserve(policy(lifetime=raised), plan(3.0)).settle("stopped")  # returned: its policy does not count
+    with pytest.raises(Refused, match=r"lifetime budget \(epsilon 3, "):
+        ledger.reserve(policy(lifetime=""), plan(3.0))
+    ledger.reserve(policy(lifetime=raised), plan(3.0))  # raised in writing, for all to see in the books
+    ledger.reserve(policy(lifetime=""), plan(3.0))
+
+
+def test_the_statement_names_what_the_total_does_not_cover(ledger: Ledger) -> None:
+    def statement() -> str:
+        return "\n".join(ledger.statement("books").lines())
+
+    ledger.reserve(policy(), plan(0.5))
+    assert "seed" not in statement() and "different units" not in statement()
+    seeded = POLICY.format(id="books", lifetime=CAP) + "seed: 3\n"
+    ledger.reserve(Policy.from_text(seeded), plan(0.5))
+    assert "  1 of the runs had a seed" in statement()
+    ledger.reserve(policy(), replace(plan(0.5), unit="a"))
+    assert "  runs protect different units (a, row): their total is a claim for none of them" in statement()
+
+
+def test_the_file_is_the_owners_alone(tmp_path: Path) -> None:
+    """It holds the key of the fingerprints."""
+    Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    assert (tmp_path / "ledger.sqlite").stat().st_mode & 0o077 == 0
 
 
 def test_a_seed_is_written_down(ledger: Ledger) -> None:

@@ -13,6 +13,7 @@ import pytest
 from ledger_tools import fresh_ledger, plan, policy
 from sqlalchemy import text
 
+from privsynth.errors import InputError
 from privsynth.privacy.chain import GENESIS, Checked, Entry, check, digest
 from privsynth.privacy.database import ENTRIES
 from privsynth.privacy.ledger import Ledger
@@ -124,6 +125,32 @@ def test_what_a_head_alone_finds(books: Books) -> None:
     assert check([], [GENESIS]).problems == [] and check([], [books[0].hash]).problems
 
 
+def followed(entries: Books, run: str, kind: str, body: str = "{}") -> Books:
+    """The books and one more entry, hashed as it should be."""
+    last = (entries[-1].sequence, entries[-1].hash) if entries else None
+    return [*entries, Entry.after(last, "2031-01-01", "set1", run, kind, body)]
+
+
+def test_entries_that_no_run_writes_are_found() -> None:
+    """Whoever may write the database can hash them rightly; a head from before them is still there."""
+    claim = '{"epsilon": 0.5, "delta": 1e-7}'
+    for kinds, sound in {
+        "reserve": True, "reserve return": True, "reserve charge settle": True, "reserve identify charge audit settle": True,
+        "reserve settle": True, "reserve identify settle": True, "charge": False, "return": False, "nonsense": False,
+        "reserve reserve": False, "reserve charge return": False, "reserve identify return": False,
+        "reserve audit return": False, "reserve settle return": False, "reserve return charge": False,
+        "reserve settle charge": False, "reserve audit charge": False, "reserve charge identify": False,
+    }.items():  # fmt: skip
+        entries: Books = []
+        for kind in kinds.split():
+            entries = followed(entries, "r", kind, claim)
+        problems = check(entries, [entries[0].hash]).problems
+        assert not problems if sound else "has been added by another hand" in problems[0], kinds
+    for body in ("", "[]", "{}", "null", "[" * 5000, '{"epsilon": -1, "delta": 1e-7}', '{"epsilon": 1, "delta": NaN}',
+                 '{"epsilon": Infinity, "delta": 0.1}', '{"epsilon": 1, "delta": 0}'):  # fmt: skip
+        assert check(followed([], "r", "reserve", body)).problems, body
+
+
 def test_fields_cannot_flow_into_each_other() -> None:
     """The same letters, cut elsewhere."""
     assert digest(1, "t", "ab", "c", "k", "{}", GENESIS) != digest(1, "t", "a", "bc", "k", "{}", GENESIS)
@@ -179,6 +206,31 @@ def test_the_command_says_what_it_found(stored: tuple[Ledger, Books], command: C
     said = command("ledger", "verify", *address, *heads, "--head", "ab" * 32, "--head", "cd" * 32)
     assert said.code == 3 and said.out.count("kept outside is not in this ledger") == 2
     assert "This ledger has been changed." in said.out
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_forged_return_gives_nothing_back(kind: str, tmp_path: Path) -> None:
+    """Its hash is right and every head is still there; yet the run had opened the rows."""
+    ledger = Ledger(fresh_ledger(kind, tmp_path))
+    run = ledger.reserve(policy(), plan(2.0))
+    run.identify("1" * 64)
+    head = ledger.head()
+    last = Entry(**ledger.entries()[-1])
+    forged = Entry.after((last.sequence, last.hash), last.time, last.dataset, last.run, "return", "{}")
+    put(ledger, [*(Entry(**entry) for entry in ledger.entries()), forged])
+    for books in (ledger, Ledger(ledger.engine.url.render_as_string(hide_password=False))):
+        assert books.verify(head) == ["entry 3 is none that a run writes at this point: it has been added by another hand"]
+        with pytest.raises(InputError, match="entry 3 that cannot be read"):
+            books.reserve(policy(), plan(2.0))
+
+
+@pytest.mark.parametrize("words", [("show",), ("verify",), ("export", "--out", "books.json")])
+def test_whoever_reads_the_books_makes_none(words: tuple[str, ...], command: Callable[..., Any], tmp_path: Path) -> None:
+    """A slip in the address must not look like an empty, whole ledger."""
+    for file in ("typo.sqlite", "folder/typo.sqlite"):
+        said = command("ledger", *words, "--ledger", f"sqlite:///{tmp_path / file}")
+        assert said.code == 2 and "is not there" in said.err and "PRIVSYNTH_LEDGER" in said.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_field_that_is_no_text_is_an_edit(tmp_path: Path) -> None:

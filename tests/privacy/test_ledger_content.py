@@ -103,6 +103,7 @@ def test_numbers_and_words_that_look_like_them() -> None:
     assert one(["inf", "infe5"]) != one(["infe5", "-inf"]) and one([np.inf, 1.0]) == one(["inf", "1"])
     assert one([None, None]) == one(["", None]) == one([np.nan, np.nan]) != one([None, None, None])
     assert one(["", "a"]) == one([None, "a"]) != one(["nothing", "a"])
+    assert one(["?", "4"]) == one(["NULL", "4"]) == one(["N/A", 4]) == one([None, 4.0]) != one(["0", "4"])
 
 
 def test_a_column_that_nothing_can_read_takes_no_part() -> None:

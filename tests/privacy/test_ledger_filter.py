@@ -18,7 +18,7 @@ from scipy.stats import norm
 from privsynth.errors import Refused
 from privsynth.evidence import Risk
 from privsynth.policy.plan import Item, Plan
-from privsynth.privacy.accountant import calibrate, compose
+from privsynth.privacy.accountant import NUMERICAL_SLACK, STEP_SLACK, calibrate, compose, geometric_trace
 from privsynth.privacy.chain import Entry
 from privsynth.privacy.database import ENTRIES
 from privsynth.privacy.events import (
@@ -256,6 +256,16 @@ def test_what_was_returned_does_not_count(ledger: Ledger) -> None:
         ledger.reserve(policy(lifetime=LIFETIME), honest()).settle("stopped")
     assert reservations(ledger, honest()) == 8
     assert set(kinds(ledger)) == {"reserve", "return"}
+
+
+@pytest.mark.parametrize("order", [1.5, 4.0, 64.0])
+def test_the_filter_pays_for_arithmetic_too(order: float) -> None:
+    """What floating-point samplers and sums may add (accountant.slack_of) is in the Rényi cost as it is in the claim."""
+    steps = SampledGaussian(1.2, 0.01, 500)
+    for events, slack in (([Gaussian(2.0)], NUMERICAL_SLACK), ([Gaussian(2.0), steps], NUMERICAL_SLACK + 500 * STEP_SLACK)):
+        exact = sum(renyi_cost(event, order)[0] for event in events)
+        assert spending(1.0, 1e-6, events, order).renyi == pytest.approx(exact + slack * (1 + 1 / (2 * (order - 1))), rel=1e-12)
+    assert spending(1.0, 1e-6, [Geometric(0.1)], order).approximate == geometric_trace(0.1) > 72 * 5 * 2.0**-53
 
 
 def test_a_raised_cap_keeps_the_order(ledger: Ledger) -> None:
