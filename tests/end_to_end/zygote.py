@@ -10,10 +10,19 @@ import os
 import sys
 from typing import Any
 
+# ruff: noqa: F401
+import altair
+import dp_accounting.pld
+import faker
+import sdmetrics.reports.single_table
+import sklearn.ensemble
+import vl_convert
+
 import privsynth.assess
 import privsynth.privacy.dpsgd
+import privsynth.report.charts
 import privsynth.trainers.gibbs
-import privsynth.utility.sdmetrics_scores  # noqa: F401
+import privsynth.utility.sdmetrics_scores
 from privsynth import Policy, pipeline, run
 from privsynth.policy.plan import make_plan
 from privsynth.privacy.mechanisms.base import Mechanism
