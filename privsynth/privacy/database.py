@@ -126,7 +126,7 @@ class Database:
             yield connection
 
     def _absent(self) -> InputError:
-        return InputError(Problem(f"ledger {self._where()}", "is not there", "check --ledger and PRIVSYNTH_LEDGER"))
+        return InputError(Problem(f"ledger {self._where()}", "is not there: no run has used it yet", _ELSEWHERE))
 
     def _check_file(self) -> None:
         """SQLite would quietly begin a new ledger where the old one has been deleted."""
@@ -206,6 +206,7 @@ class Database:
         return commitment
 
 
+_ELSEWHERE = "if one should have, check --ledger and PRIVSYNTH_LEDGER"
 _PUT_BACK = "put back the newest copy; `privsynth ledger verify --head HASH` tells whether it is"
 
 
