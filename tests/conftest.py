@@ -57,6 +57,11 @@ class Said:
         return self.out + self.err
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first: two workers then end at the same time."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _session_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Fixtures that outlive a test must not touch the user's ledger either."""

@@ -97,7 +97,7 @@ def test_killed_runs_stay_on_the_books(kind: str, zygote: Zygote, tmp_path: Path
     one = ledger.spent("clinic")[0] / 2
     for _ in range(KILLS):
         log.write_bytes(b"")
-        status, _ = zygote.run(data, target, url, log, kill_after=1.2 * full * coin.random() ** 2)
+        status, _ = zygote.run(data, target, url, log, kill_after=1.2 * full * coin.random() ** 3)
         assert status in (-9, 0)
         killed += status == -9
         assert ledger.verify(*heads) == []
@@ -111,7 +111,7 @@ def test_killed_runs_stay_on_the_books(kind: str, zygote: Zygote, tmp_path: Path
         if (target / "release").exists():
             assert verify(target) == [], "a release stands whole or not at all"
         heads = [ledger.head()]
-    assert killed > KILLS / 2  # squared: most of what can go wrong lies before the audit
+    assert killed > KILLS / 2  # cubed: most of what can go wrong lies before the audit
     assert zygote.run(data, target, url, log)[0] == 0
     assert verify(target) == [] and ledger.verify(*heads) == []
     left = [path.name for path in tmp_path.iterdir() if path.name.startswith(".out")]
