@@ -75,7 +75,6 @@ def _freeze_noise(patch: pytest.MonkeyPatch, kind: Any, tape: Tape, frozen: Tape
         else:
             assert place < len(frozen.heard), "a mechanism more than on the other table"
             assert frozen.heard[place][0].name == self.name, "another mechanism than on the other table"
-            assert settings(frozen.heard[place][0]) == settings(self), "set up otherwise than on the other table"
             noisy = frozen.heard[place][2]
         tape.heard.append((self, exact, noisy))
         return noisy
@@ -123,7 +122,8 @@ def compare(one: Tape, other: Tape) -> dict[str, float]:
     """Largest distance of exact answers for each mechanism, in units of its stated sensitivity."""
     assert len(one.heard) == len(other.heard), "a mechanism more on one of the tables"
     found: dict[str, float] = {}
-    for (mechanism, exact, _), (_, another, _) in zip(one.heard, other.heard, strict=True):
+    for (mechanism, exact, _), (twin, another, _) in zip(one.heard, other.heard, strict=True):
+        assert settings(mechanism) == settings(twin), f"{mechanism.name} is set up otherwise than on the other table"
         found[mechanism.name] = max(found.get(mechanism.name, 0.0), mechanism.distance(exact, another))
     return found
 
