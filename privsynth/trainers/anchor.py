@@ -1,8 +1,9 @@
 """The anchor that all trainers share: noisy pairs bought once, and populations of whole rows fitted to them.
 
-All pairs are measured by one Gaussian mechanism. A population then starts from independent columns and is annealed
-towards the noisy counts, cell by cell. A table pulls with its signal over independence divided by its noise variance,
-so that a noisy table without signal pulls little: that keeps noise out of the rows. All fits are post-processing.
+All pairs are measured by one Gaussian mechanism, and some of the noise is taken out again (`shrink`). A population then
+starts from independent columns and is annealed towards the noisy counts, cell by cell. A table pulls with its signal
+over independence divided by its noise variance, so that a noisy table without signal pulls little: that keeps noise out
+of the rows. All fits are post-processing.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from privsynth.privacy.mechanisms.tables import Pairs
 from privsynth.privacy.unit import to_shares
 from privsynth.table import PrivateTable
 from privsynth.trainers.base import Progress, silent
+from privsynth.trainers.shrink import shrunk
 
 TARGET_FACTOR = 3.0  # pairs with the policy's target count so many times
 SIZE_POWER = 0.33  # a table's share grows with its cells to this power
 ONE_WAY_WEIGHT = 30.0
-LIVE_SWEEPS = 3
+LIVE_SWEEPS = 6
 LEAST_FITTED = 2_000
 BLOCK, SMALL_BLOCK = 100_000, 15_000  # rows that are fitted together: at most, and at least where cores share them
 
@@ -160,9 +162,15 @@ def measure_anchor(table: PrivateTable[np.ndarray], codec: Codec, target: str | 
         goal[offset[j] : offset[j] + sizes[j], offset[k] : offset[k] + sizes[k]] = counts / total
         goal[offset[k] : offset[k] + sizes[k], offset[j] : offset[j] + sizes[j]] = counts.T / total
         sigma[j, k] = sigma[k, j] = mechanism.sigma(j, k) / total
-    return Anchor(
-        told_by_pairs(codec, noisy, total, mechanism), goal, sigma, max(1.0, 1 + 0.43 * float(np.log(run.plan.epsilon)))
-    )
+    codec = told_by_pairs(codec, noisy, total, mechanism)
+    shares = np.concatenate([column.shares for column in codec.columns])
+    goal, sigma = shrunk(goal.astype(float), sigma, shares, sizes)
+    return Anchor(codec, goal.astype(np.float32), sigma, strength(run.plan.epsilon))
+
+
+def strength(epsilon: float) -> float:
+    """How much a table's signal counts against its noise: with more noise, trusting it less was seen to pay."""
+    return max(0.5, 0.5 + 0.215 * float(np.log(epsilon)))
 
 
 def told_by_pairs(codec: Codec, noisy: dict[tuple[int, int], np.ndarray], total: float, mechanism: Pairs) -> Codec:

@@ -49,7 +49,7 @@ class AnchorOptions(BaseModel):
 class NetworkOptions(AnchorOptions):
     """Options of trainers that add a network; step count, rate and clip norm are fixed before any data is read."""
 
-    anchor: float = Field(default=0.8, ge=0, lt=1)  # share for noisy marginals; 0: the network alone
+    anchor: float = Field(default=0.9, ge=0, lt=1)  # share for noisy marginals; 0: the network alone
     steps: int = Field(default=300, ge=1, le=100_000)  # DP-SGD steps
     batch: int = Field(default=1024, ge=16, le=65536)  # expected units of a step, where the row count is public
     sampling_rate: float | None = Field(default=None, ge=1e-6, le=1)
