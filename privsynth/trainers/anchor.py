@@ -25,7 +25,8 @@ from privsynth.trainers.shrink import shrunk
 TARGET_FACTOR = 3.0  # pairs with the policy's target count so many times
 SIZE_POWER = 0.33  # a table's share grows with its cells to this power
 ONE_WAY_WEIGHT = 30.0
-LIVE_SWEEPS = 6
+LIVE_SWEEPS = 6  # of rows that a network made
+COPY_SWEEPS = 3  # of rows of a population that was fitted already
 LEAST_FITTED = 2_000
 BLOCK, SMALL_BLOCK = 100_000, 15_000  # rows that are fitted together: at most, and at least where cores share them
 

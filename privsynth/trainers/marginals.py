@@ -61,11 +61,13 @@ class PopulationModel:
     def sample(self, n: int, rng: np.random.Generator, progress: Progress) -> np.ndarray:
         import numpy as np
 
+        from privsynth.trainers.anchor import COPY_SWEEPS
+
         size = len(self.population)
         if n <= size:
             return self.population[rng.permutation(size)[:n]].astype(np.int32)
         start = self.population[np.concatenate([rng.permutation(size), rng.integers(0, size, n - size)])]
-        return self.anchor.refined(start.astype(np.int32), rng, progress=progress)
+        return self.anchor.refined(start.astype(np.int32), rng, COPY_SWEEPS, progress)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return self.anchor.tensors() | {"population": self.population}
