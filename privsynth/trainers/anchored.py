@@ -81,6 +81,7 @@ class AnchoredTrainer(Trainer):
         if anchor is not None and self.options.pretrain_steps:
             population = anchor.population(anchor.natural_size, rng, self.options.sweeps, progress)
             network.pretrain(population, self.options.pretrain_steps, progress)
+        network.private.double()  # from here on real rows are seen, and gradients noised
         steps = self.options.steps
         event = run.plan["dp-sgd"]
         units = codec.domain.units or codec.domain.rows or codec.total
@@ -101,7 +102,6 @@ class AnchoredTrainer(Trainer):
         from privsynth.trainers.anchor import Anchor
 
         network = cls(cls.Options(**settings["options"])).network(codec)
-        network.private.float()
         network.load(tensors)
         return NetworkModel(codec, Anchor.restore(codec, tensors) if "goal" in tensors else None, network)
 

@@ -42,7 +42,7 @@ class GAN(Network):
         self.onehot = OneHot(codec.sizes)
         self.shares = [torch.tensor(c.shares / c.shares.sum(), dtype=torch.float32) for c in codec.columns]
         self.generator = Generator(options.latent, self.onehot.width, options.hidden)
-        self.critic = self.private = Critic(self.onehot.width, options.hidden).double()
+        self.critic = self.private = Critic(self.onehot.width, options.hidden)
         self.population: Any = None  # released rows for the gradient penalty; generated ones serve where there are none
 
     def loss(self, module: Any, codes: Any, noise: Any = None) -> Any:

@@ -33,7 +33,7 @@ class Autoencoder(Network):
 
         self.options, self.latent = options, options.latent
         self.onehot = OneHot(codec.sizes)
-        self.private = Module(self.onehot.width, options.hidden, options.latent).double()
+        self.private = Module(self.onehot.width, options.hidden, options.latent)
 
     def loss(self, module: Any, codes: Any, noise: Any) -> Any:
         """Negative ELBO of each row (Kingma & Welling 2014, eq. 10)."""
