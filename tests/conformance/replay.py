@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,8 @@ def _freeze_noise(patch: pytest.MonkeyPatch, kind: Any, tape: Tape, frozen: Tape
 
 def settings(mechanism: Mechanism[Any, Any, Any]) -> dict[str, Any]:
     """What a mechanism was set up with: public, so the same on neighbours. A setting may decide the noise alone."""
-    held = {each.name: getattr(mechanism, each.name) for each in fields(mechanism)}  # type: ignore[arg-type]
+    assert is_dataclass(mechanism)
+    held = {each.name: getattr(mechanism, each.name) for each in fields(mechanism)}
     plain = {name: value for name, value in held.items() if not callable(value)}
     return plain | {"event": mechanism.event}
 
