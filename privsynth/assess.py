@@ -179,9 +179,11 @@ def _bought_shares(synthesizer: Synthesizer, j: int) -> np.ndarray:
     anchor = getattr(synthesizer.model, "anchor", None)
     if not codec.domain.stratified or anchor is None:
         return codec.columns[j].shares
-    offset, last = anchor.offset, len(codec.columns) - 1
-    block = anchor.goal[offset[last] :, offset[j] : offset[j] + codec.columns[j].size].astype(float)
-    block = np.maximum(block[: len(codec.domain.mix)], 0)
+    last = len(codec.columns) - 1
+    pair = next((goal.share for goal in anchor.goals if goal.columns == (j, last)), None)
+    if pair is None:
+        return codec.columns[j].shares
+    block = np.maximum(pair.T[: len(codec.domain.mix)].astype(float), 0)
     each = block / np.maximum(block.sum(1, keepdims=True), 1e-9)
     return to_simplex(np.array(codec.domain.mix) @ each)
 

@@ -31,7 +31,9 @@ class ColumnCodec:
     noise: np.ndarray
 
     @classmethod
-    def of(cls, domain: ColumnDomain, bins: np.ndarray, inside: np.ndarray, raw: np.ndarray, noise: np.ndarray) -> ColumnCodec:
+    def of(
+        cls, domain: ColumnDomain, bins: np.ndarray, inside: np.ndarray, raw: np.ndarray, noise: np.ndarray
+    ) -> ColumnCodec:
         """Shares of codes from `raw`, spread over each code's cells as `inside` says."""
         mass = to_simplex(raw)
         if not domain.nullable or raw[-1] < TELLING * noise[-1]:
@@ -118,6 +120,22 @@ class Codec:
 
 def _rounded(values: np.ndarray, step: float) -> np.ndarray:
     return np.round(values, max(0, round(-np.log10(step))))
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Codes in coarser groups. columns: for each column the group of each of its codes."""
+
+    columns: tuple[tuple[int, ...], ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(max(groups) + 1 for groups in self.columns)
+
+    def encode(self, rows: Rows[np.ndarray]) -> Rows[np.ndarray]:
+        """(rows, columns) int32 codes -> groups; each row by itself."""
+        grouped = [np.array(groups, np.int32)[rows.values[:, j]] for j, groups in enumerate(self.columns)]
+        return Rows(np.stack(grouped, 1), rows.units)
 
 
 def learn_codec(domain: Domain, table: PrivateTable[pd.DataFrame], run: Run) -> Codec:

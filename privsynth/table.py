@@ -29,7 +29,7 @@ from privsynth.privacy.unit import Rows
 from privsynth.reader import RawTable
 
 LEAST_ROWS = 50
-ENCODERS = frozenset({"privsynth.domain.Domain", "privsynth.codec.Codec"})
+ENCODERS = frozenset({"privsynth.domain.Domain", "privsynth.codec.Codec", "privsynth.codec.Groups"})
 
 Values = TypeVar("Values")
 Released = TypeVar("Released")
@@ -38,7 +38,7 @@ Released = TypeVar("Released")
 class Encoder(Protocol):
     """Rows to codes, each row by itself, and each unit's stratum from its own rows."""
 
-    def encode(self, rows: Rows[pd.DataFrame]) -> Rows[np.ndarray]: ...
+    def encode(self, rows: Rows[Any]) -> Rows[np.ndarray]: ...
 
 
 _FENCED: WeakKeyDictionary[Any, Rows[Any]] = WeakKeyDictionary()  # what private tables hold: not on the objects
@@ -64,7 +64,7 @@ class PrivateTable(Generic[Values]):
             return mechanism.measure(_FENCED[self], run.randomness)
 
     def encoded(self, encoder: Encoder) -> PrivateTable[np.ndarray]:
-        """The same rows as codes, still behind the fence. Raises Refused for anything but a `Domain` or a `Codec`."""
+        """The same rows as codes, still behind the fence. Raises Refused for anything but `ENCODERS`."""
         if not _is_listed(encoder, ENCODERS):
             raise Refused(Problem("private rows", f"{_place(encoder)} is not an encoder", _GATES))
         with _without_values("encoding"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from privsynth.errors import PolicyError, Problem
@@ -52,6 +52,7 @@ class Request:
     purpose: str
     share: float
     event: Callable[[float], Event]  # strength mu -> event
+    tables: int = 0  # that share its noise; 0 for what releases no tables
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,11 @@ class Plan:
     seeded: bool = False
     risk_target: RiskCost | None = None
 
-    def __getitem__(self, name: str) -> Event:
-        return next(item.event for item in self.items if item.name == name)
-
     def __contains__(self, name: str) -> bool:
         return any(item.name == name for item in self.items)
+
+    def __getitem__(self, name: str) -> Event:
+        return next(item.event for item in self.items if item.name == name)
 
     @property
     def one_unit(self) -> str:
@@ -167,7 +168,7 @@ def make_plan(policy: Policy) -> Plan:
     Raises PolicyError if delta is too small to be met, or if a risk target comes to more than the hard cap.
     """
     trainer, reasons, requests = _requests(policy)
-    delta, columns = policy.model.budget.delta, _encoded_columns(policy)
+    delta = policy.model.budget.delta
 
     def events(mu: float) -> list[Event]:
         return [request.event(mu * math.sqrt(request.share)) for request in requests]
@@ -175,7 +176,7 @@ def make_plan(policy: Policy) -> Plan:
     mu = _strength(policy, events)
     total = compose(events(mu))
     items = tuple(
-        Item(r.name, r.purpose, r.share, e, noise_in_words(r.name, e, columns))
+        Item(r.name, r.purpose, r.share, e, noise_in_words(e, r.tables))
         for r, e in zip(requests, events(mu), strict=True)
     )
     return Plan(
@@ -227,11 +228,11 @@ def _requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
     left = 1 - sum(request.share for request in requests)
     requests.append(
         Request("histograms", "how each column is distributed, for bins and spikes", HISTOGRAM_SHARE * left,
-                gaussian_of_strength)
+                gaussian_of_strength, _encoded_columns(policy))
     )  # fmt: skip
     left -= HISTOGRAM_SHARE * left
     name, reasons, wanted = trainer_requests(policy)
-    requests += [Request(r.name, r.purpose, r.share * left, r.event) for r in wanted]
+    requests += [replace(r, share=r.share * left) for r in wanted]
     return name, reasons, requests
 
 
@@ -255,7 +256,9 @@ def _domain_requests(policy: Policy) -> list[Request]:
             )  # fmt: skip
         else:
             requests.append(
-                Request(f"bounds: {name}", f"the range in which {name} lies", share, lambda mu: DiscreteGaussian(1 / mu))
+                Request(
+                    f"bounds: {name}", f"the range in which {name} lies", share, lambda mu: DiscreteGaussian(1 / mu)
+                )
             )
     return requests
 
@@ -265,10 +268,10 @@ def _encoded_columns(policy: Policy) -> int:
     return sum(c.modelled for c in policy.model.columns.values()) + (policy.max_rows > 1)
 
 
-def noise_in_words(name: str, event: Event, columns: int) -> str:
-    """What a mechanism does to what it releases; columns: of the encoded table, which share the noise of its tables.
+def noise_in_words(event: Event, tables: int = 0) -> str:
+    """What a mechanism does to what it releases; tables: how many share its noise.
 
-    >>> noise_in_words("row count", Geometric(0.5), 4)
+    >>> noise_in_words(Geometric(0.5))
     'counts, off by 2.8 (standard deviation)'
     """
     match event:
@@ -281,12 +284,9 @@ def noise_in_words(name: str, event: Event, columns: int) -> str:
                 f"counts, off by {_figure(sigma)} (standard deviation); a value that one alone has shows with a chance of "
                 f"at most {small(delta)}"
             )
-        case Gaussian(sigma) if name == "histograms":
-            return f"{columns} tables, each count off by {_figure(sigma * math.sqrt(columns))} (standard deviation)"
-        case Gaussian(sigma) if name == "marginals":
-            pairs = columns * (columns - 1) // 2
-            typical = _figure(sigma * math.sqrt(pairs))
-            return f"{pairs} tables, each count off by {typical} (standard deviation; less in large tables, more in small)"
+        case Gaussian(sigma) if tables:
+            typical = _figure(sigma * math.sqrt(tables))
+            return f"{tables:,} tables, each count off by {typical} (standard deviation, on average)"
         case SampledGaussian(sigma, rate, steps):
             return (
                 f"{steps:,} steps, each on {100 * rate:.2g} % of units drawn at random; the sum of clipped gradients is off "

@@ -7,6 +7,7 @@ and no other unit's contribution changes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, TypeVar
@@ -63,28 +64,37 @@ def to_shares(wanted: Floats) -> Floats:
     return np.asarray(np.where(positive, np.maximum(floored, SHARE_UNIT), 0.0))
 
 
-def unit_weights(codes: NDArray[np.int32], units: NDArray[np.int64], one_way: Floats, two_way: Floats) -> Floats:
+def unit_weights(
+    codes: NDArray[np.int32], units: NDArray[np.int64], tables: Sequence[tuple[int, ...]], shares: Floats
+) -> Floats:
     """(rows,) weight of each row, equal within a unit: min(1, 1 / ||v||), rounded down to the noise lattice.
 
-    codes: (rows, columns), sorted by unit. one_way: (columns,) share of each 1-way table; two_way: (columns, columns),
-    upper triangle, share of each 2-way table; all shares are multiples of SHARE_UNIT and sum to at most 1. For a unit
-    with rows r, s and the agreement vector e (columns in which r and s are equal), ||v||^2 = sum over r, s of one_way . e
-    + e' two_way e. These are sums of multiples of SHARE_UNIT below 2^22, which doubles hold exactly: no weight hangs on
-    the order in which a matrix kernel adds, and so on how many other rows there are.
+    codes: (rows, columns), sorted by unit. tables: one to three columns each; shares: (tables,) multiples of SHARE_UNIT
+    that sum to at most 1. For a unit with rows r, s: ||v||^2 = sum over r, s of the shares of all tables in whose columns
+    r and s agree, since both then lie in one cell. These are sums of multiples of SHARE_UNIT below 2^22, which doubles
+    hold exactly: no weight hangs on the order in which a matrix kernel adds, and so on how many other rows there are.
     """
-    count = np.zeros(len(units))
     if len(units) == 0:
-        return count
+        return np.zeros(0)
     start = np.concatenate([[True], units[1:] != units[:-1]])
     unit_of = np.cumsum(start) - 1
     rows_of = np.bincount(unit_of)
-    total = float(one_way.sum() + two_way.sum())
-    squared = rows_of * total
+    members = np.array([[*table, -1, -1][:3] for table in tables], np.int64).reshape(-1, 3)  # -1: always agrees
+    squared = rows_of * float(shares.sum())
     for lag in range(1, int(rows_of.max())):
         first = np.flatnonzero(units[lag:] == units[:-lag])
-        equal = (codes[first] == codes[first + lag]).astype(np.float64)
-        overlap = equal @ one_way + np.einsum("ij,ij->i", equal @ two_way, equal)
+        agree = np.ones((len(first), codes.shape[1] + 1), bool)
+        agree[:, :-1] = codes[first] == codes[first + lag]
+        overlap = np.zeros(len(first))
+        for at in range(0, len(members), _TOGETHER):
+            one, two, three = members[at : at + _TOGETHER].T
+            overlap += (agree[:, one] & agree[:, two] & agree[:, three]).astype(np.float64) @ shares[
+                at : at + _TOGETHER
+            ]
         squared = squared + 2 * np.bincount(unit_of[first], overlap, minlength=len(rows_of))
     weight = np.minimum(1.0, (1 - 1e-9) / np.sqrt(np.maximum(squared, 1e-12)))
     weight[squared <= 1] = 1.0
     return np.asarray(to_lattice(weight)[unit_of])
+
+
+_TOGETHER = 256  # tables that are compared at once: bounds memory

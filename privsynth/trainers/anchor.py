@@ -1,29 +1,22 @@
-"""The anchor that all trainers share: noisy pairs bought once, and populations of whole rows fitted to them.
+"""The anchor that all trainers share: populations of whole rows fitted to noisy tables that were bought once.
 
-All pairs are measured by one Gaussian mechanism, and some of the noise is taken out again (`shrink`). A population then
-starts from independent columns and is annealed towards the noisy counts, cell by cell. A table pulls with its signal
-over independence divided by its noise variance, so that a noisy table without signal pulls little: that keeps noise out
-of the rows. All fits are post-processing.
+A population starts from independent columns and is annealed towards the released tables, cell by cell. A table pulls
+with what it says beyond simpler ones, divided by its noise variance, so that a noisy table without signal pulls little:
+that keeps noise out of the rows. All of this is post-processing; `measure` buys the tables.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from privsynth.codec import Codec
-from privsynth.privacy.ledger import Run
-from privsynth.privacy.mechanisms.tables import Pairs
-from privsynth.privacy.unit import to_shares
-from privsynth.table import PrivateTable
 from privsynth.trainers.base import Progress, silent
-from privsynth.trainers.shrink import shrunk
 
-TARGET_FACTOR = 3.0  # pairs with the policy's target count so many times
-SIZE_POWER = 0.33  # a table's share grows with its cells to this power
 ONE_WAY_WEIGHT = 30.0
 LIVE_SWEEPS = 6  # of rows that a network made
 COPY_SWEEPS = 3  # of rows of a population that was fitted already
@@ -32,16 +25,31 @@ BLOCK, SMALL_BLOCK = 100_000, 15_000  # rows that are fitted together: at most, 
 
 
 @dataclass(frozen=True)
-class Anchor:
-    """goal: (width, width) float32 released share of every pair of codes; sigma: (columns, columns) noise of a share.
+class Goal:
+    """One released table. columns: two or three; from the number of columns on, they stand for groups of codes.
 
-    strength: how much signal counts against noise, from epsilon.
+    share: released share of each cell, one axis a column. sigma: its noise. signal: squared distance of the table from
+    what simpler tables say, noise taken off: what it has to say.
     """
 
+    columns: tuple[int, ...]
+    share: np.ndarray
+    sigma: float
+    signal: float
+
+    def weight(self, n: int, strength: float) -> float:
+        """Pull on a population of n rows."""
+        return float(max(strength * n * self.signal, 0.5) / max(self.sigma * n, 0.5) ** 2)
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """strength: how much signal counts against noise, from epsilon. groups: {column: (codes,) group of each code}."""
+
     codec: Codec
-    goal: np.ndarray
-    sigma: np.ndarray
+    goals: tuple[Goal, ...]
     strength: float
+    groups: dict[int, np.ndarray] = field(default_factory=dict)
 
     @property
     def natural_size(self) -> int:
@@ -49,17 +57,13 @@ class Anchor:
         rows = self.codec.domain.rows or round(self.codec.total)
         return int(np.clip(rows * (1.5 if self.codec.domain.stratified else 1), 2_000, BLOCK))
 
-    @property
-    def offset(self) -> np.ndarray:
-        return np.concatenate([[0], np.cumsum(self.codec.sizes)[:-1]]).astype(np.int64)
-
     def independent(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """(n, columns) rows of independent columns, each as released."""
         columns = [rng.choice(c.size, n, p=c.shares / c.shares.sum()) for c in self.codec.columns]
         return np.stack(columns, 1).astype(np.int32)
 
     def population(self, n: int, rng: np.random.Generator, sweeps: int, progress: Progress = silent) -> np.ndarray:
-        """(n, columns) rows annealed from independence to the noisy pairs."""
+        """(n, columns) rows annealed from independence to the released tables."""
         warm = np.maximum(1, round(0.8 * sweeps) - 1)
         schedule = [0.02 * 50 ** min(1.0, turn / warm) for turn in range(sweeps)]
         return self._in_blocks(self.independent(n, rng), schedule, rng, lambda s: progress("fitting a population", s))
@@ -67,7 +71,7 @@ class Anchor:
     def refined(
         self, rows: np.ndarray, rng: np.random.Generator, sweeps: int = LIVE_SWEEPS, progress: Progress = silent
     ) -> np.ndarray:
-        """Rows moved by a few sweeps towards the noisy pairs; what they say beyond pairs is mostly kept.
+        """Rows moved by a few sweeps towards the released tables; what they say beyond those is mostly kept.
 
         Large samples are moved in independent blocks; a small one is moved among more rows of its own kind.
         """
@@ -97,103 +101,77 @@ class Anchor:
             return np.concatenate(list(pool.map(work, range(count))))
 
     def _fitted(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, progress: Any) -> np.ndarray:
-        from privsynth.trainers.gibbs import pair_counts, sweep
+        from privsynth.trainers.gibbs import sweep
 
-        rows, n = np.ascontiguousarray(rows, np.int32).copy(), len(rows)
-        sizes, offset = np.array(self.codec.sizes, np.int64), self.offset
-        weight, cell_weight = self._weights(n)
+        n, d, layout = len(rows), len(self.codec.sizes), self._layout
+        offset = np.concatenate([[0], np.cumsum(self.codec.sizes)[:-1]]).astype(np.int64)
+        coarse, group = self._views
+        viewed = np.ascontiguousarray(
+            np.hstack([rows, *(self.groups[j][rows[:, [j]]] for j in sorted(self.groups))]), np.int32
+        )
+        weights = np.array([goal.weight(n, self.strength) for goal in self.goals], np.float32)
+        by_entry, by_cell = weights[layout.table], layout.spread(weights)
+        wanted = n * layout.flat([goal.share for goal in self.goals])
         share1 = np.concatenate([c.shares for c in self.codec.columns])
         noise1 = np.concatenate([c.noise for c in self.codec.columns]) * n
         weight1 = (ONE_WAY_WEIGHT / np.maximum(noise1, 1) ** 2).astype(np.float32)
         prior = share1.astype(np.float32)
         for turn, warmth in enumerate(schedule):
             # counted afresh each sweep, so that float32 sums do not drift
-            residual = (pair_counts(rows, offset, len(self.goal)) - n * self.goal) * cell_weight
-            flat = (rows + offset).ravel()
-            residual1 = (weight1 * (np.bincount(flat, minlength=len(self.goal)) - n * share1)).astype(np.float32)
+            residual = (layout.count(viewed) - wanted) * by_cell
+            flat = (viewed[:, :d] + offset).ravel()
+            residual1 = (weight1 * (np.bincount(flat, minlength=len(share1)) - n * share1)).astype(np.float32)
             sweep(
-                rows, rng.permutation(n), offset, sizes, residual, weight, residual1, np.float32(weight1),
-                prior,
+                viewed, rng.permutation(n), offset, self._sizes, coarse, group, layout.first, layout.others,
+                layout.steps, layout.copies, by_entry, residual, residual1, weight1, prior,
                 np.float32(warmth), int(rng.integers(2**31)),
             )  # fmt: skip
             progress((turn + 1) / len(schedule))
-        return rows
+        return viewed[:, :d].copy()
 
-    def _weights(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """((columns, columns), (width, width)) weights of pairs for a population of n rows, zero on the diagonal."""
-        sizes, offset = self.codec.sizes, self.offset
-        weight = np.zeros((len(sizes),) * 2, np.float32)
-        shares = [c.shares for c in self.codec.columns]
-        for j in range(len(sizes)):
-            for k in range(j + 1, len(sizes)):
-                noisy = self.goal[offset[j] : offset[j] + sizes[j], offset[k] : offset[k] + sizes[k]]
-                noise = self.sigma[j, k]
-                signal = n * float(((noisy - np.outer(shares[j], shares[k])) ** 2).sum() - noisy.size * noise**2)
-                weight[j, k] = weight[k, j] = max(self.strength * signal, 0.5) / max(noise * n, 0.5) ** 2
-        return weight, np.repeat(np.repeat(weight, sizes, 0), sizes, 1)
+    @cached_property
+    def _sizes(self) -> np.ndarray:
+        """(views,) codes of each column, then groups of each column that has some."""
+        return np.array([*self.codec.sizes, *(self.groups[j].max() + 1 for j in sorted(self.groups))], np.int64)
+
+    @cached_property
+    def _views(self) -> tuple[np.ndarray, np.ndarray]:
+        """(columns,) view of each column's groups or -1, (width,) group of each code."""
+        d = len(self.codec.sizes)
+        coarse = np.full(d, -1, np.int32)
+        coarse[sorted(self.groups)] = d + np.arange(len(self.groups))
+        none = [np.zeros(size, np.int32) for size in self.codec.sizes]
+        return coarse, np.concatenate([self.groups.get(j, none[j]) for j in range(d)]).astype(np.int32)
+
+    @cached_property
+    def _layout(self) -> Any:
+        from privsynth.trainers.gibbs import Layout
+
+        return Layout.of(tuple(self._sizes.tolist()), [goal.columns for goal in self.goals])
 
     def tensors(self) -> dict[str, np.ndarray]:
+        columns = np.full((len(self.goals), 3), -1, np.int32)
+        for line, goal in zip(columns, self.goals, strict=True):
+            line[: len(goal.columns)] = goal.columns
         return {
-            "goal": self.goal,
-            "sigma": self.sigma.astype(np.float32),
-            "strength": np.array([self.strength], np.float32),
-        }
+            "goal": np.concatenate([goal.share.ravel() for goal in self.goals] or [np.zeros(0)]).astype(np.float32),
+            "goal_columns": columns,
+            "goal_sigma": np.array([goal.sigma for goal in self.goals]),
+            "goal_signal": np.array([goal.signal for goal in self.goals]),
+            "strength": np.array([self.strength]),
+        } | {f"groups.{j}": group.astype(np.int32) for j, group in self.groups.items()}
 
     @classmethod
     def restore(cls, codec: Codec, tensors: dict[str, np.ndarray]) -> Anchor:
-        return cls(codec, tensors["goal"], tensors["sigma"].astype(float), float(tensors["strength"][0]))
-
-
-def measure_anchor(table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run) -> Anchor:
-    """Buys all pairs. How the budget is split among them hangs on released sizes and the public target alone."""
-    sizes, names = codec.sizes, codec.names
-    d = len(sizes)
-    wanted = np.zeros((d, d))
-    for j in range(d):
-        for k in range(j + 1, d):
-            factor = TARGET_FACTOR if target in (names[j], names[k]) else 1.0
-            wanted[j, k] = factor * float(sizes[j] * sizes[k]) ** SIZE_POWER
-    mechanism = Pairs(run.plan["marginals"], sizes, tuple(map(tuple, to_shares(wanted).tolist())))
-    noisy = table.ask(mechanism, run)
-    offset = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    goal = np.zeros((sum(sizes),) * 2, np.float32)
-    sigma = np.zeros((d, d))
-    total = pair_total(noisy, codec)
-    for (j, k), counts in noisy.items():
-        goal[offset[j] : offset[j] + sizes[j], offset[k] : offset[k] + sizes[k]] = counts / total
-        goal[offset[k] : offset[k] + sizes[k], offset[j] : offset[j] + sizes[j]] = counts.T / total
-        sigma[j, k] = sigma[k, j] = mechanism.sigma(j, k) / total
-    codec = told_by_pairs(codec, noisy, total, mechanism)
-    shares = np.concatenate([column.shares for column in codec.columns])
-    goal, sigma = shrunk(goal.astype(float), sigma, shares, sizes)
-    return Anchor(codec, goal.astype(np.float32), sigma, strength(run.plan.epsilon))
-
-
-def strength(epsilon: float) -> float:
-    """How much a table's signal counts against its noise: with more noise, trusting it less was seen to pay."""
-    return max(0.5, 0.5 + 0.215 * float(np.log(epsilon)))
-
-
-def told_by_pairs(codec: Codec, noisy: dict[tuple[int, int], np.ndarray], total: float, mechanism: Pairs) -> Codec:
-    """The codec with shares of codes from the pairs' margins as well, each weighted by its precision.
-
-    Where units have several rows the pairs weigh them otherwise than the histograms do, so the pairs alone count.
-    """
-    d = len(codec.columns)
-    precision = [np.zeros(c.size) if codec.domain.stratified else c.noise**-2.0 for c in codec.columns]
-    sums = [p * c.raw for p, c in zip(precision, codec.columns, strict=True)]
-    for (j, k), counts in noisy.items():
-        for column, margin in ((j, counts.sum(1)), (k, counts.sum(0))):
-            weight = (total / mechanism.sigma(j, k)) ** 2 * len(margin) / counts.size
-            precision[column] = precision[column] + weight
-            sums[column] = sums[column] + weight * margin / total
-    better = [codec.columns[j].told(sums[j] / precision[j], precision[j] ** -0.5) for j in range(d)]
-    return replace(codec, columns=tuple(better))
-
-
-def pair_total(noisy: dict[tuple[int, int], np.ndarray], codec: Codec) -> float:
-    """Weighted rows behind the pairs: the released number, or the precise tables' mean sum where units are weighted."""
-    if not codec.domain.stratified and codec.domain.rows is not None:
-        return codec.total
-    weights = np.array([1 / table.size for table in noisy.values()])
-    return float(max(1.0, np.average([table.sum() for table in noisy.values()], weights=weights)))
+        groups = {int(k.removeprefix("groups.")): v for k, v in tensors.items() if k.startswith("groups.")}
+        sizes = [*codec.sizes, *(int(groups[j].max()) + 1 for j in sorted(groups))]
+        goals, at = [], 0
+        for line, sigma, signal in zip(
+            tensors["goal_columns"], tensors["goal_sigma"], tensors["goal_signal"], strict=True
+        ):
+            columns = tuple(int(c) for c in line if c >= 0)
+            shape = tuple(sizes[c] for c in columns)
+            share = tensors["goal"][at : at + int(np.prod(shape))].reshape(shape)
+            goals.append(Goal(columns, share, float(sigma), float(signal)))
+            at += share.size
+        return cls(codec, tuple(goals), float(tensors["strength"][0]), groups)

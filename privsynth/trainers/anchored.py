@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from privsynth.privacy.events import gaussian_of_strength, sampled_gaussian_of_strength
+from privsynth.privacy.events import sampled_gaussian_of_strength
 from privsynth.trainers.base import Model, NetworkOptions, Progress, Trainer, silent
-from privsynth.trainers.marginals import PURPOSE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +44,7 @@ class AnchoredTrainer(Trainer):
 
     def requests(self, policy: Policy) -> list[Request]:
         from privsynth.policy.plan import Request
+        from privsynth.trainers.rules import anchor_requests
 
         o, rate = self.options, self._rate(policy)
         requests = [
@@ -54,7 +54,7 @@ class AnchoredTrainer(Trainer):
             )
         ]  # fmt: skip
         if o.anchor > 0:
-            requests.insert(0, Request("marginals", PURPOSE, o.anchor, gaussian_of_strength))
+            requests = anchor_requests(policy, o.anchor) + requests
         return requests
 
     def _rate(self, policy: Policy) -> float:
@@ -71,7 +71,7 @@ class AnchoredTrainer(Trainer):
         import torch
 
         from privsynth.privacy.dpsgd import DPSGD
-        from privsynth.trainers.anchor import measure_anchor
+        from privsynth.trainers.measure import measure_anchor
 
         rng = run.randomness.generator()
         torch.manual_seed(int(rng.integers(2**62)))  # initial weights and latent noise protect nobody

@@ -1,30 +1,120 @@
-"""The kernel of the anchor: rows redraw one cell at a time so that their pair counts come near the noisy ones.
+"""The kernel of the anchor: rows redraw one cell at a time so that their counts come near the noisy tables.
 
 p(value) is proportional to prior(value) * exp(-energy * warmth), energy = sum over tables of weight * (count - goal)^2
 / 2. The prior is the released share of the value in its column: without it, a value that hardly anybody has would fill
 up until the energy pushed back. Everything here is post-processing of released tables.
+
+Tables are of two or three columns. Each is laid out once for every one of its columns, with that column last: what a
+cell looks up for all values of its column then lies side by side. `Layout` says where.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numba
 import numpy as np
+
+LEAVES = 3  # a table of two or three columns stands two or three times
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where tables lie in one flat array.
+
+    Entries belong to columns: column u's are first[u]:first[u + 1], one for each table that u takes part in. others:
+    (entries, 2) the table's other columns, the same twice for a table of two. steps: (entries, LEAVES, 4) for each copy
+    of the table its start and the strides of u and of the others; copy 0 has u last. table: (entries,) which table.
+    once: (tables,) one entry of each table. span: (tables,) where each table's copies begin; length: of the flat array.
+    """
+
+    first: np.ndarray
+    others: np.ndarray
+    steps: np.ndarray
+    table: np.ndarray
+    copies: np.ndarray
+    once: np.ndarray
+    span: np.ndarray
+    length: int
+
+    @classmethod
+    def of(cls, sizes: tuple[int, ...], tables: list[tuple[int, ...]]) -> Layout:
+        """sizes: codes of each column; tables: two or three different columns each."""
+        found: list[list[tuple[int, list[int], list[list[int]]]]] = [[] for _ in sizes]
+        span, at = [], 0
+        for t, columns in enumerate(tables):
+            span.append(at)
+            strides = {}
+            for last in columns:
+                shape = [c for c in columns if c != last] + [last]
+                steps = np.cumprod([1] + [sizes[c] for c in reversed(shape[1:])])[::-1]
+                strides[last] = (at, dict(zip(shape, steps.tolist(), strict=True)))
+                at += int(np.prod([sizes[c] for c in columns]))
+            for u in columns:
+                rest = [c for c in columns if c != u]
+                copies = [[s, by[u], *[by[c] for c in rest], 0][:4] for s, by in [strides[last] for last in [u, *rest]]]
+                found[u].append((t, [*rest, rest[0]][:2], copies + [[0] * 4] * (LEAVES - len(copies))))
+        entries = [entry for column in found for entry in column]
+        table = np.array([t for t, _, _ in entries], np.int32)
+        return cls(
+            np.concatenate([[0], np.cumsum([len(column) for column in found])]).astype(np.int32),
+            np.array([rest for _, rest, _ in entries], np.int32).reshape(-1, 2),
+            np.array([copies for _, _, copies in entries], np.int64).reshape(-1, LEAVES, 4),
+            table,
+            np.array([len(tables[t]) for t in table], np.int32),
+            np.unique(table, return_index=True)[1].astype(np.int32),
+            np.array(span, np.int64),
+            at,
+        )
+
+    def flat(self, shares: list[np.ndarray]) -> np.ndarray:
+        """The tables' values (axes as their columns stand), laid out: (length,) float32."""
+        copies = (np.moveaxis(share, axis, -1).ravel() for share in shares for axis in range(share.ndim))
+        return np.concatenate([*copies, np.zeros(0)]).astype(np.float32)
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """One number for each table -> (length,) one for each cell."""
+        return np.repeat(values, np.diff(np.append(self.span, self.length)))
+
+    def count(self, rows: np.ndarray) -> np.ndarray:
+        """(length,) float32 counts of rows in every cell; exact below 2^24 rows."""
+        counts = np.zeros(self.length, np.float32)
+        column = np.searchsorted(self.first, self.once, side="right") - 1
+        _count(rows, self.once, column, self.others, self.steps, self.copies, counts)
+        return counts
+
+
+@numba.njit(cache=True, nogil=True)
+def _count(
+    rows: np.ndarray, once: np.ndarray, column: np.ndarray, others: np.ndarray, steps: np.ndarray, copies: np.ndarray,
+    counts: np.ndarray,
+) -> None:  # fmt: skip
+    for i in range(len(rows)):
+        row = rows[i]
+        for t in range(len(once)):
+            e = once[t]
+            for c in range(copies[e]):
+                s = steps[e, c]
+                counts[s[0] + s[1] * row[column[t]] + s[2] * row[others[e, 0]] + s[3] * row[others[e, 1]]] += 1
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
 def sweep(
-    rows: np.ndarray, order: np.ndarray, offset: np.ndarray, sizes: np.ndarray, residual: np.ndarray,
-    weight: np.ndarray, residual1: np.ndarray, weight1: np.ndarray, prior: np.ndarray, warmth: float, seed: int,
+    rows: np.ndarray, order: np.ndarray, offset: np.ndarray, sizes: np.ndarray, coarse: np.ndarray, group: np.ndarray,
+    first: np.ndarray, others: np.ndarray, steps: np.ndarray, copies: np.ndarray, weight: np.ndarray,
+    residual: np.ndarray, residual1: np.ndarray, weight1: np.ndarray, prior: np.ndarray, warmth: float, seed: int,
 ) -> None:  # fmt: skip
     """One pass over the rows in `order`; each redraws as many cells as it has columns.
 
-    rows: (n, d) int32, changed in place. residual: (width, width) float32, weight * (count - goal) of every pair of
-    codes, kept current; weight: (d, d) float32; residual1, weight1: (width,) float32, the same for single columns;
-    prior: (width,) float32, zero for what must not be drawn.
+    rows: (n, views) int32, changed in place: codes of the d columns, then of those columns of whose groups of codes some
+    tables speak the groups. sizes: (views,); coarse: (d,) the view of a column's groups, or -1; group: (width,) group of
+    each code. residual:
+    float32, weight * (count - goal) of every cell of the `Layout`, kept current; weight: (entries,) float32; residual1,
+    weight1: (width,) float32, the same for single columns; prior: (width,) float32, zero for what must not be drawn.
     """
     np.random.seed(seed)
-    d = len(sizes)
-    energy = np.zeros(sizes.max(), np.float32)
+    d = len(coarse)
+    energy, part = np.zeros(sizes.max(), np.float32), np.zeros(sizes.max(), np.float32)
     for i in order:
         row = rows[i]
         for _ in range(d):
@@ -32,27 +122,56 @@ def sweep(
             size, start, old = sizes[j], offset[j], row[j]
             for v in range(size):
                 energy[v] = residual1[start + v]
-            own = weight1[start + old]
-            for k in range(d):
-                if k != j:
-                    line = residual[offset[k] + row[k]]
-                    for v in range(size):
-                        energy[v] += line[start + v]
-                    own += weight[k, j]
-            energy[old] -= own  # the row itself does not count as one more
+            own = _add(energy, size, row, j, first, others, steps, weight, residual)
+            energy[old] -= own + weight1[start + old]  # the row itself does not count as one more
+            if coarse[j] >= 0:
+                part[: sizes[coarse[j]]] = 0
+                own = _add(part, sizes[coarse[j]], row, coarse[j], first, others, steps, weight, residual)
+                part[row[coarse[j]]] -= own
+                for v in range(size):
+                    energy[v] += part[group[start + v]]
             new = _draw(energy, prior[start : start + size], warmth)
             if new == old:
                 continue
             residual1[start + old] -= weight1[start + old]
             residual1[start + new] += weight1[start + new]
-            for k in range(d):
-                if k != j:
-                    at, w = offset[k] + row[k], weight[k, j]
-                    residual[at, start + old] -= w
-                    residual[start + old, at] -= w
-                    residual[at, start + new] += w
-                    residual[start + new, at] += w
-            row[j] = new
+            _move(row, j, old, new, first, others, steps, copies, weight, residual)
+            if coarse[j] >= 0:
+                _move(
+                    row, coarse[j], row[coarse[j]], group[start + new], first, others, steps, copies, weight, residual
+                )
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def _add(
+    energy: np.ndarray, size: int, row: np.ndarray, u: int, first: np.ndarray, others: np.ndarray, steps: np.ndarray,
+    weight: np.ndarray, residual: np.ndarray,
+) -> float:  # fmt: skip
+    """Adds what all tables of view u say of each of its values; returns the sum of their weights."""
+    own = np.float32(0)
+    for e in range(first[u], first[u + 1]):
+        s = steps[e, 0]
+        line = residual[s[0] + s[2] * row[others[e, 0]] + s[3] * row[others[e, 1]] :]
+        for v in range(size):
+            energy[v] += line[v]
+        own += weight[e]
+    return own
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def _move(
+    row: np.ndarray, u: int, old: int, new: int, first: np.ndarray, others: np.ndarray, steps: np.ndarray,
+    copies: np.ndarray, weight: np.ndarray, residual: np.ndarray,
+) -> None:  # fmt: skip
+    """View u of the row goes from old to new, in every copy of every table."""
+    for e in range(first[u], first[u + 1]):
+        a, b, w = row[others[e, 0]], row[others[e, 1]], weight[e]
+        for c in range(copies[e]):
+            s = steps[e, c]
+            base = s[0] + s[2] * a + s[3] * b
+            residual[base + s[1] * old] -= w
+            residual[base + s[1] * new] += w
+    row[u] = new
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
@@ -71,18 +190,3 @@ def _draw(energy: np.ndarray, prior: np.ndarray, warmth: float) -> int:
         u -= energy[new]
         new += 1
     return new
-
-
-@numba.njit(cache=True, nogil=True)
-def pair_counts(rows: np.ndarray, offset: np.ndarray, width: int) -> np.ndarray:
-    """(width, width) float32 counts of every pair of codes of two different columns; exact below 2^24 rows."""
-    counts = np.zeros((width, width), np.float32)
-    n, d = rows.shape
-    for i in range(n):
-        for j in range(d):
-            a = offset[j] + rows[i, j]
-            for k in range(j + 1, d):
-                b = offset[k] + rows[i, k]
-                counts[a, b] += 1
-                counts[b, a] += 1
-    return counts

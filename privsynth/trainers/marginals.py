@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from privsynth.privacy.events import gaussian_of_strength
 from privsynth.trainers.base import AnchorOptions, Model, Progress, Trainer
 
 if TYPE_CHECKING:
@@ -18,22 +17,20 @@ if TYPE_CHECKING:
     from privsynth.table import PrivateTable
     from privsynth.trainers.anchor import Anchor
 
-PURPOSE = "how every two columns go together"
-
 
 class Marginals(Trainer):
     name = "marginals"
     Options = AnchorOptions
 
     def requests(self, policy: Policy) -> list[Request]:
-        from privsynth.policy.plan import Request
+        from privsynth.trainers.rules import anchor_requests
 
-        return [Request("marginals", PURPOSE, 1.0, gaussian_of_strength)]
+        return anchor_requests(policy, 1.0)
 
     def fit(
         self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress
     ) -> Model:
-        from privsynth.trainers.anchor import measure_anchor
+        from privsynth.trainers.measure import measure_anchor
 
         rng = run.randomness.generator()
         anchor = measure_anchor(table, codec, target, run)

@@ -1,4 +1,4 @@
-"""Noise taken out of released pairs before anything is fitted to them: post-processing, so free.
+"""Noise taken out of released tables before anything is fitted to them: post-processing, so free.
 
 Columns of people go together in few ways: what all pairs say beyond independent columns, written as one symmetric matrix
 over codes, is close to one of low rank, while noise fills every direction. Scaled so that noise is equal everywhere, its
@@ -12,40 +12,79 @@ import numpy as np
 
 ROUNDS = 4  # the blocks of a column with itself are not measured: they are filled in from the estimate, again and again
 WIDEST = 2_500  # codes: beyond, the decomposition takes minutes
-TRUST = 0.5  # noise of a pair that is replaced altogether, as a part of what it was
+TRUST = 0.5  # noise of a table that is replaced altogether, as a part of what it was
+FITTING_ROUNDS = 30
+
+Columns = tuple[int, ...]
+Pairs = dict[Columns, tuple[np.ndarray, float]]  # {two columns: (released share of each cell, its noise)}
 
 
-def shrunk(
-    goal: np.ndarray, sigma: np.ndarray, shares: np.ndarray, sizes: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """(goal, sigma) with less noise.
+def shrunk(pairs: Pairs, shares: list[np.ndarray]) -> Pairs:
+    """The pairs with less noise. shares: released share of each code of each column."""
+    beyond = {(j, k): _to_margins(share - np.outer(shares[j], shares[k])) for (j, k), (share, _) in pairs.items()}
+    sizes = [len(share) for share in shares]
+    noise = {c: sigma for c, (_, sigma) in pairs.items()}
+    told = beyond
+    if sum(sizes) <= WIDEST and len(sizes) > 2 and len(pairs) == len(sizes) * (len(sizes) - 1) // 2:
+        estimate = _low_rank_pairs(beyond, noise, sizes)
+        # James, Stein 1961: towards a fixed point, by how much of the squared distance from independence is noise
+        part = {c: min(1.0, noise[c] ** 2 * b.size / max(float((b**2).sum()), 1e-300)) for c, b in beyond.items()}
+        told = {c: part[c] * estimate[c] + (1 - part[c]) * b for c, b in beyond.items()}
+        noise = {c: sigma * (1 - (1 - TRUST) * part[c]) for c, sigma in noise.items()}
+    return {(j, k): (np.outer(shares[j], shares[k]) + told[j, k], noise[j, k]) for j, k in pairs}
 
-    goal: (width, width) released share of every pair of codes, symmetric, zero within a column. sigma: (columns,
-    columns) noise of a share in each pair. shares: (width,) released shares of codes.
+
+def beyond_pairs(
+    share: np.ndarray, sigma: float, pairs: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, float, float]:
+    """(share, sigma, signal) of a table of three columns a, b, c with less noise. pairs: ab, ac and bc.
+
+    What it says beyond the table that those pairs alone lead to is kept by how much of it is not noise. signal: its
+    squared size, noise taken off; at most zero if nothing stands out.
     """
-    column = np.repeat(np.arange(len(sizes)), sizes)
-    within = column[:, None] == column[None, :]
-    alone = np.outer(shares, shares)
-    with_margins = np.where(within, 0.0, _to_margins(goal - alone, sizes))
-    if len(shares) > WIDEST or len(sizes) < 3:
-        return np.where(within, 0.0, alone + with_margins), sigma
-    estimate = low_rank(with_margins, sigma, within, column)
-    start = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    told = _block_sums(with_margins**2, start)  # squared distance of each pair from independence, noise included
-    noise = sigma**2 * np.outer(sizes, sizes)
-    part = np.minimum(1.0, noise / np.maximum(told, 1e-300))  # James, Stein 1961: towards a fixed point, by noise / all
-    spread = part[column][:, column]
-    better = alone + spread * estimate + (1 - spread) * with_margins
-    return np.where(within, 0.0, better), sigma * (1 - (1 - TRUST) * part)
+    expected = without_interaction(*pairs)
+    beyond = share - expected
+    for axis in range(3):
+        beyond = beyond - beyond.mean(axis, keepdims=True)
+    told, noise = float((beyond**2).sum()), sigma**2 * float(np.prod([size - 1 for size in share.shape]))
+    part = min(1.0, noise / max(told, 1e-300))
+    return expected + (1 - part) * beyond, sigma * (1 - (1 - TRUST) * part), told - noise
 
 
-def low_rank(beyond: np.ndarray, sigma: np.ndarray, within: np.ndarray, column: np.ndarray) -> np.ndarray:
+def without_interaction(ab: np.ndarray, ac: np.ndarray, bc: np.ndarray) -> np.ndarray:
+    """The table of three columns with these pairs and no interaction of all three: iterative proportional fitting
+    (Deming, Stephan 1940), from cells that are at least barely positive."""
+    ab, ac, bc = (np.maximum(pair, 1e-7) for pair in (ab, ac, bc))
+    ac, bc = ac * ab.sum() / ac.sum(), bc * ab.sum() / bc.sum()
+    table = np.full((*ab.shape, ac.shape[1]), ab.sum() / (ab.size * ac.shape[1]))
+    for _ in range(FITTING_ROUNDS):
+        table *= (ab / table.sum(2))[:, :, None]
+        table *= (ac / table.sum(1))[:, None, :]
+        table *= (bc / table.sum(0))[None, :, :]
+    return table
+
+
+def _low_rank_pairs(
+    beyond: dict[Columns, np.ndarray], noise: dict[Columns, float], sizes: list[int]
+) -> dict[Columns, np.ndarray]:
+    """The low-rank part of all pairs together."""
+    start, d = np.concatenate([[0], np.cumsum(sizes)]), len(sizes)
+    place = [slice(start[j], start[j + 1]) for j in range(d)]
+    whole, sigma = np.zeros((start[-1],) * 2), np.zeros((d, d))
+    for j, k in beyond:
+        whole[place[j], place[k]], whole[place[k], place[j]] = beyond[j, k], beyond[j, k].T
+        sigma[j, k] = sigma[k, j] = noise[j, k]
+    estimate = low_rank(whole, sigma, np.repeat(np.arange(d), sizes))
+    return {(j, k): estimate[place[j], place[k]] for j, k in beyond}
+
+
+def low_rank(beyond: np.ndarray, sigma: np.ndarray, column: np.ndarray) -> np.ndarray:
     """(width, width) low-rank part of what pairs say beyond independence.
 
     Eigenvalues of noise of variance 1 end at 2 sqrt(width); a larger one, v, comes from a true sqrt(v^2 - 4 width) at
     the least squared error (Gavish, Donoho 2017, IEEE Trans. Inf. Theory 63, section III: Frobenius loss).
     """
-    scale = np.exp(-_log_scales(sigma))[column]
+    scale, within = np.exp(-_log_scales(sigma))[column], column[:, None] == column[None, :]
     scaled = beyond * scale[:, None] * scale[None, :]
     edge = 4.0 * len(column)
     found = np.zeros_like(scaled)
@@ -65,14 +104,7 @@ def _log_scales(sigma: np.ndarray) -> np.ndarray:
     return np.asarray((sums - sums.sum() / (2 * (d - 1))) / (d - 2))
 
 
-def _to_margins(beyond: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
-    """What pairs say beyond independence, moved so that no pair changes its columns' released shares."""
-    start, count = np.concatenate([[0], np.cumsum(sizes)[:-1]]), np.array(sizes)
-    rows = np.add.reduceat(beyond, start, 1) / count  # (width, columns) mean over the codes of the other column
-    means = np.add.reduceat(rows, start, 0) / count[:, None]
-    column = np.repeat(np.arange(len(sizes)), sizes)
-    return np.asarray(beyond - rows[:, column] - rows.T[column] + means[column][:, column])
-
-
-def _block_sums(values: np.ndarray, start: np.ndarray) -> np.ndarray:
-    return np.asarray(np.add.reduceat(np.add.reduceat(values, start, 0), start, 1))
+def _to_margins(beyond: np.ndarray) -> np.ndarray:
+    """What a pair says beyond independence, moved so that it does not change its columns' released shares."""
+    beyond = beyond - beyond.mean(1, keepdims=True)
+    return np.asarray(beyond - beyond.mean(0, keepdims=True))

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,8 +26,8 @@ from privsynth.policy.plan import Plan, make_plan
 from privsynth.privacy.dpsgd import DPSGD
 from privsynth.privacy.events import Gaussian, Geometric, SampledGaussian
 from privsynth.privacy.ledger import Ledger, Run
+from privsynth.privacy.mechanisms import tables
 from privsynth.privacy.mechanisms.counts import RowCount
-from privsynth.privacy.mechanisms.tables import Pairs
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import to_shares
 from privsynth.reader import read_table
@@ -88,10 +89,10 @@ class Spy:
 SPY = Spy()
 
 
-def pairs(codec: Any, run: Run, event: Any = None) -> Pairs:
-    d = len(codec.sizes)
-    shares = to_shares(np.triu(np.ones((d, d)), 1))
-    return Pairs(event or run.plan["marginals"], codec.sizes, tuple(map(tuple, shares.tolist())))
+def pairs(codec: Any, run: Run, event: Any = None) -> tables.Marginals:
+    every = tuple(combinations(range(len(codec.sizes)), 2))
+    shares = tuple(to_shares(np.ones(len(every))).tolist())
+    return tables.Marginals(event or run.plan["marginals"], codec.sizes, every, shares)
 
 
 class HomeMade:
@@ -108,7 +109,7 @@ class HomeMade:
     query = measure
 
 
-class MyPairs(Pairs):
+class MyMarginals(tables.Marginals):
     """A subclass of a listed mechanism."""
 
     def query(self, rows: Rows[Any]) -> Any:
@@ -138,7 +139,7 @@ def asks_home_made(table: Any, codec: Any, run: Run) -> Any:
 
 def asks_a_subclass(table: PrivateTable[Any], codec: Any, run: Run) -> Any:
     plain = pairs(codec, run)
-    return table.ask(MyPairs(plain.event, plain.sizes, plain.shares), run)
+    return table.ask(MyMarginals(plain.event, plain.sizes, plain.tables, plain.shares), run)
 
 
 def encodes_by_its_own(table: Any, codec: Any, run: Run) -> Any:
@@ -191,7 +192,7 @@ def trains_under_another_name(table: PrivateTable[Any], codec: Any, run: Run) ->
 ATTEMPTS: dict[Any, str] = {
     opens: "closed while the run may still learn",
     asks_home_made: "HomeMade is not a listed mechanism",
-    asks_a_subclass: "MyPairs is not a listed mechanism",
+    asks_a_subclass: "MyMarginals is not a listed mechanism",
     encodes_by_its_own: "Keeper is not an encoder",
     encodes_by_a_subclass: "MyCodec is not an encoder",
     encodes_by_a_function: "Spy is not an encoder",

@@ -9,6 +9,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from privsynth.privacy.events import (
 from privsynth.privacy.mechanisms.categories import OpenCategories
 from privsynth.privacy.mechanisms.counts import PrivateBounds, RowCount, UnitSizes
 from privsynth.privacy.mechanisms.selection import MostCommon, Quantile
-from privsynth.privacy.mechanisms.tables import Histograms, Pairs
+from privsynth.privacy.mechanisms.tables import Histograms, Marginals
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows, to_shares
 from privsynth.trainers.networks import VAE, Critic, OneHot
@@ -122,12 +123,14 @@ def histograms(draw: Any) -> Case:
     return Histograms(Gaussian(1.5), s), *draw(codes(s))
 
 
-def pairs(draw: Any) -> Case:
+def marginals(draw: Any) -> Case:
+    """Tables of two and three columns, any of them."""
     s = sizes(draw)
-    d = len(s)
-    wanted = np.random.default_rng(draw(st.integers(0, 99))).dirichlet(np.full(d * d, 0.3)).reshape(d, d)
-    shares = to_shares(np.triu(wanted, 1))
-    return Pairs(Gaussian(1.5), s, tuple(map(tuple, shares.tolist()))), *draw(codes(s))
+    every = [table for ways in (2, 3) for table in combinations(range(len(s)), ways)]
+    tables = draw(st.lists(st.sampled_from(every), unique=True, max_size=20)) if every else []
+    wanted = np.random.default_rng(draw(st.integers(0, 99))).dirichlet(np.full(max(len(tables), 1), 0.3))
+    shares = to_shares(wanted[: len(tables)] + 1e-12)
+    return Marginals(Gaussian(1.5), s, tuple(tables), tuple(shares.tolist())), *draw(codes(s))
 
 
 def dpsgd(draw: Any) -> Case:
@@ -163,7 +166,7 @@ def elbo(onehot: OneHot) -> Callable[[Any, torch.Tensor, torch.Tensor], torch.Te
 
 CASES: dict[str, Callable[[Any], Case]] = {
     "RowCount": row_count, "UnitSizes": unit_sizes, "PrivateBounds": bounds, "OpenCategories": categories,
-    "Quantile": quantile, "MostCommon": most_common, "Histograms": histograms, "Pairs": pairs, "DPSGD": dpsgd,
+    "Quantile": quantile, "MostCommon": most_common, "Histograms": histograms, "Marginals": marginals, "DPSGD": dpsgd,
 }  # fmt: skip
 EACH = pytest.mark.parametrize("name", list(CASES))
 ALL = list(HealthCheck)
@@ -259,7 +262,7 @@ def test_tables_have_the_noise_of_their_shares() -> None:
     h = Histograms(Gaussian(1.7), (MANY_DRAWS, 5, 1))
     noise = h.noised(h.query(Rows(np.zeros((0, 3), np.int32), np.zeros(0, np.int64))), Randomness())
     assert noise[0].std() * math.sqrt(h.share) == pytest.approx(1.7, rel=0.025)
-    p = Pairs(Gaussian(1.7), (200, 200), ((0.0, 0.375), (0.0, 0.0)))
+    p = Marginals(Gaussian(1.7), (200, 200), ((0, 1),), (0.375,))
     table = p.noised(p.query(EMPTY), Randomness())[0, 1]
     assert table.std() * math.sqrt(0.375) == pytest.approx(1.7, rel=0.025)
 

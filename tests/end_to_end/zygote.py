@@ -33,7 +33,7 @@ def main() -> None:
     policy = Policy.load(sys.argv[1])
     plan = make_plan(policy)
     pipeline.make_plan = lambda policy: plan  # the same policy has the same plan
-    privsynth.trainers.gibbs.pair_counts(np.zeros((1, 1), np.int32), np.zeros(1, np.int64), 1)  # wakes numba up
+    privsynth.trainers.gibbs.Layout.of((1, 1), [(0, 1)]).count(np.zeros((1, 2), np.int32))  # wakes numba up
     print("ready", flush=True)
     for line in sys.stdin:
         data, out, ledger, log = line.split()

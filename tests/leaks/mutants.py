@@ -297,8 +297,9 @@ def no_noise_where_there_is_one_column(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_noise_on_a_table_of_one_cell(patch: pytest.MonkeyPatch) -> None:
-    right = "self.event.noise_multiplier / np.sqrt(self.shares[j][k])"
-    rewrite(patch, tables.Pairs, "sigma", (right, f"{right} * min(1, self.sizes[j] * self.sizes[k] - 1)"))
+    right = "self.event.noise_multiplier / np.sqrt(np.array(self.shares))"
+    cells = "np.array([np.prod([self.sizes[c] for c in table]) for table in self.tables])"
+    rewrite(patch, tables.Marginals, "sigmas", (right, f"{right} * np.minimum(1, {cells} - 1)"))
 
 
 def noise_of_scale_zero_is_drawn(patch: pytest.MonkeyPatch) -> None:

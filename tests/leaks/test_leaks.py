@@ -55,7 +55,7 @@ class Leak:
 
 
 LEAKS = [
-    Leak(1, m.weights_computed_but_raw_rows_counted, (f"{SENSITIVITY}[Histograms]", f"{SENSITIVITY}[Pairs]")),
+    Leak(1, m.weights_computed_but_raw_rows_counted, (f"{SENSITIVITY}[Histograms]", f"{SENSITIVITY}[Marginals]")),
     Leak(1, m.norms_computed_but_raw_gradients_summed, (f"{SENSITIVITY}[DPSGD]",)),
     Leak(2, m.ghost_clipping_by_a_norm_of_its_own, (f"{SENSITIVITY}[DPSGD]",)),
     Leak(3, m.norm_of_biases_is_wrong, (ORACLE,)),

@@ -5,6 +5,7 @@ That neighbours differ by the stated sensitivity is in tests/conformance/test_me
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms import tables
-from privsynth.privacy.mechanisms.tables import Histograms, Pairs
+from privsynth.privacy.mechanisms.tables import Histograms, Marginals
 from privsynth.privacy.noise import LATTICE, Randomness
 from privsynth.privacy.unit import SHARE_UNIT, Rows, to_shares, unit_weights
 
@@ -37,19 +38,21 @@ def a_table(draw: Any) -> Table:
     return np.concatenate(blocks).astype(np.int32), units.astype(np.int64), sizes
 
 
-def upper_shares(d: int, seed: int) -> np.ndarray:
-    return to_shares(np.triu(np.random.default_rng(seed).dirichlet(np.full(d * d, 0.3)).reshape(d, d), 1))
+Tables = list[tuple[int, ...]]
 
 
-def brute_norm(codes: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...], one: Any, two: Any) -> float:
+def some_tables(d: int, *ways: int) -> Tables:
+    """All tables of so many of d columns."""
+    return [table for way in ways for table in combinations(range(d), way)]
+
+
+def brute_norm(codes: np.ndarray, weights: np.ndarray, sizes: tuple[int, ...], tables: Tables, shares: Any) -> float:
     """Length of one unit's weighted counts over all tables, scaled by the shares."""
     squares = 0.0
-    for j, size in enumerate(sizes):
-        squares += one[j] * (np.bincount(codes[:, j], weights, size) ** 2).sum()
-        for k in range(j + 1, len(sizes)):
-            cells = np.zeros((size, sizes[k]))
-            np.add.at(cells, (codes[:, j], codes[:, k]), weights)
-            squares += two[j, k] * (cells**2).sum()
+    for table, share in zip(tables, shares, strict=True):
+        cells = np.zeros([sizes[c] for c in table])
+        np.add.at(cells, tuple(codes[:, c] for c in table), weights)
+        squares += share * (cells**2).sum()
     return float(np.sqrt(squares))
 
 
@@ -59,17 +62,17 @@ def test_every_unit_is_at_most_one_long(table: Table, seed: int, ones: float) ->
     codes, units, sizes = table
     d = len(sizes)
     rng = np.random.default_rng(seed)
-    wanted = np.triu(rng.dirichlet(np.full(d * d, 0.3)).reshape(d, d), 1)
-    shares = to_shares(np.concatenate([ones * rng.dirichlet(np.ones(d)), (1 - ones) * wanted.ravel()]))
-    one, two = shares[:d], shares[d:].reshape(d, d)
-    weights = unit_weights(codes, units, one, two)
+    chosen = some_tables(d, 1, 2, 3)
+    ways = np.array([len(columns) for columns in chosen])
+    shares = to_shares(rng.dirichlet(np.full(len(chosen), 0.3)) * np.where(ways == 1, ones, 1 - ones) + 1e-12)
+    weights = unit_weights(codes, units, chosen, shares)
     assert np.all((weights >= 0) & (weights <= 1) & (weights / LATTICE == np.rint(weights / LATTICE)))
     for unit in np.unique(units):
         own = units == unit
         assert len(set(weights[own])) == 1
-        length = brute_norm(codes[own], weights[own], sizes, one, two)
+        length = brute_norm(codes[own], weights[own], sizes, chosen, shares)
         assert length <= 1 + 1e-12
-        full = brute_norm(codes[own], np.ones(own.sum()), sizes, one, two)
+        full = brute_norm(codes[own], np.ones(own.sum()), sizes, chosen, shares)
         assert length >= min(1.0, full) - LATTICE * full - 1e-6  # and not shortened for nothing
         if own.sum() == 1:
             assert weights[own][0] == 1
@@ -78,15 +81,15 @@ def test_every_unit_is_at_most_one_long(table: Table, seed: int, ones: float) ->
 def test_a_thousand_equal_rows_weigh_as_one() -> None:
     codes, units = np.ones((1000, 3), np.int32), np.zeros(1000, np.int64)
     one = np.full(3, 1 / 3)
-    weights = unit_weights(codes, units, one, np.zeros((3, 3)))
+    weights = unit_weights(codes, units, some_tables(3, 1), one)
     assert 0 < weights[0] <= 1 / 1000
-    assert brute_norm(codes, weights, (2, 2, 2), one, np.zeros((3, 3))) <= 1
+    assert brute_norm(codes, weights, (2, 2, 2), some_tables(3, 1), one) <= 1
 
 
 def test_no_rows_and_one_row() -> None:
-    none = unit_weights(np.zeros((0, 2), np.int32), np.zeros(0, np.int64), np.full(2, 0.5), np.zeros((2, 2)))
-    assert none.shape == (0,)
-    assert unit_weights(np.zeros((1, 2), np.int32), np.zeros(1, np.int64), np.full(2, 0.5), np.zeros((2, 2))) == [1.0]
+    tables, halves = some_tables(2, 1), np.full(2, 0.5)
+    assert unit_weights(np.zeros((0, 2), np.int32), np.zeros(0, np.int64), tables, halves).shape == (0,)
+    assert unit_weights(np.zeros((1, 2), np.int32), np.zeros(1, np.int64), tables, halves) == [1.0]
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -94,12 +97,13 @@ def test_no_rows_and_one_row() -> None:
 def test_one_unit_more_moves_nobody_else(table: Table) -> None:
     codes, units, sizes = table
     d = len(sizes)
-    shares = [(to_shares(np.ones(d)), np.zeros((d, d))), (np.zeros(d), upper_shares(d, 1))]
+    families = [some_tables(d, *ways) for ways in ((1,), (2,), (2, 3)) if d >= ways[0]]
     for gone in np.unique(units):
         rest = units != gone
-        for one, two in shares:
-            together = unit_weights(codes, units, one, two)[rest]
-            assert np.array_equal(together, unit_weights(codes[rest], units[rest], one, two))
+        for chosen in families:
+            shares = to_shares(np.random.default_rng(1).dirichlet(np.full(len(chosen), 0.3)))
+            together = unit_weights(codes, units, chosen, shares)[rest]
+            assert np.array_equal(together, unit_weights(codes[rest], units[rest], chosen, shares))
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -125,7 +129,7 @@ def test_spans_of_units() -> None:
 # --- the released tables ----------------------------------------------------------------------------------------------
 
 
-def furthest(mechanism: Histograms | Pairs, codes: np.ndarray, units: np.ndarray) -> float:
+def furthest(mechanism: Histograms | Marginals, codes: np.ndarray, units: np.ndarray) -> float:
     """Largest distance between the exact answers on the table and on itself without one unit."""
     whole = mechanism.query(Rows(codes, units))
     return max(
@@ -133,23 +137,25 @@ def furthest(mechanism: Histograms | Pairs, codes: np.ndarray, units: np.ndarray
     )
 
 
-def distance_by_noise(mechanism: Histograms | Pairs, one: Any, other: Any) -> float:
+def distance_by_noise(mechanism: Histograms | Marginals, one: Any, other: Any) -> float:
     """The distance by another way: each table in units of its own noise times the noise multiplier."""
     m, squares = mechanism.event.noise_multiplier, 0.0
     if isinstance(mechanism, Histograms):
         return float(
             np.sqrt(sum((((a - b) / mechanism.sigma * m) ** 2).sum() for a, b in zip(one, other, strict=True)))
         )
-    for j, k in one:
-        squares += (((one[j, k] - other[j, k]) / mechanism.sigma(j, k) * m) ** 2).sum()
+    for table, sigma in zip(mechanism.tables, mechanism.sigmas, strict=True):
+        squares += (((one[table] - other[table]) / sigma * m) ** 2).sum()
     return float(np.sqrt(squares))
 
 
-def mechanisms(sizes: tuple[int, ...]) -> list[Histograms | Pairs]:
-    made: list[Histograms | Pairs] = [Histograms(Gaussian(2.0), sizes)]
-    if len(sizes) > 1:
-        shares = to_shares(upper_shares(len(sizes), 3) + np.triu(np.full((len(sizes),) * 2, 1e-6), 1))
-        made.append(Pairs(Gaussian(2.0), sizes, tuple(map(tuple, shares.tolist()))))
+def mechanisms(sizes: tuple[int, ...]) -> list[Histograms | Marginals]:
+    made: list[Histograms | Marginals] = [Histograms(Gaussian(2.0), sizes)]
+    for ways in (2,), (2, 3):
+        if len(sizes) >= ways[-1]:
+            chosen = some_tables(len(sizes), *ways)
+            shares = to_shares(np.random.default_rng(3).dirichlet(np.full(len(chosen), 0.3)) + 1e-6)
+            made.append(Marginals(Gaussian(2.0), sizes, tuple(chosen), tuple(shares.tolist())))
     return made
 
 
@@ -168,7 +174,7 @@ def test_distance_finds_unweighted_rows(monkeypatch: pytest.MonkeyPatch) -> None
     codes, units = np.ones((5, 3), np.int32), np.array([0, 1, 1, 1, 2])
     right = [furthest(m, codes, units) for m in mechanisms((2, 3, 2))]
     assert all(0.99 < distance <= 1 + 1e-9 for distance in right)  # a single row uses what it may
-    monkeypatch.setattr(tables, "unit_weights", lambda codes, units, one, two: np.ones(len(units)))
+    monkeypatch.setattr(tables, "unit_weights", lambda codes, units, tables, shares: np.ones(len(units)))
     for mechanism in mechanisms((2, 3, 2)):
         assert furthest(mechanism, codes, units) == pytest.approx(3)
 
@@ -183,7 +189,7 @@ def test_noise_matches_the_shares(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Randomness, "lattice_gaussian", record)
     codes, units = np.zeros((4, 3), np.int32), np.arange(4)
-    histograms, pairs = mechanisms((2, 3, 4))
+    histograms, pairs, triples = mechanisms((2, 3, 4))
     histograms.measure(Rows(codes, units), Randomness())
     assert [shape for _, shape in drawn] == [2, 3, 4]
     assert sum((2.0 / scale) ** 2 for scale, _ in drawn) <= 1
@@ -191,6 +197,10 @@ def test_noise_matches_the_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn.clear()
     pairs.measure(Rows(codes, units), Randomness())
     assert [shape for _, shape in drawn] == [(2, 3), (2, 4), (3, 4)]
+    assert 0.999 < sum((2.0 / scale) ** 2 for scale, _ in drawn) <= 1
+    drawn.clear()
+    triples.measure(Rows(codes, units), Randomness())
+    assert [shape for _, shape in drawn] == [(2, 3), (2, 4), (3, 4), (2, 3, 4)]
     assert 0.999 < sum((2.0 / scale) ** 2 for scale, _ in drawn) <= 1
 
 
@@ -216,8 +226,13 @@ def test_two_runs_differ_and_empty_tables_are_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    "shares", [((0.0, 1.1), (0.0, 0.0)), ((0.1, 0.5), (0.0, 0.0)), ((0.0, 0.5),), ((0.0, 0.3), (0.0, 0.0))]
-)
-def test_wrong_shares_are_refused(shares: Any) -> None:
+    "chosen, shares",
+    [
+        ([(0, 1)], [1.25]), ([(0, 1)], [0.3]), ([(0, 1)], [0.0]), ([(0, 1)], [-0.5]), ([(0, 1)], [0.5, 0.25]),
+        ([(0, 1), (0, 1)], [0.5, 0.25]), ([(0, 0)], [0.5]), ([(0,)], [0.5]), ([(0, 1, 2, 3)], [0.5]), ([(0, 4)], [0.5]),
+        ([(-1, 0)], [0.5]), ([(0, 1), (0, 2)], [0.75, 0.5]),
+    ],
+)  # fmt: skip
+def test_wrong_tables_and_shares_are_refused(chosen: Any, shares: Any) -> None:
     with pytest.raises(ValueError):
-        Pairs(Gaussian(1.0), (2, 2), shares)
+        Marginals(Gaussian(1.0), (2, 2, 2, 2), tuple(chosen), tuple(shares))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from privsynth.codec import Codec, ColumnCodec
 from privsynth.domain import ColumnDomain, Domain
-from privsynth.trainers.anchor import Anchor, pair_total
+from privsynth.trainers.anchor import Anchor, Goal
 from privsynth.trainers.base import silent
-from privsynth.trainers.gibbs import pair_counts
+from privsynth.trainers.gibbs import Layout
 from privsynth.trainers.marginals import PopulationModel
+from privsynth.trainers.measure import table_total
 
 SIZES = (3, 4, 5, 2)
 N = 3000
@@ -36,23 +40,34 @@ def codec_of(rows: np.ndarray) -> Codec:
     return Codec(Domain(tuple(c.domain for c in columns), N), tuple(columns), float(N))
 
 
+def tables_of(rows: np.ndarray, sizes: tuple[int, ...], columns: list[tuple[int, ...]]) -> list[np.ndarray]:
+    """Shares of rows in the cells of these tables."""
+    found = []
+    for table in columns:
+        counts = np.zeros([sizes[c] for c in table])
+        np.add.at(counts, tuple(rows[:, c] for c in table), 1 / len(rows))
+        found.append(counts)
+    return found
+
+
+PAIRS = list(combinations(range(len(SIZES)), 2))
+
+
 def anchor_of(rows: np.ndarray, noise: float = 0.0) -> Anchor:
-    codec = codec_of(rows)
-    offset = np.concatenate([[0], np.cumsum(codec.sizes)[:-1]])
-    goal = pair_counts(rows, offset, sum(codec.sizes)) / len(rows)
-    if noise:
-        goal = goal + np.random.default_rng(4).normal(0, noise, goal.shape).astype(np.float32)
-        goal = (goal + goal.T) / 2
-    sigma = np.full((len(SIZES),) * 2, max(noise, 1e-4))
-    return Anchor(codec, goal.astype(np.float32), sigma, 1.0)
+    codec, rng, goals = codec_of(rows), np.random.default_rng(4), []
+    shares = [column.shares for column in codec.columns]
+    for (j, k), share in zip(PAIRS, tables_of(rows, codec.sizes, PAIRS), strict=True):
+        noisy = share + rng.normal(0, noise, share.shape) if noise else share
+        sigma = max(noise, 1e-4)
+        signal = float(((noisy - np.outer(shares[j], shares[k])) ** 2).sum() - noisy.size * sigma**2)
+        goals.append(Goal((j, k), noisy.astype(np.float32), sigma, signal))
+    return Anchor(codec, tuple(goals), 1.0)
 
 
 def distance(anchor: Anchor, rows: np.ndarray, truth: np.ndarray) -> float:
     """Mean total variation over pairs."""
-    offset, width = anchor.offset, len(anchor.goal)
-    gap = np.abs(pair_counts(rows, offset, width) / len(rows) - pair_counts(truth, offset, width) / len(truth))
-    pairs = len(SIZES) * (len(SIZES) - 1) / 2
-    return float(gap.sum() / 4 / pairs)  # each pair stands twice, and half the sum is the distance
+    one, other = (tables_of(table, anchor.codec.sizes, PAIRS) for table in (rows, truth))
+    return float(np.mean([0.5 * np.abs(a - b).sum() for a, b in zip(one, other, strict=True)]))
 
 
 def one_way(anchor: Anchor, rows: np.ndarray) -> float:
@@ -133,15 +148,89 @@ def test_samples_of_every_size(n: int) -> None:
 
 
 def test_an_anchor_comes_back_from_its_tensors() -> None:
-    anchor = anchor_of(real_rows(), 0.003)
+    rows = real_rows()
+    plain = anchor_of(rows, 0.003)
+    triple = Goal((len(SIZES), 2, 3), np.full((2, 6, 3), 1 / 36, np.float32), 0.01, 0.5)
+    anchor = replace(plain, goals=(*plain.goals, triple), groups={1: np.array([0, 0, 1, 1, 1], np.int32)})
     again = Anchor.restore(anchor.codec, anchor.tensors())
-    assert np.array_equal(again.goal, anchor.goal) and again.strength == anchor.strength
-    assert np.allclose(again.sigma, anchor.sigma, rtol=1e-6)
+    assert again.strength == anchor.strength and list(again.groups) == [1]
+    assert np.array_equal(again.groups[1], anchor.groups[1])
+    for one, other in zip(again.goals, anchor.goals, strict=True):
+        assert one.columns == other.columns and (one.sigma, one.signal) == (other.sigma, other.signal)
+        assert np.array_equal(one.share, other.share)
 
 
 def test_total_comes_from_released_tables_only() -> None:
     codec = codec_of(real_rows())
-    assert pair_total({(0, 1): np.full((4, 5), 7.0)}, codec) == N  # declared
+    assert table_total({(0, 1): np.full((4, 5), 7.0)}, codec) == N  # declared
     bought = Codec(Domain(codec.domain.columns, None), codec.columns, 1.0)
-    assert pair_total({(0, 1): np.full((4, 5), 7.0)}, bought) == pytest.approx(140)
-    assert pair_total({(0, 1): np.full((4, 5), -7.0)}, bought) == 1
+    assert table_total({(0, 1): np.full((4, 5), 7.0)}, bought) == pytest.approx(140)
+    assert table_total({(0, 1): np.full((4, 5), -7.0)}, bought) == 1
+
+
+# --- triples, and columns in groups -----------------------------------------------------------------------------------
+
+
+def parity_rows(n: int = N) -> np.ndarray:
+    """Columns that are independent two by two; the last one tells whether the codes of the first two are alike."""
+    rng = np.random.default_rng(5)
+    rows = np.stack([rng.integers(0, size, n) for size in SIZES], 1)
+    rows[:, 3] = (rows[:, 0] // 2 + rows[:, 1] // 2) % 2
+    return rows.astype(np.int32)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_triples_carry_what_pairs_do_not_say(grouped: bool) -> None:
+    """The second column's codes 0, 1 and 2, 3 behave alike: groups of codes lose nothing."""
+    truth = parity_rows()
+    plain = anchor_of(truth)
+    coarse = {1: np.array([0, 0, 1, 1, 2], np.int32)} if grouped else {}
+    seen = truth.copy()
+    if grouped:
+        seen[:, 1] = coarse[1][seen[:, 1]]
+    sizes = tuple(3 if grouped and j == 1 else size for j, size in enumerate(plain.codec.sizes))
+    share = tables_of(seen, sizes, [(0, 1, 3)])[0]
+    goal = Goal((0, len(SIZES) if grouped else 1, 3), share.astype(np.float32), 1e-4, 0.1)
+    anchor = replace(plain, goals=(*plain.goals, goal), groups=coarse)
+
+    def held(rows: np.ndarray) -> float:
+        return float(np.mean((rows[:, 0] // 2 + rows[:, 1] // 2) % 2 == rows[:, 3]))
+
+    without, fitted = (a.population(N, np.random.default_rng(1), 30) for a in (plain, anchor))
+    assert held(without) < 0.7 and held(fitted) > 0.97
+    assert distance(anchor, fitted, truth) < 0.03 and one_way(anchor, fitted) < 0.03
+    assert fitted.shape == (N, len(SIZES))
+
+
+def test_layouts_count_every_copy_of_every_table() -> None:
+    rng = np.random.default_rng(0)
+    sizes, tables = (3, 4, 2, 5), [(0, 1), (1, 3, 2), (3, 0), (0, 2, 3)]
+    rows = np.stack([rng.integers(0, size, 500) for size in sizes], 1).astype(np.int32)
+    layout = Layout.of(sizes, tables)
+    shares = tables_of(rows, sizes, tables)
+    assert layout.length == 2 * 12 + 3 * 40 + 2 * 15 + 3 * 30
+    assert layout.count(rows) == pytest.approx(500 * layout.flat(shares), abs=1e-3)
+    assert layout.spread(np.arange(4.0)).tolist() == [0.0] * 24 + [1.0] * 120 + [2.0] * 30 + [3.0] * 90
+
+
+def test_what_a_sweep_keeps_current_is_what_a_new_count_says() -> None:
+    from privsynth.trainers.gibbs import sweep
+
+    rng = np.random.default_rng(0)
+    sizes, tables = (3, 4, 2, 5, 2), [(0, 1), (1, 3, 2), (3, 0), (0, 2, 4)]  # the last view: two groups of column 3
+    group = np.concatenate([np.zeros(9, np.int32), np.array([0, 0, 1, 1, 1], np.int32)])
+    rows = np.stack([rng.integers(0, size, 500) for size in sizes], 1).astype(np.int32)
+    rows[:, 4] = group[9 + rows[:, 3]]
+    layout, width = Layout.of(sizes, tables), sum(sizes[:4])
+    weight, before = np.full(len(layout.table), 0.1, np.float32), rows.copy()
+    wanted = np.full(layout.length, 25.0, np.float32)
+    residual, ones = (layout.count(rows) - wanted) * np.float32(0.1), np.zeros(width, np.float32)
+    offset = np.array([0, 3, 7, 9], np.int64)
+    sweep(
+        rows, rng.permutation(500), offset, np.array(sizes, np.int64), np.array([-1, -1, -1, 4], np.int32), group,
+        layout.first, layout.others, layout.steps, layout.copies, weight, residual, ones.copy(), ones, ones + 0.25,
+        np.float32(0.5), 7,
+    )  # fmt: skip
+    assert np.mean(rows != before) > 0.2
+    assert np.array_equal(rows[:, 4], group[9 + rows[:, 3]])
+    assert residual == pytest.approx((layout.count(rows) - wanted) * 0.1, abs=1e-2)

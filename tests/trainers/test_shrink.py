@@ -1,86 +1,124 @@
-"""Shrinking takes noise out of pairs and leaves alone what is no noise. Seeded tables; figures far from their bounds."""
+"""Shrinking takes noise out of tables and leaves alone what is no noise. Seeded tables; figures far from their bounds."""
 
 from __future__ import annotations
+
+from itertools import combinations
 
 import numpy as np
 import pytest
 
-from privsynth.trainers.shrink import WIDEST, low_rank, shrunk
+from privsynth.trainers.shrink import WIDEST, beyond_pairs, low_rank, shrunk, without_interaction
 
 SIZES = (3, 5, 2, 8, 4, 6, 7, 5)
-COLUMN = np.repeat(np.arange(len(SIZES)), SIZES)
-WITHIN = COLUMN[:, None] == COLUMN[None, :]
+EVERY = list(combinations(range(len(SIZES)), 2))
+Pairs = dict[tuple[int, ...], tuple[np.ndarray, float]]
 
 
-def table(seed: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def table(seed: int, classes: int) -> tuple[dict[tuple[int, ...], np.ndarray], list[np.ndarray]]:
     """(pairs, shares) of a mixture of independent columns; one class: independent columns."""
     rng = np.random.default_rng(seed)
     weight = rng.dirichlet(np.full(classes, 5.0))
-    each = np.concatenate([rng.dirichlet(np.ones(size), classes) for size in SIZES], 1)
-    return np.where(WITHIN, 0.0, (each.T * weight) @ each), weight @ each
+    each = [rng.dirichlet(np.ones(size), classes) for size in SIZES]
+    return {(j, k): (each[j].T * weight) @ each[k] for j, k in EVERY}, [weight @ e for e in each]
 
 
-def noised(pairs: np.ndarray, sigma: np.ndarray, seed: int) -> np.ndarray:
-    noise = np.triu(np.random.default_rng(seed).normal(size=pairs.shape) * sigma[COLUMN][:, COLUMN])
-    return pairs + noise + noise.T
+def noised(pairs: dict[tuple[int, ...], np.ndarray], scale: float, seed: int) -> Pairs:
+    """With noise that differs by the pairs' sizes, as that of an anchor does."""
+    rng = np.random.default_rng(seed)
+    sigma = {c: scale / share.size**0.16 for c, share in pairs.items()}
+    return {c: (share + rng.normal(0, sigma[c], share.shape), sigma[c]) for c, share in pairs.items()}
 
 
-def levels(scale: float) -> np.ndarray:
-    """Noise of pairs that differs by their size, as that of an anchor does."""
-    sigma = scale / np.outer(SIZES, SIZES) ** 0.16
-    np.fill_diagonal(sigma, 0.0)
-    return sigma
-
-
-def error(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.sqrt(((one - other)[~WITHIN] ** 2).sum()))
+def error(some: Pairs, pairs: dict[tuple[int, ...], np.ndarray]) -> float:
+    return float(np.sqrt(sum(((some[c][0] - share) ** 2).sum() for c, share in pairs.items())))
 
 
 @pytest.mark.parametrize("scale", [0.003, 0.01, 0.05])
 @pytest.mark.parametrize("classes", [1, 2, 4])
 def test_less_noise_is_left(classes: int, scale: float) -> None:
     pairs, shares = table(1, classes)
-    noisy = noised(pairs, levels(scale), 2)
-    better, sigma = shrunk(noisy, levels(scale), shares, SIZES)
+    noisy = noised(pairs, scale, 2)
+    better = shrunk(noisy, shares)
+    assert list(better) == list(noisy)
     assert error(better, pairs) < (0.5 if classes == 1 else 0.85) * error(noisy, pairs)
-    assert np.all(sigma <= levels(scale)) and np.all(sigma >= 0.5 * levels(scale))
+    assert all(0.5 * noisy[c][1] <= better[c][1] <= noisy[c][1] for c in pairs)
 
 
 def test_next_to_no_noise_moves_next_to_nothing() -> None:
     pairs, shares = table(3, 3)
-    noisy = noised(pairs, levels(1e-6), 4)
-    better, sigma = shrunk(noisy, levels(1e-6), shares, SIZES)
-    assert error(better, pairs) < 2e-5 * error(pairs, np.outer(shares, shares)) + error(noisy, pairs)
-    assert sigma == pytest.approx(levels(1e-6), rel=1e-3)
+    noisy = noised(pairs, 1e-6, 4)
+    better = shrunk(noisy, shares)
+    apart = {c: (np.outer(shares[c[0]], shares[c[1]]), 0.0) for c in pairs}
+    assert error(better, pairs) < 2e-5 * error(apart, pairs) + error(noisy, pairs)
+    assert all(better[c][1] == pytest.approx(noisy[c][1], rel=1e-3) for c in pairs)
 
 
 def test_the_margins_are_the_released_shares() -> None:
     pairs, shares = table(5, 3)
-    better, _ = shrunk(noised(pairs, levels(0.02), 6), levels(0.02), shares, SIZES)
-    assert np.allclose(better, better.T) and np.all(better[WITHIN] == 0)
-    for j, size in enumerate(SIZES):
-        for k in set(range(len(SIZES))) - {j}:
-            block = better[np.ix_(j == COLUMN, k == COLUMN)]
-            assert block.shape == (size, SIZES[k])
-            assert block.sum(1) == pytest.approx(shares[j == COLUMN], abs=1e-2)
+    for (j, k), (share, _) in shrunk(noised(pairs, 0.02, 6), shares).items():
+        assert share.shape == (SIZES[j], SIZES[k])
+        assert share.sum(1) == pytest.approx(shares[j], abs=1e-2)
+        assert share.sum(0) == pytest.approx(shares[k], abs=1e-2)
 
 
 def test_pure_noise_has_no_rank() -> None:
     """Its largest eigenvalue lies at the edge, give or take width^(-2/3) of it: what is left is next to nothing."""
     sigma = np.where(np.eye(60, dtype=bool), 0.0, 1.0)
     column = np.repeat(np.arange(60), 4)
-    within = column[:, None] == column[None, :]
     for seed in range(5):
-        noise = np.triu(np.random.default_rng(seed).normal(size=within.shape), 1)
-        noise = np.where(within, 0.0, noise + noise.T)
-        assert (low_rank(noise, sigma, within, column) ** 2).sum() < 0.02 * (noise**2).sum()
+        noise = np.triu(np.random.default_rng(seed).normal(size=(240, 240)), 1)
+        noise = np.where(column[:, None] == column[None, :], 0.0, noise + noise.T)
+        assert (low_rank(noise, sigma, column) ** 2).sum() < 0.02 * (noise**2).sum()
 
 
-@pytest.mark.parametrize("sizes", [(4,), (4, 3), (WIDEST, 3, 2)])
-def test_few_columns_and_wide_ones_get_their_margins_alone(sizes: tuple[int, ...]) -> None:
-    shares = np.concatenate([np.full(size, 1 / size) for size in sizes])
-    column = np.repeat(np.arange(len(sizes)), sizes)
-    goal = np.where(column[:, None] == column[None, :], 0.0, np.outer(shares, shares)).astype(np.float32)
-    sigma = np.where(np.eye(len(sizes), dtype=bool), 0.0, 0.1)
-    better, same = shrunk(goal, sigma, shares, sizes)
-    assert np.allclose(better, goal, atol=1e-7) and np.array_equal(same, sigma)
+@pytest.mark.parametrize("sizes, missing", [((4,), 0), ((4, 3), 0), ((WIDEST, 3, 2), 0), ((4, 3, 2, 5), 1)])
+def test_few_columns_wide_ones_and_some_pairs_get_their_margins_alone(sizes: tuple[int, ...], missing: int) -> None:
+    shares = [np.full(size, 1 / size) for size in sizes]
+    pairs = list(combinations(range(len(sizes)), 2))
+    goal: Pairs = {(j, k): (np.outer(shares[j], shares[k]), 0.1) for j, k in pairs[missing:]}
+    better = shrunk(goal, shares)
+    assert list(better) == list(goal)
+    assert all(np.allclose(better[c][0], share, atol=1e-7) and better[c][1] == 0.1 for c, (share, _) in goal.items())
+
+
+# --- three columns ----------------------------------------------------------------------------------------------------
+
+
+def cube(seed: int, lean: float) -> np.ndarray:
+    """(4, 3, 2) shares; lean: how much the third column leans on whether the others are alike."""
+    rng = np.random.default_rng(seed)
+    share = np.einsum("a,b,c->abc", *(rng.dirichlet(np.full(size, 9.0)) for size in (4, 3, 2)))
+    alike = (np.arange(4)[:, None] + np.arange(3)[None, :]) % 2
+    share = share * (1 + lean * np.stack([2 * alike - 1, 1 - 2 * alike], 2))
+    return np.asarray(share / share.sum())
+
+
+def pairs_of(share: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return share.sum(2), share.sum(1), share.sum(0)
+
+
+def test_pairs_alone_lead_to_a_table_with_these_pairs_and_no_more() -> None:
+    plain, leaning = cube(1, 0.0), cube(1, 0.5)
+    assert without_interaction(*pairs_of(plain)) == pytest.approx(plain, abs=1e-6)
+    expected = without_interaction(*pairs_of(leaning))
+    for one, other in zip(pairs_of(expected), pairs_of(leaning), strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+    assert np.abs(expected - leaning).max() > 0.01
+    # no interaction: every odds ratio of the first two columns is the same at both codes of the third
+    ratio = expected[:-1, :-1] * expected[1:, 1:] / (expected[:-1, 1:] * expected[1:, :-1])
+    assert ratio[..., 0] == pytest.approx(ratio[..., 1], rel=1e-2)
+
+
+@pytest.mark.parametrize("lean, sigma", [(0.0, 0.005), (0.5, 0.002), (0.5, 1e-5)])
+def test_triples_keep_what_is_no_noise(lean: float, sigma: float) -> None:
+    share, rng = cube(2, lean), np.random.default_rng(3)
+    worse, closer, signals = 0.0, 0.0, []
+    for _ in range(50):
+        noisy = share + rng.normal(0, sigma, share.shape)
+        better, left, signal = beyond_pairs(noisy, sigma, pairs_of(share))
+        assert 0.5 * sigma <= left <= sigma
+        worse, closer = worse + float(((noisy - share) ** 2).sum()), closer + float(((better - share) ** 2).sum())
+        signals.append(signal)
+    told = float(((share - without_interaction(*pairs_of(share))) ** 2).sum())
+    assert np.mean(signals) == pytest.approx(told, abs=0.2 * told + 6 * sigma**2)
+    assert closer < (0.35 if lean == 0 else 0.9) * worse

@@ -17,7 +17,7 @@ from privsynth.pipeline import fit
 from privsynth.policy.plan import Plan, make_plan
 from privsynth.privacy.dpsgd import DPSGD
 from privsynth.privacy.ledger import Ledger
-from privsynth.privacy.mechanisms.tables import Histograms, Pairs
+from privsynth.privacy.mechanisms.tables import Histograms, Marginals
 from privsynth.trainers import OPTIONS, TRAINERS, check_options
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
@@ -213,15 +213,12 @@ def replayed(trainer: str, data: pd.DataFrame, folder: Path, patch: pytest.Monke
     def histograms(self: Histograms, rows: Any, randomness: Any) -> Any:
         return [np.linspace(1, 60, size) for size in self.sizes]
 
-    def pairs(self: Pairs, rows: Any, randomness: Any) -> Any:
-        d = len(self.sizes)
-        return {
-            (j, k): np.linspace(0, 9, self.sizes[j] * self.sizes[k]).reshape(self.sizes[j], -1)
-            for j in range(d) for k in range(j + 1, d)
-        }  # fmt: skip
+    def marginals(self: Marginals, rows: Any, randomness: Any) -> Any:
+        shapes = {table: [self.sizes[c] for c in table] for table in self.tables}
+        return {table: np.linspace(0, 9, int(np.prod(shape))).reshape(shape) for table, shape in shapes.items()}
 
     patch.setattr(Histograms, "measure", histograms)
-    patch.setattr(Pairs, "measure", pairs)
+    patch.setattr(Marginals, "measure", marginals)
     patch.setattr(DPSGD, "measure", frozen_dpsgd)
     fit(policy(trainer, "seed: 3"), data, ledger="sqlite://").save(folder)
     return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
@@ -240,11 +237,11 @@ def test_replay_finds_a_twin_that_peeks(tmp_path: Path, monkeypatch: pytest.Monk
     from dataclasses import replace
 
     from privsynth import table as fence
-    from privsynth.trainers import anchor
+    from privsynth.trainers import measure
 
-    honest = anchor.measure_anchor
+    honest = measure.measure_anchor
     monkeypatch.setattr(
-        anchor, "measure_anchor",
+        measure, "measure_anchor",
         lambda table, codec, target, run: replace(
             honest(table, codec, target, run), strength=1 + len(fence._FENCED[table]) / 1e4
         ),

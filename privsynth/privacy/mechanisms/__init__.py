@@ -11,6 +11,6 @@ MECHANISMS = frozenset({
     "privsynth.privacy.mechanisms.selection.Quantile",
     "privsynth.privacy.mechanisms.selection.MostCommon",
     "privsynth.privacy.mechanisms.tables.Histograms",
-    "privsynth.privacy.mechanisms.tables.Pairs",
+    "privsynth.privacy.mechanisms.tables.Marginals",
     "privsynth.privacy.dpsgd.DPSGD",
 })  # fmt: skip

@@ -1,4 +1,5 @@
-"""Noisy contingency tables: 1-way histograms of all columns, and all pairs, each family by one Gaussian mechanism.
+"""Noisy contingency tables: 1-way histograms of all columns, and marginals of two or three columns, each family by one
+Gaussian mechanism.
 
 Both split one budget over many tables: table t with share a_t (the shares sum to 1) gets noise of standard deviation
 noise_multiplier / sqrt(a_t). Scaled by sqrt(a_t), all tables together are one vector to which a unit contributes at
@@ -20,7 +21,7 @@ from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import SHARE_UNIT, Rows, to_shares, unit_weights
 
 Floats = NDArray[np.float64]
-Tables = dict[tuple[int, int], Floats]
+Tables = dict[tuple[int, ...], Floats]
 
 
 def _weighted(cells: NDArray[np.integer[Any]], weights: Floats, size: int) -> Floats:
@@ -51,7 +52,7 @@ class Histograms(Mechanism[list[Floats], list[Floats], list[Floats]]):
 
     def query(self, rows: Rows[Any]) -> list[Floats]:
         cells, d = rows.values, len(self.sizes)
-        weights = unit_weights(cells, rows.units, np.full(d, self.share), np.zeros((d, d)))
+        weights = unit_weights(cells, rows.units, [(j,) for j in range(d)], np.full(d, self.share))
         return [_weighted(cells[:, j], weights, size) for j, size in enumerate(self.sizes)]
 
     def noised(self, exact: list[Floats], randomness: Randomness) -> list[Floats]:
@@ -66,47 +67,57 @@ class Histograms(Mechanism[list[Floats], list[Floats], list[Floats]]):
 
 
 @dataclass(frozen=True)
-class Pairs(Mechanism[Tables, Tables, Tables]):
-    """All 2-way tables. sizes: codes of each column; shares: (columns, columns) upper triangle of `to_shares` (public).
+class Marginals(Mechanism[Tables, Tables, Tables]):
+    """Tables of two or three columns. sizes: codes of each column; shares: one for each table, from `to_shares`. All are
+    public, or follow from what was released before.
 
-    Released: {(j, k): (size_j, size_k) noisy weighted counts} for j < k.
+    Released: {columns: noisy weighted counts, one axis a column}.
     """
 
     event: Gaussian
     sizes: tuple[int, ...]
-    shares: tuple[tuple[float, ...], ...]
+    tables: tuple[tuple[int, ...], ...]
+    shares: tuple[float, ...]
     name: str = "marginals"
 
     def __post_init__(self) -> None:
+        columns = range(len(self.sizes))
+        for table in self.tables:
+            if len(set(table)) != len(table) or not 2 <= len(table) <= 3 or not all(c in columns for c in table):
+                raise ValueError("a table has two or three different columns")
         shares = np.array(self.shares)
-        if shares.shape != (len(self.sizes),) * 2 or np.any(np.tril(shares) != 0) or shares.sum() > 1:
-            raise ValueError("shares must be an upper triangle that sums to at most 1")
+        if len(set(self.tables)) != len(shares) or len(self.tables) != len(shares):
+            raise ValueError("every table is there once, with a share")
+        if np.any(shares <= 0) or shares.sum() > 1:
+            raise ValueError("shares must be positive and sum to at most 1")
         if np.any(shares / SHARE_UNIT != np.rint(shares / SHARE_UNIT)):
             raise ValueError("shares must be multiples of SHARE_UNIT; take `to_shares`")
 
-    def sigma(self, j: int, k: int) -> float:
-        """Standard deviation of the noise on each count of one table."""
-        return float(self.event.noise_multiplier / np.sqrt(self.shares[j][k]))
+    @property
+    def sigmas(self) -> Floats:
+        """(tables,) standard deviation of the noise on each count."""
+        return np.asarray(self.event.noise_multiplier / np.sqrt(np.array(self.shares)))
 
     def query(self, rows: Rows[Any]) -> Tables:
-        codes, d = rows.values, len(self.sizes)
-        weights = unit_weights(codes, rows.units, np.zeros(d), np.array(self.shares))
+        codes = rows.values.astype(np.int64)
+        weights = unit_weights(rows.values, rows.units, self.tables, np.array(self.shares))
         counted = {}
-        for j in range(d):
-            for k in range(j + 1, d):
-                shape = (self.sizes[j], self.sizes[k])
-                cell = codes[:, j].astype(np.int64) * shape[1] + codes[:, k]
-                counted[j, k] = _weighted(cell, weights, shape[0] * shape[1]).reshape(shape)
+        for table in self.tables:
+            shape = tuple(self.sizes[c] for c in table)
+            cell = codes[:, table[0]]
+            for column, size in zip(table[1:], shape[1:], strict=True):
+                cell = cell * size + codes[:, column]
+            counted[table] = _weighted(cell, weights, int(np.prod(shape))).reshape(shape)
         return counted
 
     def noised(self, exact: Tables, randomness: Randomness) -> Tables:
-        return {
-            pair: counts + randomness.lattice_gaussian(self.sigma(*pair), counts.shape) for pair, counts in exact.items()
-        }
+        noises = zip(self.tables, self.sigmas, strict=True)
+        return {table: exact[table] + randomness.lattice_gaussian(s, exact[table].shape) for table, s in noises}
 
     def released(self, noisy: Tables) -> Tables:
         return noisy
 
     def distance(self, one: Tables, other: Tables) -> float:
         """L2 of all tables side by side, each scaled by the root of its share."""
-        return float(np.sqrt(sum(self.shares[j][k] * ((one[j, k] - other[j, k]) ** 2).sum() for j, k in one)))
+        shares = zip(self.tables, self.shares, strict=True)
+        return float(np.sqrt(sum(share * ((one[table] - other[table]) ** 2).sum() for table, share in shares)))

@@ -1,0 +1,258 @@
+"""What the anchor buys: noisy tables of two columns and of three, and what they say once noise is taken out.
+
+Which tables, and how much each of them gets, hangs on public facts and on what was released before. Up to
+`MOST_COLUMNS` columns all pairs are bought. Beyond, a first look at all pairs of columns in a few groups of codes says
+which pairs are worth the rest. Triples come after pairs, which they then have to surprise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from privsynth.codec import Codec, Groups
+from privsynth.privacy.events import Gaussian
+from privsynth.privacy.ledger import Run
+from privsynth.privacy.mechanisms.tables import Marginals
+from privsynth.privacy.unit import to_shares
+from privsynth.table import PrivateTable
+from privsynth.trainers.anchor import Anchor, Goal
+from privsynth.trainers.rules import MOST_TRIPLES, most_pairs
+from privsynth.trainers.shrink import beyond_pairs, shrunk
+
+TARGET_FACTOR = 3.0  # tables with the policy's target count so many times
+SIZE_POWER = 0.33  # a table's share grows with its cells to this power
+FEW, MORE = 4, 6  # groups of codes in a first look, and in triples
+CERTAIN = 4.0  # standard deviations of noise above which two columns go together
+
+Columns = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """One released table as shares of rows. sigma: noise of one share."""
+
+    share: np.ndarray
+    sigma: float
+
+
+Tables = dict[Columns, Noisy]
+
+
+def measure_anchor(table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run) -> Anchor:
+    """Buys the tables that the plan names, and takes noise out of them."""
+    at = codec.names.index(target) if target in codec.names else None
+    d, sizes = len(codec.sizes), codec.sizes
+    groups: Groups | None = None
+    look: Tables = {}
+    triples: Tables = {}
+    pairs = list(combinations(range(d), 2))
+    if "relations" in run.plan:
+        groups = groups_of(codec, FEW)
+        look = _bought("relations", table.encoded(groups), groups.sizes, pairs, None, codec, run)
+        pairs = strongest(look, most_pairs(d), at)
+    noisy = _bought("marginals", table, sizes, pairs, at, codec, run)
+    if "triples" in run.plan:
+        triples = _bought("triples", table, sizes, list(combinations(range(d), 3)), at, codec, run)
+        noisy = with_margins(noisy, triples)
+    codec, goals = pair_goals(codec, noisy)
+    if "target triples" in run.plan and at is not None:
+        groups = groups or groups_of(codec, MORE, goals, at)
+        chosen = with_target(goals, d, at)
+        triples = _bought("target triples", table.encoded(groups), groups.sizes, chosen, None, codec, run)
+    goals += triple_goals(triples, goals, look, groups, codec) + look_goals(look, goals, groups, codec)
+    return Anchor(codec, tuple(goals), strength(run.plan.epsilon), coarse_views(groups, codec))
+
+
+def _bought(
+    name: str, table: PrivateTable[np.ndarray], sizes: tuple[int, ...], columns: list[Columns], target: int | None,
+    codec: Codec, run: Run,
+) -> Tables:  # fmt: skip
+    """Noisy tables of these columns by the plan's mechanism of this name; those with the target count more."""
+    mechanism = tables_of(name, run.plan[name], sizes, columns, target)
+    noisy = table.ask(mechanism, run)
+    total = table_total(noisy, codec)
+    return {
+        c: Noisy(noisy[c] / total, float(s) / total) for c, s in zip(mechanism.tables, mechanism.sigmas, strict=True)
+    }
+
+
+def tables_of(
+    name: str, event: Gaussian, sizes: tuple[int, ...], columns: list[Columns], target: int | None
+) -> Marginals:
+    """The mechanism that buys these tables, with the budget split among them by released sizes and the public target."""
+    wanted = [
+        (TARGET_FACTOR if target in table else 1.0) * float(np.prod([sizes[c] for c in table])) ** SIZE_POWER
+        for table in columns
+    ]
+    return Marginals(event, sizes, tuple(columns), tuple(to_shares(np.array(wanted)).tolist()), name)
+
+
+def table_total(noisy: dict[Columns, np.ndarray], codec: Codec) -> float:
+    """Weighted rows behind tables: the released number, or the precise tables' mean sum where units are weighted."""
+    if not codec.domain.stratified and codec.domain.rows is not None:
+        return codec.total
+    weights = np.array([1 / table.size for table in noisy.values()])
+    return float(max(1.0, np.average([table.sum() for table in noisy.values()], weights=weights)))
+
+
+def strength(epsilon: float) -> float:
+    """How much a table's signal counts against its noise: with more noise, trusting it less was seen to pay."""
+    return max(0.5, 0.5 + 0.215 * float(np.log(epsilon)))
+
+
+def groups_of(codec: Codec, most: int, goals: Sequence[Goal] = (), target: int | None = None) -> Groups:
+    """Codes in at most `most` groups of about equal share, and "missing" by itself.
+
+    Neighbouring numbers go together. Categories go by how they lean towards the target: their place on the first axis
+    of correspondence analysis (Greenacre 2017, chapter 4) of the released pair; without a target, by their shares.
+    """
+    known = {goal.columns: goal.share for goal in goals}
+    columns = []
+    for j, column in enumerate(codec.columns):
+        size = column.size
+        if size - 1 <= most:
+            columns.append(tuple(range(size)))
+            continue
+        order = np.arange(size - 1)
+        if column.domain.kind == "category":
+            paired = target is not None and tuple(sorted((j, target))) in known
+            place = _first_axis(_oriented(known, j, target)) if paired else column.shares
+            order = np.argsort(place[:-1], kind="stable")
+        middle = np.cumsum(column.shares[order]) - column.shares[order] / 2
+        group = np.minimum(middle / max(column.shares[:-1].sum(), 1e-9) * most, most - 1).astype(int)
+        label = np.empty(size, int)
+        label[order] = np.unique(group, return_inverse=True)[1]
+        label[-1] = label[:-1].max() + 1
+        columns.append(tuple(label.tolist()))
+    return Groups(tuple(columns))
+
+
+def _first_axis(pair: np.ndarray) -> np.ndarray:
+    """(codes of the first column,) their places on the first axis of correspondence analysis."""
+    one, two = np.maximum(pair.sum(1), 1e-6), np.maximum(pair.sum(0), 1e-6)
+    scaled = (pair - np.outer(one, two)) / np.sqrt(np.outer(one, two))
+    return np.asarray(np.linalg.svd(scaled, full_matrices=False)[0][:, 0] / np.sqrt(one))
+
+
+def coarse_views(groups: Groups | None, codec: Codec) -> dict[int, np.ndarray]:
+    """The groups of those columns that have fewer groups than codes."""
+    if groups is None:
+        return {}
+    kept = {j: group for j, group in enumerate(groups.columns) if max(group) + 1 < codec.columns[j].size}
+    return {j: np.array(group, np.int32) for j, group in kept.items()}
+
+
+def _in_views(columns: Columns, groups: Groups | None, codec: Codec) -> Columns:
+    """Columns by the numbers under which a population holds their groups."""
+    views = sorted(coarse_views(groups, codec))
+    return tuple(len(codec.sizes) + views.index(c) if c in views else c for c in columns)
+
+
+def strongest(look: Tables, most: int, target: int | None) -> list[Columns]:
+    """The pairs that say most beyond independent columns in a first look, those with the target first of all."""
+
+    def told(columns: Columns) -> float:
+        table = look[columns]
+        alone = np.outer(table.share.sum(1), table.share.sum(0)) / max(table.share.sum(), 1e-9)
+        return float(((table.share - alone) ** 2).sum() / table.sigma**2) * (TARGET_FACTOR if target in columns else 1)
+
+    return sorted(sorted(look, key=told, reverse=True)[:most])
+
+
+def with_margins(pairs: Tables, triples: Tables) -> Tables:
+    """Pairs as their own tables and the margins of triples tell them, each by its precision."""
+    sums = {columns: table.share / table.sigma**2 for columns, table in pairs.items()}
+    precision = {columns: table.sigma**-2 for columns, table in pairs.items()}
+    for columns, table in triples.items():
+        for axis in range(3):
+            pair = columns[:axis] + columns[axis + 1 :]
+            weight = 1 / (table.sigma**2 * table.share.shape[axis])
+            sums[pair] = sums[pair] + weight * table.share.sum(axis)
+            precision[pair] += weight
+    return {pair: Noisy(sums[pair] / precision[pair], precision[pair] ** -0.5) for pair in pairs}
+
+
+def pair_goals(codec: Codec, noisy: Tables) -> tuple[Codec, list[Goal]]:
+    """The codec with shares better told, and the pairs with less noise."""
+    codec = told_by_pairs(codec, noisy)
+    shares = [column.shares for column in codec.columns]
+    goals = []
+    for (j, k), (share, sigma) in shrunk({c: (t.share, t.sigma) for c, t in noisy.items()}, shares).items():
+        signal = float(((share - np.outer(shares[j], shares[k])) ** 2).sum() - share.size * sigma**2)
+        goals.append(Goal((j, k), share.astype(np.float32), sigma, signal))
+    return codec, goals
+
+
+def triple_goals(triples: Tables, goals: list[Goal], look: Tables, groups: Groups | None, codec: Codec) -> list[Goal]:
+    """What triples say beyond pairs, of those that say something."""
+    known = pairs_in_groups(goals, look, groups, codec)
+    found = []
+    for (a, b, c), table in triples.items():
+        pairs = (_oriented(known, a, b), _oriented(known, a, c), _oriented(known, b, c))
+        share, sigma, signal = beyond_pairs(table.share, table.sigma, pairs)
+        if signal > 0:
+            found.append(Goal(_in_views((a, b, c), groups, codec), share.astype(np.float32), sigma, signal))
+    return found
+
+
+def look_goals(look: Tables, goals: list[Goal], groups: Groups | None, codec: Codec) -> list[Goal]:
+    """Pairs that were not bought in full, as far as the first look says with certainty that they go together."""
+    bought = {goal.columns for goal in goals}
+    found = []
+    for (j, k), table in look.items():
+        beyond = table.share - np.outer(table.share.sum(1), table.share.sum(0)) / max(table.share.sum(), 1e-9)
+        free = float(np.prod([size - 1 for size in table.share.shape]))
+        signal = float((beyond**2).sum() - free * table.sigma**2)
+        if (j, k) not in bought and signal > CERTAIN * np.sqrt(2 * free) * table.sigma**2:
+            found.append(Goal(_in_views((j, k), groups, codec), table.share.astype(np.float32), table.sigma, signal))
+    found.sort(key=lambda goal: -goal.signal / goal.sigma**2)
+    return found[: most_pairs(len(codec.sizes))]
+
+
+def pairs_in_groups(goals: list[Goal], look: Tables, groups: Groups | None, codec: Codec) -> dict[Columns, np.ndarray]:
+    """Released shares of every two columns' groups: as bought in full, as first looked at, or else independent."""
+    into = [np.eye(size) for size in codec.sizes]
+    if groups is not None:
+        into = [np.eye(max(group) + 1)[list(group)] for group in groups.columns]  # (codes, groups)
+    shares = [column.shares @ matrix for column, matrix in zip(codec.columns, into, strict=True)]
+    known = {(j, k): np.outer(shares[j], shares[k]) for j, k in combinations(range(len(into)), 2)}
+    known |= {columns: table.share for columns, table in look.items()}
+    return known | {
+        g.columns: into[g.columns[0]].T @ g.share @ into[g.columns[1]] for g in goals if len(g.columns) == 2
+    }
+
+
+def _oriented(known: dict[Columns, np.ndarray], j: int, k: int) -> np.ndarray:
+    """The pair's shares with column j first."""
+    return known[j, k] if j < k else known[k, j].T
+
+
+def told_by_pairs(codec: Codec, noisy: Tables) -> Codec:
+    """The codec with shares of codes from the pairs' margins as well, each weighted by its precision.
+
+    Where units have several rows the pairs weigh them otherwise than the histograms do, so the pairs alone count.
+    """
+    precision = [np.zeros(c.size) if codec.domain.stratified else c.noise**-2.0 for c in codec.columns]
+    sums = [p * c.raw for p, c in zip(precision, codec.columns, strict=True)]
+    for columns, table in noisy.items():
+        for column, margin in zip(columns, (table.share.sum(1), table.share.sum(0)), strict=True):
+            weight = table.sigma**-2 * len(margin) / table.share.size
+            precision[column] = precision[column] + weight
+            sums[column] = sums[column] + weight * margin
+    better = [
+        column.told(total / weight, weight**-0.5) if np.all(weight > 0) else column
+        for column, total, weight in zip(codec.columns, sums, precision, strict=True)
+    ]
+    return replace(codec, columns=tuple(better))
+
+
+def with_target(goals: list[Goal], columns: int, target: int) -> list[Columns]:
+    """Triples of two columns and the target, of those columns whose pairs with it say most, up to MOST_TRIPLES."""
+    told = {sum(g.columns) - target: g.signal / g.sigma**2 for g in goals if target in g.columns}
+    others = sorted((c for c in range(columns) if c != target), key=lambda c: -told.get(c, -np.inf))
+    most = max(m for m in range(2, len(others) + 1) if m * (m - 1) // 2 <= MOST_TRIPLES)
+    return [(*pair, target) for pair in combinations(sorted(others[:most]), 2)]

@@ -1,0 +1,111 @@
+"""Rules that go by public facts alone: which tables are bought, at what shares, and whether DP-SGD pays."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from privsynth.privacy.events import gaussian_of_strength
+
+if TYPE_CHECKING:
+    from privsynth.policy import Policy
+    from privsynth.policy.plan import Request
+
+MOST_COLUMNS = 36  # of which all pairs are bought in full
+MOST_TABLES = 3_000  # of three columns: beyond, a population takes too long to fit
+USUAL_CODES = 20  # of a column whose codes are not public: most numbers end at about that
+LOOK_SHARE, TARGET_SHARE, TRIPLES_SHARE = 0.3, 0.15, 0.7
+ROOM_FOR_TRIPLES = 3.0
+MOST_TRIPLES = 300  # with the target
+PAIRS_A_COLUMN = 8  # of a wide table
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is public of a table before it is read. sizes: (columns,) codes of each; mu: the whole run's strength."""
+
+    sizes: tuple[int, ...]
+    rows: int | None
+    mu: float
+    target: bool
+
+    @classmethod
+    def of(cls, policy: Policy) -> Facts:
+        sizes = []
+        for column in policy.model.columns.values():
+            if column.modelled:
+                known = isinstance(column.categories, list)
+                sizes.append(len(column.categories or ()) + bool(column.nullable) if known else USUAL_CODES)
+        strata = [USUAL_CODES // 3] if policy.max_rows > 1 else []
+        return cls(tuple(sizes + strata), policy.model.dataset.rows, _strength(policy), policy.target is not None)
+
+    @property
+    def wide(self) -> bool:
+        return len(self.sizes) > MOST_COLUMNS
+
+    @property
+    def all_triples(self) -> bool:
+        return self.room >= ROOM_FOR_TRIPLES and math.comb(len(self.sizes), 3) <= MOST_TABLES
+
+    @property
+    def room(self) -> float:
+        """Rows in a cell of three columns, in standard deviations of its noise if all triples shared the budget: r.
+
+        r = (rows / cells of a triple) / (sqrt(triples) / mu).
+        """
+        triples = math.comb(len(self.sizes), 3)
+        if self.rows is None or triples == 0:
+            return 0.0
+        # mean product of three sizes: the third elementary symmetric polynomial by Newton's identities
+        one, two, three = (float(sum(size**power for size in self.sizes)) for power in (1, 2, 3))
+        cells = (one**3 - 3 * one * two + 2 * three) / 6 / triples
+        return self.rows / cells * self.mu / math.sqrt(triples)
+
+
+def anchor_requests(policy: Policy, share: float) -> list[Request]:
+    """The mechanisms that buy the anchor's tables; their shares sum to `share`."""
+    from privsynth.policy.plan import Request
+
+    facts = Facts.of(policy)
+    d = len(facts.sizes)
+    every, what = math.comb(d, 2), "how every two columns go together"
+    before: list[tuple[str, str, float, int]] = []
+    after: list[tuple[str, str, float, int]] = []
+    if facts.wide:
+        before = [("relations", "which columns go together at all", LOOK_SHARE, every)]
+        every, what = most_pairs(d), "how the columns that do so go together"
+    if facts.all_triples:
+        after = [("triples", "how every three columns go together", TRIPLES_SHARE, math.comb(d, 3))]
+    elif facts.target and d > 2:
+        count = min(MOST_TRIPLES, math.comb(d - 1, 2))
+        after = [("target triples", "how every two columns together tell the target", TARGET_SHARE, count)]
+    left = 1 - sum(part for _, _, part, _ in before + after)
+    wanted = [*before, ("marginals", what, left, every), *after]
+    return [Request(name, why, part * share, gaussian_of_strength, count) for name, why, part, count in wanted]
+
+
+def most_pairs(columns: int) -> int:
+    """How many pairs are bought in full of a wide table."""
+    return max(math.comb(MOST_COLUMNS, 2), PAIRS_A_COLUMN * columns)
+
+
+def _strength(policy: Policy) -> float:
+    """mu of the Gaussian mechanism that claims as much as the policy allows.
+
+    delta(epsilon) = Phi(mu/2 - epsilon/mu) - e^epsilon Phi(-mu/2 - epsilon/mu) (Dong, Roth, Su 2022, Corollary 2.13); a
+    risk target is a point of its trade-off curve, mu = Phi^-1(tpr) - Phi^-1(fpr) (equation 6 there).
+    """
+    from scipy.optimize import brentq
+    from scipy.special import log_ndtr, ndtr, ndtri
+
+    budget = policy.model.budget
+    if budget.risk is not None:
+        return float(ndtri(budget.risk.max_tpr) - ndtri(budget.risk.fpr))
+    epsilon = budget.epsilon or 0.0
+
+    def excess(mu: float) -> float:
+        tail = math.exp(epsilon + float(log_ndtr(-mu / 2 - epsilon / mu)))
+        return float(ndtr(mu / 2 - epsilon / mu)) - tail - budget.delta
+
+    return float(brentq(excess, 1e-6, 50.0)) if excess(1e-6) < 0 < excess(50.0) else 50.0
