@@ -4,6 +4,10 @@
     finance(applications, seed)     one loan application per person       policies/demo-finance.yaml
     write_demo(kind, out, size)     the same, as the CSV that a policy reads
 
+and tables of a known order of dependence, which show what a trainer can carry over (`structure.py`):
+
+    parities(n, seed, ways)    latent_classes(n, seed, classes)    sequence(n, seed)
+
 The causal graphs stand in `patients.py` and `loans.py`. A seed gives the same table again; it is a seed of invented
 data and has nothing to do with the noise of a release, which takes no seed.
 """
@@ -16,11 +20,12 @@ from typing import Literal, get_args
 from privsynth.errors import InputError, Problem
 from privsynth.simulate.loans import finance
 from privsynth.simulate.patients import hospital
+from privsynth.simulate.structure import latent_classes, parities, sequence
 
 Kind = Literal["hospital", "finance"]
 DEMO_SIZES: dict[str, int] = {"hospital": 10_000, "finance": 12_000}  # what `make demo` makes; finance: also its policy
 
-__all__ = ["DEMO_SIZES", "Kind", "finance", "hospital", "write_demo"]
+__all__ = ["DEMO_SIZES", "Kind", "finance", "hospital", "latent_classes", "parities", "sequence", "write_demo"]
 
 
 def write_demo(kind: Kind, out: Path | str, size: int | None = None, seed: int = 0) -> Path:
