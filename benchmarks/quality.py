@@ -102,22 +102,27 @@ def takes(trainer: str, setting: str) -> bool:
 
 def one(job: Row, folder: Path, shared: Path) -> Row:
     """Trains, samples and scores once."""
+    folder = folder / job["data"]
+    schema = json.loads((folder / "schema.json").read_text())
+    return job | measured(policy_of(schema, row_count(folder), job), folder, shared)
+
+
+def measured(written: dict[str, Any], folder: Path, shared: Path) -> Row:
+    """Figures, seconds and memory of a policy's synthetic table with as many rows as there were."""
     import yaml
 
     from privsynth import Policy, fit
 
-    folder = folder / job["data"]
-    schema, rows = json.loads((folder / "schema.json").read_text()), row_count(folder)
-    policy = Policy.from_text(yaml.safe_dump(policy_of(schema, rows, job), sort_keys=False))
+    policy = Policy.from_text(yaml.safe_dump(written, sort_keys=False))
     start = time.time()
     synthesizer = fit(policy, folder / "train.csv", ledger="sqlite://")
     fitted = time.time() - start
-    sample = synthesizer.sample(rows)
+    sample = synthesizer.sample(row_count(folder))
     made = time.time() - start
     cost = {"fit_s": round(fitted, 1), "total_s": round(made, 1), "peak_mb": peak_mb()}
     with TemporaryDirectory() as out:
         synthesizer.layout.write_csv(sample, Path(out) / "synthetic.csv")
-        return job | scores(folder, Path(out) / "synthetic.csv", shared) | cost
+        return scores(folder, Path(out) / "synthetic.csv", shared) | cost
 
 
 def policy_of(schema: dict[str, Any], rows: int, job: Row) -> dict[str, Any]:

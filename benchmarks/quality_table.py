@@ -114,8 +114,8 @@ def cells(name: tuple[Any, ...], groups: Groups) -> list[str]:
     most, least = goal(name, groups)
     return [
         *start, f"{mid['tvd1']:.4f}", f"{mid['tvd2']:.4f}",
-        f"{mid['tvd3']:.4f} ({_range(rows, 'tvd3')})", _verdict(most, "≤", most is not None and mid["tvd3"] <= most),
-        f"{mid['auc']:.3f} ({_range(rows, 'auc')})", _verdict(least, "≥", least is not None and mid["auc"] >= least),
+        f"{mid['tvd3']:.4f} ({spread(rows, 'tvd3')})", _verdict(most, "≤", most is not None and mid["tvd3"] <= most),
+        f"{mid['auc']:.3f} ({spread(rows, 'auc')})", _verdict(least, "≥", least is not None and mid["auc"] >= least),
         f"{mid['fit_s']:.0f}", f"{mid['total_s']:.0f}", f"{mid['peak_mb']:.0f}", machine,
     ]  # fmt: skip
 
@@ -138,7 +138,8 @@ def _verdict(bound: float | None, sign: str, met: bool) -> str:
     return "" if bound is None else f"{sign} {bound:.4g} {'**met**' if met else 'missed'}"
 
 
-def _range(rows: list[Row], field: str) -> str:
+def spread(rows: list[Row], field: str) -> str:
+    """Lowest and highest of the finished runs."""
     values = [row[field] for row in finished(rows)]
     return f"{min(values):.3f}–{max(values):.3f}"
 

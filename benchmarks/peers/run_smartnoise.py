@@ -22,7 +22,7 @@ def fit(task: Task) -> Sampler:
     more: dict[str, Any] = {"verbose": False} | ({"cuda": False} if network else {})
     synthesizer = Synthesizer.create(task.method, epsilon=task.epsilon, delta=task.delta, **more)
     synthesizer.fit(task.frame, transformer=transformer, preprocessor_eps=0.0)
-    return lambda n: pd.DataFrame(list(synthesizer.sample(n)), columns=task.frame.columns)
+    return synthesizer.sample
 
 
 def public_transformer(task: Task, network: bool) -> TableTransformer:

@@ -1,8 +1,9 @@
 """Peers and their environments: python benchmarks/peers/setup.py FAMILY ... [--venvs ~/.cache/privsynth-peers]
 
 Each family of peers (`dpmm`, `smartnoise`, ...) has one script, run_FAMILY.py, and one list of pinned packages,
-FAMILY.txt, which is installed into a virtual environment of its own outside the repository. A family without a list
-runs in the environment of this package.
+FAMILY.txt, which is installed into a virtual environment of its own outside the repository. A list is whole (`pip
+freeze`), so that nothing else comes along: torchvision, say, which mostlyai-engine names and does not use here, and
+which does not load beside a torch without CUDA. A family without a list runs in the environment of this package.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def python_of(name: str, venvs: Path) -> Path:
     python, stamp = folder / "bin" / "python", folder / "installed.txt"
     if not stamp.exists() or stamp.read_text() != wanted.read_text():
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", wanted], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "-r", wanted], check=True)
         stamp.write_text(wanted.read_text())
     return python
 
