@@ -22,7 +22,7 @@ from unittest.mock import patch
 import numpy as np
 from quality import measured, policy_of
 from quality_table import finished, medians, spread
-from runs import HERE, SHARED, Row, Runs, circumstances, in_own_process, is_busy, row_count, splits
+from runs import BUSY, HERE, SHARED, Row, Runs, circumstances, in_own_process, is_busy, row_count, splits
 
 RUNS = Runs(HERE / "results" / "contribution.jsonl", key=("scheme", "epsilon", "repeat"), earlier={"load": None})
 DATA = "diabetes130"
@@ -152,9 +152,9 @@ def report(rows: list[Row]) -> str:
     lines = [
         "Made by `python benchmarks/contribution.py`: diabetes130, the patient as unit, trainer `marginals`.", "",
         "Medians over repeats, ranges behind them. `clipped`: each patient's vector of counts over all tables is",
-        "shortened to length 1 where it is longer (production code); `1/rows`: each row of a patient weighs that much",
+        "shortened to length 1 where it is longer (production code, also where rows are few); `1/rows`: each row of a patient weighs that much",
         "(experiment). Stratum: rows per patient as a hidden column and samples in its bought mix; without it an",
-        "experiment. 2 shared cores; `busy`: the load was above 2.5 when a run began.", "",
+        f"experiment. 2 shared cores; `busy`: the load was above {BUSY} when a run began.", "",
         f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|",
     ]  # fmt: skip
     order = list(SCHEMES)

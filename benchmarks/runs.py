@@ -54,11 +54,17 @@ class Runs:
 
 
 def circumstances(note: str = "") -> Row:
-    """What seconds hang on besides the code: the load before the run, a word by whoever runs it, the commit."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False
-    )
-    return {"load": round(os.getloadavg()[0], 1), "note": note, "commit": commit.stdout.strip()}
+    """What seconds hang on besides the code: the load before the run, a word by whoever runs it, the commit.
+
+    A plus behind the commit: the package is not quite as committed.
+    """
+    commit = _git("describe", "--always").stdout.strip()
+    changed = "+" if _git("diff", "--quiet", "HEAD", "--", HERE.parent / "privsynth").returncode else ""
+    return {"load": round(os.getloadavg()[0], 1), "note": note, "commit": commit + changed}
+
+
+def _git(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *words], cwd=HERE, capture_output=True, text=True, check=False)
 
 
 def is_busy(row: Row) -> bool:

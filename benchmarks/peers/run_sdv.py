@@ -22,8 +22,8 @@ def fit(task: Task) -> Sampler:
     columns = {name: {"sdtype": kinds[name]} for name in task.frame.columns}
     metadata = Metadata.load_from_dict({"tables": {"table": {"columns": columns}}})
     synthesizer = METHODS[task.method](metadata, enforce_rounding=True)
-    synthesizer.fit(task.frame)
-    return lambda n: synthesizer.sample(num_rows=n)
+    synthesizer.fit({"table": task.frame})
+    return lambda n: synthesizer.sample(num_rows=n)["table"]
 
 
 if __name__ == "__main__":
