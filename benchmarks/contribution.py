@@ -152,9 +152,10 @@ def report(rows: list[Row]) -> str:
     lines = [
         "Made by `python benchmarks/contribution.py`: diabetes130, the patient as unit, trainer `marginals`.", "",
         "Medians over repeats, ranges behind them. `clipped`: each patient's vector of counts over all tables is",
-        "shortened to length 1 where it is longer (production code, also where rows are few); `1/rows`: each row of a patient weighs that much",
-        "(experiment). Stratum: rows per patient as a hidden column and samples in its bought mix; without it an",
-        f"experiment. 2 shared cores; `busy`: the load was above {BUSY} when a run began.", "",
+        "shortened to length 1 where it is longer (production code, also after truncation to two or four rows);",
+        "`1/rows`: each row of a patient weighs that much (experiment). Stratum: rows per patient as a hidden column and",
+        "samples in its bought mix; without it an experiment. 2 shared cores; `busy`: the load was above",
+        f"{BUSY} when a run began.", "",
         f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|",
     ]  # fmt: skip
     order = list(SCHEMES)
