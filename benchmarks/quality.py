@@ -1,111 +1,132 @@
-"""Quality of every trainer on the shared tables: python benchmarks/quality.py [--data adult ...] [--epsilon 1 ...]
+"""Quality of every trainer, its settings and its peers: python benchmarks/quality.py [--data adult ...] [--epsilon 1 ...]
+
+    python benchmarks/quality.py                                       every trainer as it comes
+    python benchmarks/quality.py --trainer ctgan vae --setting dpsgd-alone uncalibrated          ablations
+    python benchmarks/quality.py --trainer --peer dpmm-aim smartnoise-mst --limit 900                peers
 
 Splits and schemas come from ../shared/bench/prepare.py, figures from ../shared/bench/score.py. Bounds and categories
-are public as the schemas say; delta = n^-1.1; total epsilon covers everything. One row per run is added to
-results/quality.jsonl (runs that stand there are not repeated), then results/quality.md is written from all of them:
-medians over repeats, with the range of tvd3.
+are public as the schemas say; delta = n^-1.1; total epsilon covers everything. Each run adds a row to
+results/quality.jsonl, and runs that stand there are not repeated; after each, results/quality.md and .svg are written
+anew from all of them. A peer that is stopped at its time limit, or that fails, has a row that says so: delete the line
+to run it again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
-import statistics
+import os
+import signal
 import subprocess
-import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results" / "quality.jsonl"
-SHARED = HERE.parent.parent / "shared" / "bench"
-KEY = ("data", "unit", "trainer", "epsilon", "repeat")
+from peers.setup import PEERS, VENVS, WITHOUT_PRIVACY, command
+from quality_table import write_report
+from runs import HERE, ONE_THREAD, SHARED, Row, Runs, circumstances, in_own_process, peak_mb, row_count, scores, splits
+
+from privsynth.trainers import OPTIONS, TRAINERS
+
+RUNS = Runs(
+    HERE / "results" / "quality.jsonl",
+    key=("data", "unit", "trainer", "setting", "epsilon", "repeat"),
+    earlier={"setting": "default", "load": None, "note": "", "commit": ""},
+)
+TABLES = ("adult", "credit_default", "diabetes130", "diabetes130/patient")
+SETTINGS: dict[str, dict[str, Any]] = {
+    "default": {},  # anchor and DP-SGD; the anchor alone is the trainer `marginals`
+    "dpsgd-alone": {"anchor": 0},
+    "uncalibrated": {"calibrate": False},
+}
 PATIENT_ROWS = 10
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", nargs="+", default=["adult", "credit_default", "diabetes130", "diabetes130/patient"])
-    parser.add_argument("--trainer", nargs="+", default=["marginals", "ctgan", "vae"])
+    arguments = parsed()
+    if arguments.one:
+        print(json.dumps(one(json.loads(arguments.one), arguments.splits, arguments.shared)))
+        return
+    with splits(arguments.shared, arguments.splits) as folder:
+        for job in RUNS.missing(jobs(arguments)):
+            about = circumstances(arguments.note)
+            if job["trainer"] in PEERS:
+                row = job | peer(job, folder, arguments)
+            else:
+                row = in_own_process(__file__, job, arguments.shared, folder)
+            RUNS.add(row | about)
+            write_report(list(RUNS), RUNS.file)
+    write_report(list(RUNS), RUNS.file)
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", choices=TABLES, default=TABLES)
+    parser.add_argument("--trainer", nargs="*", choices=[*TRAINERS, "auto"], default=[*TRAINERS, "auto"])
+    parser.add_argument("--setting", nargs="+", choices=SETTINGS, default=["default"])
+    parser.add_argument("--peer", nargs="*", choices=PEERS, default=[])
     parser.add_argument("--epsilon", nargs="+", type=float, default=[1.0, 3.0, 10.0])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--limit", type=float, default=900, help="seconds a peer may take (default: %(default)s)")
+    parser.add_argument("--note", default="", help="a word on the machine, kept with each run")
+    parser.add_argument("--venvs", type=Path, default=VENVS, help="where peers' environments are (%(default)s)")
+    parser.add_argument("--splits", type=Path, help="folder that prepare.py has written; else it runs first")
     parser.add_argument("--shared", type=Path, default=SHARED)
     parser.add_argument("--one", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(one(json.loads(arguments.one), arguments.shared)))
-        return
-    RESULTS.parent.mkdir(exist_ok=True)
-    done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-    known = {tuple(row[k] for k in KEY) for row in done}
-    with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, arguments.shared / "prepare.py", folder], check=True)
-        for job in jobs(arguments):
-            if tuple(job[k] for k in KEY) in known:
-                continue
-            command = [
-                sys.executable,
-                __file__,
-                "--shared",
-                str(arguments.shared),
-                "--one",
-                json.dumps(job | {"folder": folder}),
-            ]
-            row = json.loads(
-                subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
-            )
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            done.append(row)
-            print(json.dumps(row), flush=True)
-    (HERE / "results" / "quality.md").write_text(table(done))
+    return parser.parse_args()
 
 
-def jobs(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    return [
-        {
-            "data": name.split("/")[0],
-            "unit": "patient" if "/" in name else "row",
-            "trainer": t,
-            "epsilon": e,
-            "repeat": r,
-        }
-        for r in range(arguments.repeats)
-        for name in arguments.data
-        for e in arguments.epsilon
-        for t in arguments.trainer
-    ]
+def jobs(arguments: argparse.Namespace) -> Iterator[Row]:
+    """One after another, so that the first repeat of everything is there first."""
+    methods = [(t, s) for t in arguments.trainer for s in arguments.setting if takes(t, s)]
+    methods += [(p, "default") for p in arguments.peer]
+    for repeat in range(arguments.repeats):
+        for name in arguments.data:
+            data, unit = name.split("/")[0], "patient" if "/" in name else "row"
+            for method, setting in methods:
+                if method in PEERS and unit != "row":
+                    continue  # no peer protects a unit of several rows
+                for epsilon in [None] if method in WITHOUT_PRIVACY else arguments.epsilon:
+                    yield {
+                        "data": data, "unit": unit, "trainer": method, "setting": setting, "epsilon": epsilon,
+                        "repeat": repeat,
+                    }  # fmt: skip
 
 
-def one(job: dict[str, Any], shared: Path) -> dict[str, Any]:
-    """Trains, samples and scores once, in a process of its own, so that peak memory is this run's."""
+def takes(trainer: str, setting: str) -> bool:
+    """A setting is left out where the trainer has no such option: `marginals` has no network to leave alone."""
+    return set(SETTINGS[setting]) <= set(OPTIONS[trainer].model_fields)
+
+
+def one(job: Row, folder: Path, shared: Path) -> Row:
+    """Trains, samples and scores once."""
+    folder = folder / job["data"]
+    schema = json.loads((folder / "schema.json").read_text())
+    return job | measured(policy_of(schema, row_count(folder), job), folder, shared)
+
+
+def measured(written: dict[str, Any], folder: Path, shared: Path) -> Row:
+    """Figures, seconds and memory of a policy's synthetic table with as many rows as there were."""
     import yaml
 
     from privsynth import Policy, fit
 
-    folder = Path(job.pop("folder")) / job["data"]
-    schema = json.loads((folder / "schema.json").read_text())
-    rows = sum(1 for _ in (folder / "train.csv").open()) - 1
-    policy = Policy.from_text(yaml.safe_dump(policy_of(schema, rows, job), sort_keys=False))
+    policy = Policy.from_text(yaml.safe_dump(written, sort_keys=False))
     start = time.time()
     synthesizer = fit(policy, folder / "train.csv", ledger="sqlite://")
     fitted = time.time() - start
-    sample = synthesizer.sample(rows)
+    sample = synthesizer.sample(row_count(folder))
     made = time.time() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
-        synthesizer.layout.write_csv(sample, Path(file.name))
-        sys.path.insert(0, str(shared))
-        from score import score
-
-        figures = score(folder, file.name)
-    return job | figures | {"fit_s": round(fitted, 1), "total_s": round(made, 1), "peak_mb": peak}
+    cost = {"fit_s": round(fitted, 1), "total_s": round(made, 1), "peak_mb": peak_mb()}
+    with TemporaryDirectory() as out:
+        synthesizer.layout.write_csv(sample, Path(out) / "synthetic.csv")
+        return scores(folder, Path(out) / "synthetic.csv", shared) | cost
 
 
-def policy_of(schema: dict[str, Any], rows: int, job: dict[str, Any]) -> dict[str, Any]:
+def policy_of(schema: dict[str, Any], rows: int, job: Row) -> dict[str, Any]:
+    """The policy that says of the table what its schema says."""
     columns: dict[str, Any] = {schema["unit"]: {"kind": "id", "release": "drop"}} if schema["unit"] else {}
     for column in schema["columns"]:
         if column["kind"] == "categorical":
@@ -114,31 +135,38 @@ def policy_of(schema: dict[str, Any], rows: int, job: dict[str, Any]) -> dict[st
             spec = {"kind": "integer", "bounds": [column["lower"], column["upper"]]}
         role = {"role": "target"} if column["name"] == schema["target"] else {}
         columns[column["name"]] = spec | role | {"nullable": False}
-    unit = {"column": schema["unit"], "max_rows": PATIENT_ROWS} if job["unit"] == "patient" else "row"
+    most = job.get("max_rows", PATIENT_ROWS)
+    unit = {"column": schema["unit"], "max_rows": most} if job["unit"] == "patient" else "row"
     budget = {"epsilon": job["epsilon"], "delta": rows**-1.1}
     return {
         "privsynth": 1, "dataset": {"id": schema["name"], "rows": rows}, "unit": unit, "budget": budget,
-        "columns": columns, "trainer": {"name": job["trainer"]},
+        "columns": columns,
+        "trainer": {"name": job["trainer"], "options": SETTINGS[job.get("setting", "default")]},
     }  # fmt: skip
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    lines = [
-        "Made by `python benchmarks/quality.py`; medians over repeats, the range of tvd3 behind it. 2 shared cores.", "",
-        "| data | unit | epsilon | trainer | runs | tvd1 | tvd2 | tvd3 | AUC | seconds | peak MB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]  # fmt: skip
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in sorted(rows, key=lambda r: (r["data"], r["unit"], r["epsilon"], r["trainer"])):
-        groups.setdefault((row["data"], row["unit"], row["epsilon"], row["trainer"]), []).append(row)
-    for (data, unit, epsilon, trainer), found in groups.items():
-        mid = {k: statistics.median(r[k] for r in found) for k in ("tvd1", "tvd2", "tvd3", "auc", "total_s", "peak_mb")}
-        spread = f"{min(r['tvd3'] for r in found):.3f}–{max(r['tvd3'] for r in found):.3f}"
-        lines.append(
-            f"| {data} | {unit} | {epsilon:g} | {trainer} | {len(found)} | {mid['tvd1']:.4f} | {mid['tvd2']:.4f} | "
-            f"{mid['tvd3']:.4f} ({spread}) | {mid['auc']:.3f} | {mid['total_s']:.0f} | {mid['peak_mb']:.0f} |"
-        )
-    return "\n".join(lines) + "\n"
+def peer(job: Row, folder: Path, arguments: argparse.Namespace) -> Row:
+    """What a peer's script says of its run, with scores; or that it was stopped at the limit, or how it failed."""
+    folder = folder / job["data"]
+    method, epsilon = job["trainer"].rsplit("-", 1)[1], "inf" if job["epsilon"] is None else job["epsilon"]
+    with TemporaryDirectory() as made:
+        out = Path(made) / "synthetic.csv"
+        words = [*command(job["trainer"], arguments.venvs), folder, method, epsilon, out, "--seed", job["repeat"]]
+        with subprocess.Popen(
+            [str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=made,
+            env=os.environ | ONE_THREAD, start_new_session=True,
+        ) as process:  # fmt: skip
+            try:
+                said, complaint = process.communicate(timeout=arguments.limit)
+            except subprocess.TimeoutExpired:
+                return {"stopped_s": arguments.limit}
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)  # a session of its own: its children end with it
+        if process.returncode:
+            return {"failed": (complaint.strip().splitlines() or [f"exit {process.returncode}"])[-1][:200]}
+        cost: Row = json.loads(said.splitlines()[-1])
+        return scores(folder, out, arguments.shared) | cost
 
 
 if __name__ == "__main__":
