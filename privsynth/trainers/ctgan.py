@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from privsynth.trainers.anchored import AnchoredTrainer, Network
-from privsynth.trainers.base import NetworkOptions, Progress
+from privsynth.trainers.anchored import PRETRAIN_RATE, PUBLIC_BATCH, AnchoredTrainer, Network
+from privsynth.trainers.base import LatentOptions, Progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 PENALTY = 10.0  # weight of the gradient penalty (Gulrajani et al. 2017)
 CRITIC_STEPS = 4  # critic steps for one generator step under DP-SGD (more help: Bie, Kamath, Zhang 2023)
-PUBLIC_BATCH = 500
 
 
 class CTGAN(AnchoredTrainer):
     name = "ctgan"
+    Options = LatentOptions
 
     def network(self, codec: Codec) -> Network:
         return GAN(codec, self.options)
@@ -33,7 +33,7 @@ class CTGAN(AnchoredTrainer):
 class GAN(Network):
     """Generator and critic; the critic is the module that sees real rows."""
 
-    def __init__(self, codec: Codec, options: NetworkOptions):
+    def __init__(self, codec: Codec, options: LatentOptions):
         import torch
 
         from privsynth.trainers.networks import Critic, Generator, OneHot
@@ -52,7 +52,7 @@ class GAN(Network):
         import torch
 
         self.population = torch.from_numpy(population.astype("int64"))
-        critic, generator = self._optimizers(4 * self.options.learning_rate)
+        critic, generator = self._optimizers(PRETRAIN_RATE * self.options.learning_rate)
         for step in range(steps):
             codes = self._released(PUBLIC_BATCH)
             critic.zero_grad()
@@ -62,19 +62,22 @@ class GAN(Network):
                 self._generator_step(generator)
             progress("learning the population", (step + 1) / steps)
 
-    def learner(self, steps: int, progress: Progress) -> Callable[[int], None]:
+    @property
+    def sampled(self) -> Any:
+        return self.generator
+
+    def learner(self) -> Callable[[int], None]:
         critic, generator = self._optimizers(self.options.learning_rate)
 
-        def after(step: int) -> None:
+        def learn(step: int) -> None:
             # .grad holds the noisy gradient of the real term; backward adds the public terms to it
             self._public_loss(self._released(PUBLIC_BATCH)).backward()
             critic.step()
             critic.zero_grad(set_to_none=True)
             if step % CRITIC_STEPS == CRITIC_STEPS - 1:
                 self._generator_step(generator)
-            progress("learning from rows by DP-SGD", (step + 1) / steps)
 
-        return after
+        return learn
 
     def draw(self, n: int) -> Any:
         logits, codes = self._generate(n)[:2]

@@ -6,6 +6,7 @@ That neighbours differ by the stated sensitivity is in tests/conformance/test_me
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,14 @@ from privsynth.privacy.dpsgd import DPSGD, MARGIN, clipped_sum, poisson_rows
 from privsynth.privacy.events import SampledGaussian
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows
+from privsynth.trainers.autoregressive import MaskedPrediction
+from privsynth.trainers.base import NetworkOptions
 from privsynth.trainers.networks import VAE, Critic, OneHot
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
 
 SIZES = (2, 3, 4)
-LATENT = 5  # of the VAE; the critic takes no notice
+LATENT = 5  # of the VAE; the masked net takes the first four, the critic none
 Loss = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -43,7 +46,17 @@ def vae_case() -> tuple[torch.nn.Module, Loss]:
     return VAE(onehot.width, 13, LATENT).double(), loss
 
 
-CASES = pytest.mark.parametrize("case", [critic_case, vae_case], ids=["critic", "vae"])
+def masked_case() -> tuple[torch.nn.Module, Loss]:
+    columns = [SimpleNamespace(shares=np.full(size, 1 / size)) for size in SIZES]
+    network = MaskedPrediction(SimpleNamespace(sizes=SIZES, columns=columns), NetworkOptions(hidden=13))
+
+    def loss(module: Any, codes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        return network.loss(module, codes, noise[:, : network.latent])
+
+    return network.private.double(), loss
+
+
+CASES = pytest.mark.parametrize("case", [critic_case, vae_case, masked_case], ids=["critic", "vae", "masked"])
 
 
 @pytest.fixture(autouse=True)

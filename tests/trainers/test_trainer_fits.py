@@ -24,13 +24,15 @@ pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
 
 COLUMNS = [f"c{j}" for j in range(8)]
 VALUES = [f"v{i}" for i in range(12)]
-NETWORK = "steps: 3, pretrain_steps: 4, sweeps: 4, hidden: 8, latent: 2, batch: 64"
+NETWORK = "steps: 3, pretrain_steps: 4, sweeps: 4, hidden: 8, batch: 64"
 SETTINGS = {
     "marginals": "{name: marginals, options: {sweeps: 4}}",
-    "ctgan": f"{{name: ctgan, options: {{{NETWORK}}}}}",
-    "vae": f"{{name: vae, options: {{{NETWORK}}}}}",
-    "ctgan alone": f"{{name: ctgan, options: {{anchor: 0, {NETWORK}}}}}",
-    "vae alone": f"{{name: vae, options: {{anchor: 0, calibrate: false, {NETWORK}}}}}",
+    "ctgan": f"{{name: ctgan, options: {{{NETWORK}, latent: 2}}}}",
+    "vae": f"{{name: vae, options: {{{NETWORK}, latent: 2}}}}",
+    "autoregressive": f"{{name: autoregressive, options: {{{NETWORK}}}}}",
+    "ctgan alone": f"{{name: ctgan, options: {{anchor: 0, {NETWORK}, latent: 2}}}}",
+    "vae alone": f"{{name: vae, options: {{anchor: 0, calibrate: false, {NETWORK}, latent: 2}}}}",
+    "autoregressive alone": f"{{name: autoregressive, options: {{anchor: 0, {NETWORK}}}}}",
 }
 EACH = pytest.mark.parametrize("trainer", list(SETTINGS))
 
@@ -311,6 +313,7 @@ def test_networks_are_trained_by_the_noisy_gradients(
         ("vae", {"sampling_rate": 1.5}, "less than or equal to 1"),
         ("vae", {"learning_rate": "fast"}, "valid number"),
         ("vae", {"hidden": float("inf")}, "finite number"),
+        ("autoregressive", {"latent": 4}, "unknown option"),
     ],
 )
 def test_wrong_options_are_told(name: str, options: dict[str, Any], rule: str) -> None:
