@@ -40,10 +40,10 @@ class GAN(Network):
 
         self.options = options
         self.onehot = OneHot(codec.sizes)
-        self.shares = [torch.tensor(c.shares / c.shares.sum(), dtype=torch.float32) for c in codec.columns]
+        shares = [torch.tensor(c.shares / c.shares.sum(), dtype=torch.float32) for c in codec.columns]
+        self.asked = torch.cat(shares)  # (width,) chance of each condition, all columns equally often
         self.generator = Generator(options.latent, self.onehot.width, options.hidden)
         self.critic = self.private = Critic(self.onehot.width, options.hidden)
-        self.population: Any = None  # released rows for the gradient penalty; generated ones serve where there are none
 
     def loss(self, module: Any, codes: Any, noise: Any = None) -> Any:
         return -module(self.onehot(codes))
@@ -67,7 +67,7 @@ class GAN(Network):
         return self.generator
 
     def learner(self) -> Callable[[int], None]:
-        critic, generator = self._optimizers(self.options.learning_rate)
+        critic, generator = self._optimizers(self.rate)
 
         def learn(step: int) -> None:
             # .grad holds the noisy gradient of the real term; backward adds the public terms to it
@@ -87,13 +87,13 @@ class GAN(Network):
     def _optimizers(self, rate: float) -> Any:
         import torch
 
-        betas = {"lr": rate, "betas": (0.5, 0.9)}
-        return torch.optim.Adam(self.critic.parameters(), **betas), torch.optim.Adam(
-            self.generator.parameters(), **betas
-        )
+        return [
+            torch.optim.Adam(module.parameters(), lr=rate, betas=(0.5, 0.9), fused=True)
+            for module in (self.critic, self.generator)
+        ]
 
     def _released(self, n: int) -> Any:
-        """n rows that cost nothing: of the population, or generated."""
+        """n rows that cost nothing, for the gradient penalty: of the population, or generated."""
         import torch
 
         if self.population is not None:
@@ -105,14 +105,12 @@ class GAN(Network):
         """(n, width) logits, (n, columns) codes that are -1 but where conditioned, (n, width) conditions."""
         import torch
 
-        column = torch.randint(len(self.shares), (n,))
-        codes = torch.full((n, len(self.shares)), -1)
+        place = torch.multinomial(self.asked, n, replacement=True)
+        column = torch.searchsorted(self.onehot.offset, place, right=True) - 1
+        codes = torch.full((n, len(self.onehot.sizes)), -1)
+        codes[torch.arange(n), column] = place - self.onehot.offset[column]
         condition = torch.zeros(n, self.onehot.width)
-        for j, share in enumerate(self.shares):
-            here = torch.nonzero(column == j)[:, 0]
-            if len(here):
-                codes[here, j] = torch.multinomial(share, len(here), replacement=True)
-                condition[here, self.onehot.offset[j] + codes[here, j]] = 1.0
+        condition[torch.arange(n), place] = 1.0
         noise = torch.randn(n, self.options.latent)
         return self.generator(noise, condition), codes, condition
 

@@ -6,6 +6,8 @@ Critic, VAE and Masked, learn in double precision (see `privacy.dpsgd`) and take
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -102,6 +104,40 @@ class VAE(nn.Module):
         mean, log_variance = self.encode(rows)
         latent = mean + noise.to(mean.dtype) * (0.5 * log_variance).exp()
         return self.decode(latent), mean, log_variance
+
+
+class Mixture(nn.Module):
+    """A mixture of Gaussians. chance: (k,); center: (k, d); spread: (k, d, d) Cholesky factors of the covariances.
+
+    One standard Gaussian unless fitted.
+    """
+
+    def __init__(self, components: int, dimensions: int):
+        super().__init__()
+        self.register_buffer("chance", torch.full((components,), 1 / components))
+        self.register_buffer("center", torch.zeros(components, dimensions))
+        self.register_buffer("spread", torch.eye(dimensions).repeat(components, 1, 1))
+
+    def fit(self, points: np.ndarray, seed: int) -> None:
+        """By expectation-maximisation from k-means centers. points: (n, d), released."""
+        from sklearn.mixture import GaussianMixture
+
+        model = GaussianMixture(len(self.chance), reg_covar=1e-3, tol=1e-2, max_iter=30, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a few more iterations would move it a little
+            model.fit(points)
+        self.chance.copy_(torch.from_numpy(model.weights_))
+        self.center.copy_(torch.from_numpy(model.means_))
+        self.spread.copy_(torch.linalg.cholesky(torch.from_numpy(model.covariances_)))
+
+    def draw(self, n: int) -> torch.Tensor:
+        """(n, d)"""
+        which = torch.multinomial(self.chance, n, replacement=True).sort().values
+        noise, drawn = torch.randn(n, self.center.shape[1]), torch.empty(n, self.center.shape[1])
+        for k in which.unique().tolist():
+            here = which == k
+            drawn[here] = self.center[k] + noise[here] @ self.spread[k].T
+        return drawn[torch.randperm(n)]
 
 
 class Masked(nn.Module):

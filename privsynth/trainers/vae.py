@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from privsynth.codec import Codec
 
 
+COMPONENTS, COVARIANCES = 32, 2**17  # of the prior: at most, and numbers in their covariances
+ENCODED = 10_000  # rows of the population that the prior is fitted to
+
+
 class VAE(AnchoredTrainer):
     name = "vae"
     Options = LatentOptions
@@ -26,11 +30,12 @@ class Autoencoder(Network):
 
     def __init__(self, codec: Codec, options: LatentOptions):
         from privsynth.trainers.networks import VAE as Module
-        from privsynth.trainers.networks import OneHot
+        from privsynth.trainers.networks import Mixture, OneHot
 
         self.options, self.latent = options, options.latent
         self.onehot = OneHot(codec.sizes)
         self.private = Module(self.onehot.width, options.hidden, options.latent)
+        self.prior = Mixture(max(1, min(COMPONENTS, COVARIANCES // options.latent**2)), options.latent)
 
     def loss(self, module: Any, codes: Any, noise: Any) -> Any:
         """Negative ELBO of each row (Kingma & Welling 2014, eq. 10)."""
@@ -38,17 +43,29 @@ class Autoencoder(Network):
         divergence = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1)
         return self.onehot.cross_entropy(logits, codes) + divergence
 
-    def draw(self, n: int) -> Any:
+    def finish(self) -> None:
+        """Fits the prior to the codes of released rows, which lie elsewhere than the normal distribution that they were
+        drawn to (aggregate posterior: Hoffman & Johnson 2016). Without a population it stays normal."""
         import torch
 
-        return self.onehot.draw(self.private.decode(torch.randn(n, self.options.latent)))
+        if self.population is None:
+            return
+        rows = self.population[torch.randperm(len(self.population))[:ENCODED]]
+        with torch.no_grad():
+            mean, log_variance = self.private.encode(self.onehot(rows))
+            codes = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        self.prior.fit(codes.double().numpy(), int(torch.randint(2**31, ())))
+
+    def draw(self, n: int) -> Any:
+        return self.onehot.draw(self.private.decode(self.prior.draw(n)))
 
     def tensors(self) -> dict[str, np.ndarray]:
         from privsynth.trainers.networks import arrays
 
-        return arrays(self.private, "vae")
+        return arrays(self.private, "vae") | arrays(self.prior, "prior")
 
     def load(self, tensors: dict[str, np.ndarray]) -> None:
         from privsynth.trainers.networks import load_arrays
 
         load_arrays(self.private, "vae", tensors)
+        load_arrays(self.prior, "prior", tensors)

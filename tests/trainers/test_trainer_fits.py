@@ -270,7 +270,7 @@ def test_conditions_follow_released_shares_and_are_met(fitted: Any) -> None:
     columns = asked.float().argmax(1)
     at = network.onehot.offset[columns] + codes.gather(1, columns[:, None])[:, 0]
     assert torch.all(condition.gather(1, at[:, None]) == 1)
-    for j, share in enumerate(network.shares):
+    for j, share in enumerate(network.asked.split(network.onehot.sizes)):
         seen = torch.bincount(codes[:, j][asked[:, j]], minlength=len(share)) / asked[:, j].sum()
         assert 0.5 * (seen - share).abs().sum() < 0.1
     torch.manual_seed(1)
