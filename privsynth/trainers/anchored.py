@@ -42,6 +42,18 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@contextmanager
+def _tiny_is_zero() -> Iterator[None]:
+    """Numbers below 1e-38 as zeros: a sure softmax is full of them, and processors take many times longer for each."""
+    import torch
+
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
 class AnchoredTrainer(Trainer):
     """Anchor (noisy marginals) -> pretrain on the population -> DP-SGD on the rows -> calibrated samples."""
 
@@ -85,7 +97,8 @@ class AnchoredTrainer(Trainer):
         network = self.network(codec)
         if anchor is not None and self.options.pretrain_steps:
             population = anchor.population(anchor.natural_size, rng, self.options.sweeps, progress)
-            network.pretrain(population, self.options.pretrain_steps, progress)
+            with _tiny_is_zero():
+                network.pretrain(population, self.options.pretrain_steps, progress)
         network.private.double()  # from here on real rows are seen, and gradients noised
         learn, average = network.learner(), Average(network.sampled)
 
