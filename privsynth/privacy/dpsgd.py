@@ -1,7 +1,7 @@
 """DP-SGD as a mechanism: sampling, clipping, noise and event in one file; trainers borrow it.
 
 Each step: every unit joins by a coin of its own (Poisson sampling); one row of each joining unit is drawn afresh; each
-row's gradient is clipped to max_grad_norm by Opacus (ghost clipping); their sum gets one Gaussian noise from the
+row's gradient is clipped to max_grad_norm (see `clipped_sum`); their sum gets one Gaussian noise from the
 cryptographic source; the result is divided by a public constant, never by the number of rows that came. An empty batch
 is a step as well.
 One unit moves the sum by at most max_grad_norm: the event is a Poisson-subsampled Gaussian (Abadi et al. 2016; Mironov,
@@ -18,7 +18,6 @@ bit of a sum tells neighbours apart (Mironov 2012); that is post-processing.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from opacus.grad_sample import GradSampleModuleFastGradientClipping
+from opacus.grad_sample import GradSampleModule, GradSampleModuleFastGradientClipping
 
 from privsynth.privacy.accountant import STEP_SLACK
 from privsynth.privacy.events import SampledGaussian
@@ -38,6 +37,7 @@ from privsynth.privacy.unit import Rows
 # (module, (b, columns) codes, (b, latent) standard normal numbers) -> (b,) losses
 Loss = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
 Gradients = list[torch.Tensor]  # one for each trainable parameter
+Call = tuple[Any, torch.Tensor, torch.Tensor]  # a layer, what it took, and what it gave or the slope there
 MARGIN = 1e-5  # room for rounding: double-precision norms and sums of ten million rows err by less than 3e-6
 FINEST, COARSEST = 2.0**-5, 0.5  # share of the noise's standard deviation that noisy sums are rounded to
 PHYSICAL_BATCH = 4096  # rows whose activations are in memory together
@@ -119,16 +119,17 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
         """The sum of a batch's clipped gradients at the module's present weights."""
         assert isinstance(rows, Batch)
         codes = torch.from_numpy(np.ascontiguousarray(rows.values, np.int64))
-        with _tracking(self.module, self.max_grad_norm * (1 - MARGIN)) as tracked:
-            return clipped_sum(tracked, self.loss, codes, torch.from_numpy(rows.noise))
+        return clipped_sum(
+            self.module, self.loss, codes, torch.from_numpy(rows.noise), self.max_grad_norm * (1 - MARGIN)
+        )
 
     def noised(self, exact: Gradients, randomness: Randomness) -> Gradients:
         """Noise drawn once for each coordinate; noisy sums are multiples of `grain`."""
-        grain = self.grain
-        return [
-            torch.round((total + torch.from_numpy(randomness.normal(tuple(total.shape))) * self.scale) / grain) * grain
-            for total in exact
-        ]
+        grain, noisy = self.grain, []
+        for total in exact:
+            noise = torch.from_numpy(randomness.normal(tuple(total.shape)))
+            noisy.append(torch.round(noise.mul_(self.scale).add_(total).div_(grain)).mul_(grain))
+        return noisy
 
     def released(self, noisy: Gradients) -> Gradients:
         return [total / self.divisor for total in noisy]
@@ -139,59 +140,108 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
         return math.sqrt(squares) / self.max_grad_norm
 
 
-@contextmanager
-def _tracking(module: torch.nn.Module, max_grad_norm: float) -> Iterator[Any]:
-    """The module with Opacus' hooks, for one step."""
-    tracked = GradSampleModuleFastGradientClipping(
-        module, max_grad_norm=max_grad_norm, use_ghost_clipping=True, loss_reduction="sum"
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Full backward hook is firing")  # one-hot inputs need no gradient
-        try:
-            yield tracked
-        finally:
-            tracked.to_standard_module()
-
-
-def clipped_sum(tracked: Any, loss: Loss, codes: torch.Tensor, noise: torch.Tensor) -> Gradients:
+def clipped_sum(
+    module: torch.nn.Module, loss: Loss, codes: torch.Tensor, noise: torch.Tensor, max_grad_norm: float
+) -> Gradients:
     """The sum of every row's clipped gradient, for each trainable parameter; zeros for an empty batch.
 
-    Ghost clipping (Li et al. 2022, section 4, by Opacus): a first backward pass yields each row's gradient norm without
-    the gradients, a second one through the same graph the sum of losses weighted by min(1, max_grad_norm / norm).
+    One pass forward and one backward, as without clipping (book-keeping: Bu, Wang, Zha, Karypis 2023, section 3): the
+    gradients of the layers' outputs give each row's norm, and then, weighted by min(1, max_grad_norm / norm), the sum.
+    What a loss does with a parameter outside of its layer is in neither. Raises ValueError where a trainable parameter
+    is none of a layer that Opacus knows, or a layer meets other than every row of the batch, once.
     """
-    parameters = list(tracked.trainable_parameters)
-    total = [torch.zeros_like(p) for p in parameters]
+    total: dict[torch.Tensor, torch.Tensor] = {p: torch.zeros_like(p) for p in module.parameters() if p.requires_grad}
+    if not total.keys() <= {p for layer in _layers(module) for p in layer.parameters(recurse=False)}:
+        raise ValueError("every trainable parameter must be one of a layer that Opacus knows")
     for start in range(0, len(codes), PHYSICAL_BATCH):
-        part = codes[start : start + PHYSICAL_BATCH], noise[start : start + PHYSICAL_BATCH]
-        each, norms = _row_norms(tracked, loss, *part)
-        while not bool((finite := torch.isfinite(norms) & torch.isfinite(each.detach())).all()):
-            part = part[0][finite], part[1][finite]  # NaN would pass the clip: such a row contributes nothing
-            each, norms = _row_norms(tracked, loss, *part)
-        if len(each):
-            tracked.disable_hooks()
-            weighted = (each * (tracked.max_grad_norm / (norms + 1e-12)).clamp(max=1.0)).sum()
-            gradients = torch.autograd.grad(weighted, parameters, allow_unused=True)
-            tracked.enable_hooks()
-            total = [t if g is None else t + g for t, g in zip(total, gradients, strict=True)]
-    for p in parameters:
-        p.grad = None  # what the pass for the norms left there was not clipped
-    return total
+        part = slice(start, start + PHYSICAL_BATCH)
+        calls, norms = _backward(module, loss, codes[part], noise[part])
+        finite = torch.isfinite(norms)
+        if not bool(finite.all()):  # NaN would pass the clip: such a row contributes nothing
+            calls, norms = [(layer, taken[finite], slope[finite]) for layer, taken, slope in calls], norms[finite]
+        weight = (max_grad_norm / (norms + 1e-12)).clamp(max=1.0)
+        for call in calls:
+            _add(total, call, weight)
+    return list(total.values())
 
 
-def _row_norms(
-    tracked: Any, loss: Loss, codes: torch.Tensor, noise: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(b,) losses with their graph, and (b,) norms of each row's gradient over all parameters."""
-    for p in tracked.trainable_parameters:
-        p.grad, p._forward_counter = None, 0
-        p._norm_sample = torch.zeros(len(codes), dtype=p.dtype)  # of a parameter that takes no part
-    if len(codes) == 0:
-        return torch.zeros(0), torch.zeros(0)
-    each = loss(tracked, codes, noise)
-    if each.shape != (len(codes),):
+def _backward(
+    module: torch.nn.Module, loss: Loss, codes: torch.Tensor, noise: torch.Tensor
+) -> tuple[list[Call], torch.Tensor]:
+    """What every layer met, and (b,) norms of each row's gradient over all parameters, NaN where a loss is no number."""
+    with _recording(module) as seen:
+        losses = loss(module, codes, noise)
+    if losses.shape != (len(codes),):
         raise ValueError("the loss must be one number for each row")
-    torch.autograd.backward(each.sum(), retain_graph=True)
-    return each, tracked.get_norm_sample().detach()
+    slopes = torch.autograd.grad(losses.sum(), [output for _, _, output in seen], allow_unused=True)
+    calls = [(layer, taken, slope) for (layer, taken, _), slope in zip(seen, slopes, strict=True) if slope is not None]
+    once = len({layer for layer, _, _ in calls}) == len(calls)
+    if not once or any(len(taken) != len(codes) for _, taken, _ in calls):
+        raise ValueError("every layer must meet each row of the batch once")
+    squares = torch.where(torch.isfinite(losses.detach()), 0.0, torch.nan).to(torch.float64)
+    for call in calls:
+        squares = squares + _squares(call)
+    return calls, squares.sqrt()
+
+
+def _squares(call: Call) -> torch.Tensor:
+    """(b,) squared norms of each row's gradient over a layer's parameters.
+
+    All by Opacus. A linear layer's gradients are products of what it took and the slope behind it, and so are their
+    norms (ghost clipping: Goodfellow 2015; Li et al. 2022, section 4); those of other layers are written out.
+    """
+    layer, taken, slope = call
+    if _plain(call):
+        norms = GradSampleModuleFastGradientClipping.NORM_SAMPLERS[torch.nn.Linear](layer, [taken], slope)
+        return sum((norm.square() for norm in norms.values()), torch.zeros(len(slope), dtype=slope.dtype))
+    return torch.stack([rows.flatten(1).square().sum(1) for rows in _written_out(call).values()]).sum(0)
+
+
+def _add(total: dict[torch.Tensor, torch.Tensor], call: Call, weight: torch.Tensor) -> None:
+    """Adds the weighted sum over rows of a layer's gradients."""
+    layer, taken, slope = call
+    if not _plain(call):
+        for parameter, rows in _written_out(call).items():
+            total[parameter] += torch.tensordot(weight, rows, 1)
+        return
+    slope = slope * weight[:, None].to(slope.dtype)
+    if layer.weight.requires_grad:
+        total[layer.weight].addmm_(slope.T, taken)
+    if layer.bias is not None and layer.bias.requires_grad:
+        total[layer.bias] += slope.sum(0)
+
+
+def _plain(call: Call) -> bool:
+    return isinstance(call[0], torch.nn.Linear) and call[2].dim() == 2
+
+
+def _written_out(call: Call) -> dict[torch.Tensor, torch.Tensor]:
+    """Every row's gradient, by Opacus: (b, *shape) for each trainable parameter of the layer."""
+    layer, taken, slope = call
+    found: dict[torch.Tensor, torch.Tensor] = GradSampleModule.GRAD_SAMPLERS[type(layer)](layer, [taken], slope)
+    return found
+
+
+def _layers(module: torch.nn.Module) -> list[torch.nn.Module]:
+    """The layers with parameters of their own whose gradients of single rows Opacus knows."""
+    return [layer for layer in module.modules() if type(layer) in GradSampleModule.GRAD_SAMPLERS]
+
+
+@contextmanager
+def _recording(module: torch.nn.Module) -> Iterator[list[Call]]:
+    """What each layer takes and gives within the block, in the order of the calls."""
+    seen: list[Call] = []
+
+    def record(layer: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        if output.requires_grad:
+            seen.append((layer, inputs[0].detach(), output))
+
+    hooks = [layer.register_forward_hook(record) for layer in _layers(module)]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def poisson_rows(

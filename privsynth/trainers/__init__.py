@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from privsynth.trainers.autoregressive import Autoregressive
 from privsynth.trainers.base import Trainer
 from privsynth.trainers.ctgan import CTGAN
 from privsynth.trainers.marginals import Marginals
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from privsynth.policy import Policy
     from privsynth.policy.plan import Request
 
-TRAINERS: dict[str, type[Trainer]] = {trainer.name: trainer for trainer in (CTGAN, VAE, Marginals)}
+TRAINERS: dict[str, type[Trainer]] = {trainer.name: trainer for trainer in (CTGAN, VAE, Autoregressive, Marginals)}
 OPTIONS: dict[str, type[Any]] = {name: trainer.Options for name, trainer in TRAINERS.items()} | {
     "auto": Marginals.Options
 }

@@ -58,6 +58,11 @@ class NetworkOptions(AnchorOptions):
     pretrain_steps: int = Field(default=1500, ge=0, le=100_000)  # on the population: costs no privacy
     calibrate: bool = True  # live sweeps towards the noisy marginals after sampling
     hidden: int = Field(default=192, ge=8, le=2048)
+
+
+class LatentOptions(NetworkOptions):
+    """Options of networks that make a row from a latent code."""
+
     latent: int = Field(default=64, ge=2, le=1024)
 
 

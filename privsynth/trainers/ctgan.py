@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from privsynth.trainers.anchored import AnchoredTrainer, Network
-from privsynth.trainers.base import NetworkOptions, Progress
+from privsynth.trainers.anchored import PRETRAIN_RATE, PUBLIC_BATCH, AnchoredTrainer, Network
+from privsynth.trainers.base import LatentOptions, Progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 PENALTY = 10.0  # weight of the gradient penalty (Gulrajani et al. 2017)
 CRITIC_STEPS = 4  # critic steps for one generator step under DP-SGD (more help: Bie, Kamath, Zhang 2023)
-PUBLIC_BATCH = 500
 
 
 class CTGAN(AnchoredTrainer):
     name = "ctgan"
+    Options = LatentOptions
 
     def network(self, codec: Codec) -> Network:
         return GAN(codec, self.options)
@@ -33,17 +33,17 @@ class CTGAN(AnchoredTrainer):
 class GAN(Network):
     """Generator and critic; the critic is the module that sees real rows."""
 
-    def __init__(self, codec: Codec, options: NetworkOptions):
+    def __init__(self, codec: Codec, options: LatentOptions):
         import torch
 
         from privsynth.trainers.networks import Critic, Generator, OneHot
 
         self.options = options
         self.onehot = OneHot(codec.sizes)
-        self.shares = [torch.tensor(c.shares / c.shares.sum(), dtype=torch.float32) for c in codec.columns]
+        shares = [torch.tensor(c.shares / c.shares.sum(), dtype=torch.float32) for c in codec.columns]
+        self.asked = torch.cat(shares)  # (width,) chance of each condition, all columns equally often
         self.generator = Generator(options.latent, self.onehot.width, options.hidden)
         self.critic = self.private = Critic(self.onehot.width, options.hidden)
-        self.population: Any = None  # released rows for the gradient penalty; generated ones serve where there are none
 
     def loss(self, module: Any, codes: Any, noise: Any = None) -> Any:
         return -module(self.onehot(codes))
@@ -52,7 +52,7 @@ class GAN(Network):
         import torch
 
         self.population = torch.from_numpy(population.astype("int64"))
-        critic, generator = self._optimizers(4 * self.options.learning_rate)
+        critic, generator = self._optimizers(PRETRAIN_RATE * self.options.learning_rate)
         for step in range(steps):
             codes = self._released(PUBLIC_BATCH)
             critic.zero_grad()
@@ -62,19 +62,22 @@ class GAN(Network):
                 self._generator_step(generator)
             progress("learning the population", (step + 1) / steps)
 
-    def learner(self, steps: int, progress: Progress) -> Callable[[int], None]:
-        critic, generator = self._optimizers(self.options.learning_rate)
+    @property
+    def sampled(self) -> Any:
+        return self.generator
 
-        def after(step: int) -> None:
+    def learner(self) -> Callable[[int], None]:
+        critic, generator = self._optimizers(self.rate)
+
+        def learn(step: int) -> None:
             # .grad holds the noisy gradient of the real term; backward adds the public terms to it
             self._public_loss(self._released(PUBLIC_BATCH)).backward()
             critic.step()
             critic.zero_grad(set_to_none=True)
             if step % CRITIC_STEPS == CRITIC_STEPS - 1:
                 self._generator_step(generator)
-            progress("learning from rows by DP-SGD", (step + 1) / steps)
 
-        return after
+        return learn
 
     def draw(self, n: int) -> Any:
         logits, codes = self._generate(n)[:2]
@@ -84,13 +87,13 @@ class GAN(Network):
     def _optimizers(self, rate: float) -> Any:
         import torch
 
-        betas = {"lr": rate, "betas": (0.5, 0.9)}
-        return torch.optim.Adam(self.critic.parameters(), **betas), torch.optim.Adam(
-            self.generator.parameters(), **betas
-        )
+        return [
+            torch.optim.Adam(module.parameters(), lr=rate, betas=(0.5, 0.9), fused=True)
+            for module in (self.critic, self.generator)
+        ]
 
     def _released(self, n: int) -> Any:
-        """n rows that cost nothing: of the population, or generated."""
+        """n rows that cost nothing, for the gradient penalty: of the population, or generated."""
         import torch
 
         if self.population is not None:
@@ -102,14 +105,12 @@ class GAN(Network):
         """(n, width) logits, (n, columns) codes that are -1 but where conditioned, (n, width) conditions."""
         import torch
 
-        column = torch.randint(len(self.shares), (n,))
-        codes = torch.full((n, len(self.shares)), -1)
+        place = torch.multinomial(self.asked, n, replacement=True)
+        column = torch.searchsorted(self.onehot.offset, place, right=True) - 1
+        codes = torch.full((n, len(self.onehot.sizes)), -1)
+        codes[torch.arange(n), column] = place - self.onehot.offset[column]
         condition = torch.zeros(n, self.onehot.width)
-        for j, share in enumerate(self.shares):
-            here = torch.nonzero(column == j)[:, 0]
-            if len(here):
-                codes[here, j] = torch.multinomial(share, len(here), replacement=True)
-                condition[here, self.onehot.offset[j] + codes[here, j]] = 1.0
+        condition[torch.arange(n), place] = 1.0
         noise = torch.randn(n, self.options.latent)
         return self.generator(noise, condition), codes, condition
 

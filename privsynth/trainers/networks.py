@@ -1,10 +1,12 @@
 """The networks, each on one page. Rows are codes; inside they are one-hot, side by side: (rows, width).
 
 No batch norm, no packs, no dropout: no row of a batch may touch another's gradient. The modules that see real rows,
-Critic and VAE, learn in double precision (see `privacy.dpsgd`) and take their input in whatever precision it comes.
+Critic, VAE and Masked, learn in double precision (see `privacy.dpsgd`) and take their input in whatever precision it comes.
 """
 
 from __future__ import annotations
+
+import warnings
 
 import numpy as np
 import torch
@@ -36,8 +38,12 @@ class OneHot:
 
     def cross_entropy(self, logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """(b,) sum over columns of -log p(code)."""
-        parts = [F.cross_entropy(b, codes[:, j], reduction="none") for j, b in enumerate(logits.split(self.sizes, 1))]
-        return torch.stack(parts).sum(0)
+        return self.cross_entropies(logits, codes).sum(1)
+
+    def cross_entropies(self, logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """(b, columns) -log p(code) of each column. Small blocks one by one: padded or segmented sums were slower."""
+        normal = torch.stack([block.logsumexp(1) for block in logits.split(self.sizes, 1)], 1)
+        return normal - logits.gather(1, codes + self.offset)
 
     def draw(self, logits: torch.Tensor) -> torch.Tensor:
         """(b, width) logits -> (b, columns) codes drawn column by column."""
@@ -98,6 +104,82 @@ class VAE(nn.Module):
         mean, log_variance = self.encode(rows)
         latent = mean + noise.to(mean.dtype) * (0.5 * log_variance).exp()
         return self.decode(latent), mean, log_variance
+
+
+class Mixture(nn.Module):
+    """A mixture of Gaussians. chance: (k,); center: (k, d); spread: (k, d, d) Cholesky factors of the covariances.
+
+    One standard Gaussian unless fitted.
+    """
+
+    def __init__(self, components: int, dimensions: int):
+        super().__init__()
+        self.register_buffer("chance", torch.full((components,), 1 / components))
+        self.register_buffer("center", torch.zeros(components, dimensions))
+        self.register_buffer("spread", torch.eye(dimensions).repeat(components, 1, 1))
+
+    def fit(self, points: np.ndarray, seed: int) -> None:
+        """By expectation-maximisation from k-means centers. points: (n, d), released."""
+        from sklearn.mixture import GaussianMixture
+
+        model = GaussianMixture(len(self.chance), reg_covar=1e-3, tol=1e-2, max_iter=30, random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a few more iterations would move it a little
+            model.fit(points)
+        self.chance.copy_(torch.from_numpy(model.weights_))
+        self.center.copy_(torch.from_numpy(model.means_))
+        self.spread.copy_(torch.linalg.cholesky(torch.from_numpy(model.covariances_)))
+
+    def draw(self, n: int) -> torch.Tensor:
+        """(n, d)"""
+        which = torch.multinomial(self.chance, n, replacement=True).sort().values
+        noise, drawn = torch.randn(n, self.center.shape[1]), torch.empty(n, self.center.shape[1])
+        for k in which.unique().tolist():
+            here = which == k
+            drawn[here] = self.center[k] + noise[here] @ self.spread[k].T
+        return drawn[torch.randperm(n)]
+
+
+class Masked(nn.Module):
+    """(b, width) rows with hidden columns zeroed, (b, columns) 1 where known -> (b, width) logits of every column.
+
+    Two residual layers between the first and the last; all of them linear maps, for ghost clipping.
+    """
+
+    def __init__(self, width: int, columns: int, hidden: int):
+        super().__init__()
+        self.enter = nn.Linear(width + columns, hidden)
+        self.one = nn.Linear(hidden, hidden)
+        self.two = nn.Linear(hidden, hidden)
+        self.logits = nn.Linear(hidden, width)
+
+    def forward(self, rows: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        return self.logits(self.inside(self.enter(torch.cat([rows, known], 1).to(self.enter.weight.dtype))))
+
+    def inside(self, entered: torch.Tensor) -> torch.Tensor:
+        """(b, hidden) what the first layer says -> (b, hidden) what the last one hears."""
+        h = F.silu(entered)
+        h = h + F.silu(self.one(h))
+        return h + F.silu(self.two(h))
+
+
+class Average:
+    """Exponential moving average of a module's weights while it learns: post-processing that smooths the noise."""
+
+    def __init__(self, module: nn.Module, keep: float = 0.98):
+        self.weights, self.keep = list(module.parameters()), keep
+        self.mean = [weight.detach().clone() for weight in self.weights]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        for mean, weight in zip(self.mean, self.weights, strict=True):
+            mean.lerp_(weight, 1 - self.keep)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """The average in place of the last weights."""
+        for mean, weight in zip(self.mean, self.weights, strict=True):
+            weight.copy_(mean)
 
 
 def arrays(module: nn.Module, prefix: str) -> dict[str, np.ndarray]:

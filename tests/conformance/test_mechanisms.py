@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from itertools import combinations
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ from privsynth.privacy.mechanisms.selection import MostCommon, Quantile
 from privsynth.privacy.mechanisms.tables import Histograms, Marginals
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows, to_shares
+from privsynth.trainers.autoregressive import MaskedPrediction
+from privsynth.trainers.base import NetworkOptions
 from privsynth.trainers.networks import VAE, Critic, OneHot
 
 Case = tuple[Any, Rows[Any], Rows[Any]]  # mechanism, a table, the table with one unit more
@@ -138,10 +141,14 @@ def dpsgd(draw: Any) -> Case:
     onehot, seed, steep = OneHot(s), draw(st.integers(0, 99)), draw(st.sampled_from([0.1, 1.0, 30.0]))
     torch.manual_seed(seed)
     module: torch.nn.Module
-    if draw(st.booleans()):
+    latent, kind = 3, draw(st.sampled_from(["critic", "vae", "masked"]))
+    if kind == "critic":
         module, loss = Critic(onehot.width, 5), lambda m, c, z: -m(onehot(c))
+    elif kind == "vae":
+        module, loss = VAE(onehot.width, 5, latent), elbo(onehot)
     else:
-        module, loss = VAE(onehot.width, 5, 3), elbo(onehot)
+        network = masked_prediction(s, 5)
+        module, loss, latent = network.private, network.loss, network.latent
     with torch.no_grad():
         for p in module.parameters():
             p.mul_(steep)
@@ -152,8 +159,13 @@ def dpsgd(draw: Any) -> Case:
     clip = draw(st.sampled_from([1e-3, 1.0, 100.0]))
     event = SampledGaussian(1.1, 0.5, 2)
     one, other = draw(codes(s, 30))
-    mechanism = DPSGD(event, module.double(), loss, lambda step: None, clip, 20.0, latent=3)
+    mechanism = DPSGD(event, module.double(), loss, lambda step: None, clip, 20.0, latent=latent)
     return mechanism, everybody(mechanism, one, Randomness(1)), everybody(mechanism, other, Randomness(1))
+
+
+def masked_prediction(sizes: tuple[int, ...], hidden: int) -> MaskedPrediction:
+    columns = [SimpleNamespace(shares=np.full(size, 1 / size)) for size in sizes]
+    return MaskedPrediction(SimpleNamespace(sizes=sizes, columns=columns), NetworkOptions(hidden=hidden + 3))
 
 
 def elbo(onehot: OneHot) -> Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]:

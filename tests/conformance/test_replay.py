@@ -19,12 +19,13 @@ from replay import Tape, contents, recording, replay
 from privsynth import Policy, assess, evidence, fit, pipeline, release, run
 from privsynth.policy.plan import Plan, make_plan
 
-NETWORK = "steps: 2, pretrain_steps: 1, hidden: 8, latent: 4, sweeps: 4, sampling_rate: 0.3"
+NETWORK = "steps: 2, pretrain_steps: 1, hidden: 8, sweeps: 4, sampling_rate: 0.3"
 TRAINERS = {
     "marginals": "{name: marginals, options: {sweeps: 4}}",
-    "ctgan": f"{{name: ctgan, options: {{{NETWORK}}}}}",
-    "vae": f"{{name: vae, options: {{{NETWORK}}}}}",
-    "ctgan alone": f"{{name: ctgan, options: {{anchor: 0, {NETWORK}}}}}",
+    "ctgan": f"{{name: ctgan, options: {{{NETWORK}, latent: 4}}}}",
+    "vae": f"{{name: vae, options: {{{NETWORK}, latent: 4}}}}",
+    "autoregressive": f"{{name: autoregressive, options: {{{NETWORK}}}}}",
+    "ctgan alone": f"{{name: ctgan, options: {{anchor: 0, {NETWORK}, latent: 4}}}}",
 }
 UNITS = {"row": "row", "person": "{column: who, max_rows: 3}", "one row each": "{column: who, max_rows: 1}"}
 
@@ -145,7 +146,7 @@ def test_a_run_on_neighbours() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trainer", ["ctgan", "vae"])  # they ask all that the others ask
+@pytest.mark.parametrize("trainer", ["ctgan", "vae", "autoregressive"])  # they ask all that the others ask
 def test_a_fit_on_many_neighbours(trainer: str) -> None:
     largest = holds(fitted, trainer, MANY)
     assert max(largest.values()) > 0.9, "the bound is reached, so that a test with a looser one would be seen"

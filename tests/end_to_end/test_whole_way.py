@@ -24,6 +24,7 @@ SMALL = {
     "marginals": "sweeps: 6",
     "ctgan": "steps: 5, pretrain_steps: 20, sweeps: 6, hidden: 32",
     "vae": "steps: 5, pretrain_steps: 20, sweeps: 6, hidden: 32",
+    "autoregressive": "steps: 5, pretrain_steps: 20, sweeps: 6, hidden: 32",
 }
 ROWS = 600
 

@@ -78,8 +78,7 @@ def behind_the_fence(private: Any) -> Any:
 
 
 def norms_computed_but_raw_gradients_summed(patch: pytest.MonkeyPatch) -> None:
-    clipped = "(each * (tracked.max_grad_norm / (norms + 1e-12)).clamp(max=1.0)).sum()"
-    rewrite(patch, dpsgd, "clipped_sum", (clipped, "each.sum()"))
+    rewrite(patch, dpsgd, "_add", (" * weight[:, None].to(slope.dtype)", ""))
 
 
 def weights_computed_but_raw_rows_counted(patch: pytest.MonkeyPatch) -> None:
@@ -87,46 +86,31 @@ def weights_computed_but_raw_rows_counted(patch: pytest.MonkeyPatch) -> None:
 
 
 def ghost_clipping_by_a_norm_of_its_own(patch: pytest.MonkeyPatch) -> None:
-    rewrite(patch, dpsgd, "_tracking", ("max_grad_norm=max_grad_norm", "max_grad_norm=1.0"))
+    rewrite(patch, dpsgd.DPSGD, "query", ("self.max_grad_norm * (1 - MARGIN)", "1.0"))
 
 
 def norm_of_biases_is_wrong(patch: pytest.MonkeyPatch) -> None:
-    from opacus.grad_sample import GradSampleModuleFastGradientClipping as Tracker
-
-    honest = Tracker.NORM_SAMPLERS[torch.nn.Linear]
-
-    def without_squares(layer: Any, activations: Any, backprops: Any) -> Any:
-        """The norm of a bias' gradient as the root of its sum, not of the sum of its squares."""
-        found = honest(layer, activations, backprops)
-        if layer.bias is not None:
-            found[layer.bias] = backprops.flatten(1).sum(1).clamp(min=0).sqrt()
-        return found
-
-    patch.setitem(Tracker.NORM_SAMPLERS, torch.nn.Linear, without_squares)
+    """As if a layer had none: what it took says all of its norm."""
+    rewrite(patch, dpsgd, "_squares", ("factor = factor + 1", "factor = factor + 0"))
 
 
 def earlier_physical_batches_added_again(patch: pytest.MonkeyPatch) -> None:
     """Each part's pass still finds the gradients of the parts before, as in `.grad`, and adds them once more."""
-    rewrite(
-        patch, dpsgd, "clipped_sum",
-        ("total = [t if g is None else t + g for", "held = [t + t if g is None else t + t + g for"),
-        ("zip(total, gradients, strict=True)]", "zip(total, gradients, strict=True)]; total = held"),
-    )  # fmt: skip
+    rewrite(patch, dpsgd, "_add", ("total[layer.weight].addmm_(", "total[layer.weight].mul_(2).addmm_("))
 
 
 def microbatches_clipped_as_one_row(patch: pytest.MonkeyPatch) -> None:
     """Microbatches of two rows, each clipped as if it were one: a unit more regroups all that come after it."""
 
-    def clipped(tracked: Any, loss: Any, *inputs: torch.Tensor) -> list[torch.Tensor]:
-        parameters = list(tracked.trainable_parameters)
+    def clipped(module: Any, loss: Any, codes: Any, noise: Any, max_grad_norm: float) -> list[torch.Tensor]:
+        parameters = list(module.parameters())
         total = [torch.zeros_like(p) for p in parameters]
-        tracked.disable_hooks()
-        for part in zip(*(values.split(2) for values in inputs), strict=True):
-            found = torch.autograd.grad(loss(tracked, *part).sum(), parameters, allow_unused=True)
+        for part in zip(codes.split(2), noise.split(2), strict=True):
+            found = torch.autograd.grad(loss(module, *part).sum(), parameters, allow_unused=True)
             gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
             norm = torch.cat([g.ravel() for g in gradients]).norm()
             if torch.isfinite(norm):
-                factor = (tracked.max_grad_norm / norm).clamp(max=1.0)
+                factor = (max_grad_norm / norm).clamp(max=1.0)
                 total = [t + g * factor for t, g in zip(total, gradients, strict=True)]
         return total
 
@@ -134,8 +118,7 @@ def microbatches_clipped_as_one_row(patch: pytest.MonkeyPatch) -> None:
 
 
 def nan_passes_the_clip(patch: pytest.MonkeyPatch) -> None:
-    finite = "torch.isfinite(norms) & torch.isfinite(each.detach())"
-    rewrite(patch, dpsgd, "clipped_sum", (finite, "torch.ones_like(norms, dtype=torch.bool)"))
+    rewrite(patch, dpsgd, "clipped_sum", ("torch.isfinite(norms)", "torch.ones_like(norms, dtype=torch.bool)"))
 
 
 def batch_norm_in_the_critic(patch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,7 @@ CASES: dict[str, tuple[str, str, str, str, str]] = {
     "category in a constraint": ('[admitted, "<=", discharged]', '[sex, "<=", age]', "constraints[1].inequality", "only numbers and dates", "integer, number or date"),
     "date against number": ('[admitted, "<=", discharged]', '[age, "<=", discharged]', "constraints[1].inequality", "a date cannot be compared with a number", ""),
     "unknown sign": ('"<=", discharged', '"=", discharged', "constraints[1].inequality[2]", "'='", ""),
-    "unknown trainer": ("{name: marginals, options: {sweeps: 4}}", "{name: gan}", "trainer.name", "no trainer 'gan'", "ctgan, vae, marginals, auto"),
+    "unknown trainer": ("{name: marginals, options: {sweeps: 4}}", "{name: gan}", "trainer.name", "no trainer 'gan'", "ctgan, vae, autoregressive, marginals, auto"),
     "unknown option": ("{sweeps: 4}", "{sweps: 4}", "trainer.options.sweps", "unknown option", "sweeps"),
     "option out of range": ("{sweeps: 4}", "{sweeps: 1}", "trainer.options.sweeps", "greater than or equal to 4", "options of marginals"),
     "unknown framework": ("[gdpr-recital-26]", "[gdpr]", "report.frameworks[1]", "no framework 'gdpr'", "gdpr-recital-26"),

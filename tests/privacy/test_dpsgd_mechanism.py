@@ -6,6 +6,7 @@ That neighbours differ by the stated sensitivity is in tests/conformance/test_me
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,14 @@ from privsynth.privacy.dpsgd import DPSGD, MARGIN, clipped_sum, poisson_rows
 from privsynth.privacy.events import SampledGaussian
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows
+from privsynth.trainers.autoregressive import MaskedPrediction
+from privsynth.trainers.base import NetworkOptions
 from privsynth.trainers.networks import VAE, Critic, OneHot
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
 
 SIZES = (2, 3, 4)
-LATENT = 5  # of the VAE; the critic takes no notice
+LATENT = 5  # of the VAE; the masked net takes the first four, the critic none
 Loss = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -43,7 +46,17 @@ def vae_case() -> tuple[torch.nn.Module, Loss]:
     return VAE(onehot.width, 13, LATENT).double(), loss
 
 
-CASES = pytest.mark.parametrize("case", [critic_case, vae_case], ids=["critic", "vae"])
+def masked_case() -> tuple[torch.nn.Module, Loss]:
+    columns = [SimpleNamespace(shares=np.full(size, 1 / size)) for size in SIZES]
+    network = MaskedPrediction(SimpleNamespace(sizes=SIZES, columns=columns), NetworkOptions(hidden=13))
+
+    def loss(module: Any, codes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        return network.loss(module, codes, noise[:, : network.latent])
+
+    return network.private.double(), loss
+
+
+CASES = pytest.mark.parametrize("case", [critic_case, vae_case, masked_case], ids=["critic", "vae", "masked"])
 
 
 @pytest.fixture(autouse=True)
@@ -86,13 +99,7 @@ def oracle(module: torch.nn.Module, loss: Loss, rows: torch.Tensor, clip: float)
 
 
 def ghost(module: torch.nn.Module, loss: Loss, rows: torch.Tensor, clip: float) -> torch.Tensor:
-    tracked = GradSampleModuleFastGradientClipping(
-        module, max_grad_norm=clip, use_ghost_clipping=True, loss_reduction="sum"
-    )
-    try:
-        found = clipped_sum(tracked, loss, rows, latent(rows))
-    finally:
-        tracked.to_standard_module()
+    found = clipped_sum(module, loss, rows, latent(rows), clip)
     assert all(p.grad is None for p in module.parameters()), "nothing that was not clipped stays behind"
     return joined(found)
 
@@ -111,6 +118,74 @@ def test_clipped_sum_equals_the_oracle(case: Any, clip: float) -> None:
     assert not close(ghost(module, loss, rows, 2 * clip), want) or clip > 1e3  # the norm is not ignored
     if clip < 1:
         assert want.norm() <= 40 * clip * (1 + 1e-9)
+
+
+@CASES
+@pytest.mark.parametrize("clip", [1e-3, 0.3, 1e4])
+def test_opacus_itself_gives_the_same_sum(case: Any, clip: float) -> None:
+    """Its hooks and two passes backward, against our one."""
+    module, loss = case()
+    rows = some_rows(40)
+    ours = ghost(module, loss, rows, clip)
+    tracked = GradSampleModuleFastGradientClipping(
+        module, max_grad_norm=clip, use_ghost_clipping=True, loss_reduction="sum"
+    )
+    each = loss(tracked, rows, latent(rows))
+    each.sum().backward(retain_graph=True)
+    weight = tracked.get_clipping_coef().detach()
+    tracked.disable_hooks()
+    tracked.zero_grad()
+    (each * weight).sum().backward()
+    theirs = flat(module.parameters())
+    tracked.to_standard_module()
+    assert float((ours - theirs).norm() / theirs.norm()) < 1e-5  # Opacus adds 1e-6 to a norm
+
+
+class Other(torch.nn.Module):
+    def __init__(self, more: torch.nn.Module) -> None:
+        super().__init__()
+        self.one, self.more = torch.nn.Linear(9, 9).double(), more.double()
+
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        return self.more(self.one(OneHot(SIZES)(codes).double()))
+
+
+def plain(module: Any, codes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    return (module(codes) ** 2).sum(1)
+
+
+@pytest.mark.parametrize("clip", [1e-3, 1.0, 1e4])
+def test_layers_of_other_kinds_are_clipped_too(clip: float) -> None:
+    """Opacus writes their gradients out; a frozen parameter is in neither norm nor sum."""
+    for more in (torch.nn.LayerNorm(9), torch.nn.GroupNorm(3, 9), torch.nn.Linear(9, 4, bias=False)):
+        module, rows = Other(more), some_rows(30)
+        assert close(ghost(module, plain, rows, clip), oracle(module, plain, rows, clip))
+        module.one.weight.requires_grad_(False)
+        want = oracle(module, plain, rows, clip)[81:]
+        assert close(ghost(module, plain, rows, clip), want) and want.norm() > 0
+
+
+def test_what_cannot_be_clipped_is_refused() -> None:
+    onehot, rows = OneHot(SIZES), some_rows(6)
+    assert ghost(Other(torch.nn.SiLU()), plain, rows, 0.5).norm() > 0
+    for more in (torch.nn.BatchNorm1d(9), torch.nn.PReLU()):
+        with pytest.raises(ValueError, match="Opacus knows"):
+            ghost(Other(more), plain, rows, 0.5)
+    for loss in (
+        lambda m, c, z: m(c).sum(1) + m(c.flip(0)).sum(1),  # a layer that meets a row twice has a gradient of two parts
+        lambda m, c, z: m.one(onehot(c).double()[None])[0].sum(1),
+        lambda m, c, z: m.one(onehot(torch.cat([c, c])).double()).reshape(2, len(c), -1).sum((0, 2)),
+    ):
+        with pytest.raises(ValueError, match="once"):
+            ghost(Other(torch.nn.SiLU()), loss, rows, 0.5)
+
+
+def test_what_passes_by_the_layers_is_not_in_the_sum() -> None:
+    """A term in a parameter itself has no norm; so it must not be summed either."""
+    module, loss = critic_case()
+    rows = some_rows(20)
+    with_it = ghost(module, lambda m, c, z: loss(m, c, z) + 100 * m.two.weight.square().sum(), rows, 0.5)
+    assert torch.equal(with_it, ghost(module, loss, rows, 0.5))
 
 
 @CASES
@@ -234,9 +309,8 @@ def released(
     return seen
 
 
-def unclipped(tracked: Any, loss: Loss, *batch: torch.Tensor) -> list[torch.Tensor]:
-    tracked.disable_hooks()
-    return list(torch.autograd.grad(loss(tracked, *batch).sum(), list(tracked.trainable_parameters)))
+def unclipped(module: Any, loss: Loss, codes: torch.Tensor, noise: torch.Tensor, clip: float) -> list[torch.Tensor]:
+    return list(torch.autograd.grad(loss(module, codes, noise).sum(), list(module.parameters())))
 
 
 @CASES
@@ -400,10 +474,10 @@ def moved(dtype: torch.dtype, clip: float, place: int) -> float:
     def loss(module: Any, codes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         return 100 * module(directions[codes[:, 0]])[:, 0]  # steep: everybody is clipped
 
-    with dpsgd._tracking(module, clip * (1 - MARGIN)) as tracked:
-        codes = torch.zeros((ALIKE, 1), dtype=torch.int64)
-        more = torch.cat([codes[:place], torch.ones((1, 1), dtype=torch.int64), codes[place:]])
-        one, other = (joined(clipped_sum(tracked, loss, c, c[:, :0].to(dtype))) for c in (codes, more))
+    codes = torch.zeros((ALIKE, 1), dtype=torch.int64)
+    more = torch.cat([codes[:place], torch.ones((1, 1), dtype=torch.int64), codes[place:]])
+    tables = ((c, c[:, :0].to(dtype)) for c in (codes, more))
+    one, other = (joined(clipped_sum(module, loss, *table, clip * (1 - MARGIN))) for table in tables)
     return float((other.double() - one.double()).norm()) / clip
 
 

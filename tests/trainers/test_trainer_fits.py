@@ -24,13 +24,15 @@ pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
 
 COLUMNS = [f"c{j}" for j in range(8)]
 VALUES = [f"v{i}" for i in range(12)]
-NETWORK = "steps: 3, pretrain_steps: 4, sweeps: 4, hidden: 8, latent: 2, batch: 64"
+NETWORK = "steps: 3, pretrain_steps: 4, sweeps: 4, hidden: 8, batch: 64"
 SETTINGS = {
     "marginals": "{name: marginals, options: {sweeps: 4}}",
-    "ctgan": f"{{name: ctgan, options: {{{NETWORK}}}}}",
-    "vae": f"{{name: vae, options: {{{NETWORK}}}}}",
-    "ctgan alone": f"{{name: ctgan, options: {{anchor: 0, {NETWORK}}}}}",
-    "vae alone": f"{{name: vae, options: {{anchor: 0, calibrate: false, {NETWORK}}}}}",
+    "ctgan": f"{{name: ctgan, options: {{{NETWORK}, latent: 2}}}}",
+    "vae": f"{{name: vae, options: {{{NETWORK}, latent: 2}}}}",
+    "autoregressive": f"{{name: autoregressive, options: {{{NETWORK}}}}}",
+    "ctgan alone": f"{{name: ctgan, options: {{anchor: 0, {NETWORK}, latent: 2}}}}",
+    "vae alone": f"{{name: vae, options: {{anchor: 0, calibrate: false, {NETWORK}, latent: 2}}}}",
+    "autoregressive alone": f"{{name: autoregressive, options: {{anchor: 0, {NETWORK}}}}}",
 }
 EACH = pytest.mark.parametrize("trainer", list(SETTINGS))
 
@@ -265,7 +267,7 @@ def test_conditions_follow_released_shares_and_are_met(fitted: Any) -> None:
     columns = asked.float().argmax(1)
     at = network.onehot.offset[columns] + codes.gather(1, columns[:, None])[:, 0]
     assert torch.all(condition.gather(1, at[:, None]) == 1)
-    for j, share in enumerate(network.shares):
+    for j, share in enumerate(network.asked.split(network.onehot.sizes)):
         seen = torch.bincount(codes[:, j][asked[:, j]], minlength=len(share)) / asked[:, j].sum()
         assert 0.5 * (seen - share).abs().sum() < 0.1
     torch.manual_seed(1)
@@ -308,6 +310,7 @@ def test_networks_are_trained_by_the_noisy_gradients(
         ("vae", {"sampling_rate": 1.5}, "less than or equal to 1"),
         ("vae", {"learning_rate": "fast"}, "valid number"),
         ("vae", {"hidden": float("inf")}, "finite number"),
+        ("autoregressive", {"latent": 4}, "unknown option"),
     ],
 )
 def test_wrong_options_are_told(name: str, options: dict[str, Any], rule: str) -> None:

@@ -1,0 +1,104 @@
+"""`autoregressive`: each column predicted from any subset of the others, by one network that learns by DP-SGD.
+
+It is order-agnostic (Uria, Murray, Larochelle 2014): a row is hidden from a random place of a random order on, and the
+network predicts what is hidden. So it knows every conditional: rows are drawn column by column in any order, and rows
+that are given in part are filled in without another training.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from privsynth.trainers.anchored import AnchoredTrainer, Network
+from privsynth.trainers.base import NetworkOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from privsynth.codec import Codec
+
+ORDER_BLOCK = 1024  # rows that are drawn in the same order of columns
+
+
+class Autoregressive(AnchoredTrainer):
+    name = "autoregressive"
+
+    def network(self, codec: Codec) -> Network:
+        return MaskedPrediction(codec, self.options)
+
+
+class MaskedPrediction(Network):
+    """One module; all of it sees real rows, so all of it is trained privately."""
+
+    def __init__(self, codec: Codec, options: NetworkOptions):
+        import torch
+
+        from privsynth.trainers.networks import Masked, OneHot
+
+        self.options, self.columns = options, len(codec.sizes)
+        self.latent = self.columns + 1
+        self.onehot = OneHot(codec.sizes)
+        self.private = Masked(self.onehot.width, self.columns, options.hidden)
+        shares = torch.cat([torch.tensor(c.shares / c.shares.sum(), dtype=torch.float32) for c in codec.columns])
+        self.private.logits.bias.data.copy_((shares + 1e-4).log())  # released: it starts from independent columns
+
+    def loss(self, module: Any, codes: Any, noise: Any) -> Any:
+        """-log p(row), estimated without bias from one order and one cut (Hoogeboom et al. 2022, equation 5).
+
+        noise: the ranks of a row's first numbers are its order, and the last one says where it is cut.
+        """
+        import torch
+
+        rank = noise[:, :-1].argsort(1).argsort(1)
+        cut = (torch.special.ndtr(noise[:, -1:]) * self.columns).long().clamp(max=self.columns - 1)
+        hidden = rank >= cut
+        each = self.onehot.cross_entropies(module(*self._seen(codes, ~hidden)), codes)
+        return (each * hidden).sum(1) * self.columns / hidden.sum(1)
+
+    def _seen(self, codes: Any, known: Any) -> tuple[Any, Any]:
+        """What the module takes: (b, width) one-hot rows in which columns that are not known are zero, and (b, columns)."""
+        import torch
+
+        rows = torch.zeros(len(codes), self.onehot.width)
+        return rows.scatter_(1, codes + self.onehot.offset, known.float()), known.float()
+
+    def draw(self, n: int) -> Any:
+        import torch
+
+        return self.fill(torch.full((n, self.columns), -1))
+
+    def fill(self, codes: Any) -> Any:
+        """(n, columns) int64 codes, -1 for what is unknown -> the same, with the unknown drawn given the known.
+
+        Column by column, each given what stands in the row by then; every block of rows in a random order of its own.
+        """
+        import torch
+
+        with torch.no_grad():
+            return torch.cat([self._filled(block.clone()) for block in codes.split(ORDER_BLOCK)])
+
+    def _filled(self, codes: Any) -> Any:
+        import torch
+        import torch.nn.functional as F
+
+        module, columns = self.private, self.private.enter.weight.T
+        entered = module.enter(torch.cat(self._seen(codes.clamp(min=0), codes >= 0), 1))
+        for j in torch.randperm(self.columns).tolist():
+            here = torch.nonzero(codes[:, j] < 0)[:, 0]
+            if len(here) == 0:
+                continue
+            at = slice(int(self.onehot.offset[j]), int(self.onehot.offset[j]) + self.onehot.sizes[j])
+            logits = F.linear(module.inside(entered[here]), module.logits.weight[at], module.logits.bias[at])
+            codes[here, j] = torch.multinomial(logits.softmax(1), 1)[:, 0]
+            entered[here] += columns[at][codes[here, j]] + columns[self.onehot.width + j]  # one column more is known
+        return codes
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        from privsynth.trainers.networks import arrays
+
+        return arrays(self.private, "masked")
+
+    def load(self, tensors: dict[str, np.ndarray]) -> None:
+        from privsynth.trainers.networks import load_arrays
+
+        load_arrays(self.private, "masked", tensors)

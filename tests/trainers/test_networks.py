@@ -1,0 +1,91 @@
+"""What the networks share: the average of weights, the VAE's fitted prior, learning rates."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from privsynth.trainers.anchored import FINE_RATE
+from privsynth.trainers.base import LatentOptions, silent
+from privsynth.trainers.ctgan import GAN
+from privsynth.trainers.networks import Average, Mixture
+from privsynth.trainers.vae import Autoencoder
+
+SIZES = (2, 3, 4)
+
+
+def autoencoder() -> Autoencoder:
+    columns = [SimpleNamespace(shares=np.full(size, 1 / size)) for size in SIZES]
+    return Autoencoder(SimpleNamespace(sizes=SIZES, columns=columns), LatentOptions(hidden=16, latent=3))
+
+
+def test_the_average_follows_the_weights_and_takes_their_place() -> None:
+    module = torch.nn.Linear(1, 1, bias=False).double()
+    with torch.no_grad():
+        module.weight.fill_(1.0)
+    average, want = Average(module, keep=0.9), 1.0
+    for value in (3.0, -2.0, 5.0):
+        with torch.no_grad():
+            module.weight.fill_(value)
+        average.update()
+        want = 0.9 * want + 0.1 * value
+    assert module.weight.item() == 5.0
+    average.settle()
+    assert abs(module.weight.item() - want) < 1e-12
+
+
+def test_the_mixture_is_normal_until_it_is_fitted() -> None:
+    torch.manual_seed(0)
+    drawn = Mixture(4, 3).draw(20_000)
+    assert float(drawn.mean(0).abs().max()) < 0.05 and float((drawn.T.cov() - torch.eye(3)).abs().max()) < 0.06
+
+
+def test_a_fitted_mixture_draws_what_it_was_fitted_to() -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    cluster = rng.random(6000) < 0.25
+    points = np.where(cluster[:, None], [4.0, 0.0], [-1.0, 2.0]) + rng.normal(size=(6000, 2)) @ [[0.5, 0.4], [0.0, 0.2]]
+    mixture = Mixture(2, 2)
+    mixture.fit(points, 0)
+    drawn = mixture.draw(20_000).numpy()
+    assert abs((drawn[:, 0] > 1.5).mean() - 0.25) < 0.03
+    for side in (True, False):
+        there, here = points[cluster == side], drawn[(drawn[:, 0] > 1.5) == side]
+        assert (
+            np.abs(there.mean(0) - here.mean(0)).max() < 0.05 and np.abs(np.cov(there.T) - np.cov(here.T)).max() < 0.03
+        )
+    again = Mixture(2, 2)
+    again.load_state_dict(mixture.state_dict())
+    torch.manual_seed(3)
+    one = mixture.draw(10)
+    torch.manual_seed(3)
+    assert torch.equal(one, again.draw(10))
+
+
+def test_the_prior_is_fitted_where_there_is_a_population_and_stays_normal_where_not() -> None:
+    torch.manual_seed(0)
+    alone, network = autoencoder(), autoencoder()
+    alone.finish()
+    assert not alone.prior.center.any() and alone.rate == alone.options.learning_rate
+    rng = np.random.default_rng(0)
+    network.pretrain(np.stack([rng.integers(0, size, 3000) for size in SIZES], 1), 5, silent)
+    network.finish()
+    assert network.prior.center.any() and network.rate == FINE_RATE * network.options.learning_rate
+    assert {name for name in network.tensors() if name.startswith("prior")} == {
+        "prior.chance",
+        "prior.center",
+        "prior.spread",
+    }
+    codes = network.draw(500)
+    assert codes.shape == (500, 3) and all(
+        0 <= int(c.min()) <= int(c.max()) < s for c, s in zip(codes.T, SIZES, strict=True)
+    )
+
+
+def test_what_is_averaged_is_what_samples_come_from() -> None:
+    columns = [SimpleNamespace(shares=np.full(size, 1 / size)) for size in SIZES]
+    gan = GAN(SimpleNamespace(sizes=SIZES, columns=columns), LatentOptions(hidden=8, latent=2))
+    assert gan.sampled is gan.generator is not gan.private
+    assert autoencoder().sampled.logits is not None
