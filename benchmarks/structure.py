@@ -161,7 +161,7 @@ def synthesized(tables: Tables, job: dict[str, Any]) -> Any:
 
     from privsynth import Policy, fit
 
-    policy = policy_of(tables.schema, len(tables.train), job | {"unit": "row"})
+    policy = policy_of(tables.schema, len(tables.train), job | {"unit": "row", "setting": "default"})
     policy["trainer"]["options"] = job["options"]
     policy = Policy.from_text(yaml.safe_dump(policy, sort_keys=False))
     return fit(policy, tables.train, ledger="sqlite://").sample(len(tables.fresh))
