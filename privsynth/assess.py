@@ -191,7 +191,8 @@ def _bought_shares(synthesizer: Synthesizer, j: int) -> np.ndarray:
 def _labels(column: ColumnCodec) -> list[str]:
     domain = column.domain
     if domain.kind == "category":
-        return [*domain.categories, "missing"]
+        shared = [np.flatnonzero(column.bins[:-1] == code) for code in range(column.size - 1)]
+        return [*(domain.categories[c[0]] if len(c) == 1 else f"{len(c)} rare values" for c in shared), "missing"]
     edges, labels = domain.edges, []
     for code in range(column.size - 1):
         inside = np.flatnonzero(column.bins == code)

@@ -14,6 +14,7 @@ from privsynth.privacy.mechanisms.tables import Histograms
 from privsynth.table import PrivateTable, Rows
 
 MOST_BINS, FEWEST_BINS = 24, 8
+RARE = 4.0  # standard deviations of its histogram's noise below which a category counts as rare
 TELLING = 3.0  # standard deviations from which a share counts as more than noise
 
 
@@ -163,7 +164,8 @@ def _column_codec(domain: ColumnDomain, shares: np.ndarray, sigma: float, most_b
     """sigma: noise of one cell's share. Codes take their shares from sums of raw cells, whose noise averages out."""
     used = np.ones(len(shares), bool)
     if domain.kind == "category":
-        inside, bins = np.ones(len(shares)), np.arange(len(shares))
+        bins = rare_together(shares, sigma)
+        inside = np.maximum(shares, 0.0)
     else:
         used[:-1] = _within_tails(shares[:-1], sigma)
         inside = np.zeros(len(shares))
@@ -173,6 +175,18 @@ def _column_codec(domain: ColumnDomain, shares: np.ndarray, sigma: float, most_b
     raw = np.bincount(bins, np.where(used, shares, 0.0))
     noise = sigma * np.sqrt(np.maximum(np.bincount(bins, used), 1))
     return ColumnCodec.of(domain, bins.astype(np.int32), inside, raw, noise)
+
+
+def rare_together(shares: np.ndarray, sigma: float) -> np.ndarray:
+    """(cells,) code of each category, "missing" last. In a column of many, those that hardly stand out of noise share one.
+
+    Inside it they are as frequent as their histogram says; how they go with other columns could not be told apart anyway.
+    """
+    rare = shares[:-1] < RARE * sigma
+    if len(shares) - 1 <= MOST_BINS or rare.sum() < 2:
+        return np.arange(len(shares))
+    alone = int((~rare).sum())
+    return np.append(np.where(rare, alone, np.cumsum(~rare) - 1), alone + 1)
 
 
 def _within_tails(shares: np.ndarray, sigma: float) -> np.ndarray:

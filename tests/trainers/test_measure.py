@@ -1,0 +1,189 @@
+"""Which tables are bought, by which facts, and what becomes of them. No noise, or seeded noise far from the bounds."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from privsynth import Policy
+from privsynth.codec import Codec, ColumnCodec, Groups, rare_together
+from privsynth.domain import ColumnDomain, Domain
+from privsynth.policy.plan import make_plan
+from privsynth.privacy.accountant import epsilon_of
+from privsynth.privacy.events import Gaussian
+from privsynth.privacy.unit import Rows
+from privsynth.trainers import measure as m
+from privsynth.trainers import rules
+
+N = 4000
+
+
+def policy(columns: int, rows: int | None = N, target: bool = True, epsilon: float = 1.0, codes: int = 4) -> Policy:
+    names = ", ".join(f"v{i}" for i in range(codes))
+    lines = [f"  c{j}: {{kind: category, categories: [{names}], nullable: false}}" for j in range(columns)]
+    if target:
+        lines[-1] = lines[-1].replace("kind: category", "kind: category, role: target")
+    dataset = "{id: some}" if rows is None else f"{{id: some, rows: {rows}}}"
+    budget = f"{{epsilon: {epsilon}, delta: 1.0e-6}}"
+    head = ["privsynth: 1", f"dataset: {dataset}", "unit: row", f"budget: {budget}", "trainer: {name: marginals}"]
+    return Policy.from_text("\n".join([*head, "columns:", *lines]))
+
+
+def bought(p: Policy) -> dict[str, float]:
+    """Share of each of the anchor's mechanisms in all of them."""
+    items = {i.name: i.share for i in make_plan(p).items if i.name not in ("histograms", "row count")}
+    return {name: share / sum(items.values()) for name, share in items.items()}
+
+
+def test_public_facts_decide_what_is_bought() -> None:
+    assert bought(policy(8, rows=400, target=False)) == {"marginals": 1.0}
+    assert bought(policy(2, rows=400)) == {"marginals": 1.0}
+    assert list(bought(policy(8, rows=400))) == ["marginals", "target triples"]
+    assert list(bought(policy(8, rows=None))) == ["marginals", "target triples"]  # bought rows are not public
+    assert list(bought(policy(8, rows=900_000))) == ["marginals", "triples"]
+    assert list(bought(policy(40))) == ["relations", "marginals", "target triples"]
+    assert bought(policy(8, rows=400))["target triples"] == pytest.approx(rules.TARGET_SHARE)
+
+
+def test_room_for_triples_is_rows_in_a_cell_over_its_noise() -> None:
+    few, many = (rules.Facts.of(policy(8, rows=rows)) for rows in (1000, 50_000))
+    assert many.room == pytest.approx(50 * few.room)
+    assert few.room == pytest.approx(1000 / 4**3 * few.mu / np.sqrt(56))  # 8 columns of 4 codes
+    assert epsilon_of([Gaussian(1 / few.mu)], 1e-6) == pytest.approx(1.0, rel=1e-3)
+    sizes = (2, 3, 5, 7)
+    mean = np.mean([np.prod(three) for three in combinations(sizes, 3)])
+    assert rules.Facts(sizes, 100, 2.0, False).room == pytest.approx(100 / mean * 2.0 / 2)
+    assert (
+        rules.Facts((2, 2), 10**9, 1.0, False).room == 0 and not rules.Facts((2,) * 50, 10**9, 9.0, False).all_triples
+    )
+
+
+def test_the_plan_names_every_mechanism_and_its_tables() -> None:
+    noise = {item.name: item.noise for item in make_plan(policy(40)).items}
+    assert noise["relations"].startswith("780 tables") and noise["marginals"].startswith("630 tables")
+    assert noise["target triples"].startswith("300 tables") and noise["histograms"].startswith("40 tables")
+
+
+# --- what becomes of the answers --------------------------------------------------------------------------------------
+
+
+def codec_of(rows: np.ndarray, sizes: tuple[int, ...], kind: str = "category") -> Codec:
+    """Exact shares; a last code for "missing" that nobody has."""
+    columns = []
+    for j, size in enumerate(sizes):
+        names = tuple(f"v{i}" for i in range(size))
+        shares = np.append(np.bincount(rows[:, j], minlength=size) / len(rows), 0.0)
+        domain = ColumnDomain(f"c{j}", kind, names, nullable=False)
+        columns.append(
+            ColumnCodec.of(
+                domain, np.arange(size + 1, dtype=np.int32), np.ones(size + 1), shares, np.full(size + 1, 1e-3)
+            )
+        )
+    return Codec(Domain(tuple(c.domain for c in columns), len(rows)), tuple(columns), float(len(rows)))
+
+
+class Exact:
+    """Stands for a private table; answers are exact, and what was asked is written down."""
+
+    def __init__(self, rows: np.ndarray, asked: list[Any]):
+        self.rows, self.asked = Rows(rows, np.arange(len(rows))), asked
+
+    def ask(self, mechanism: Any, run: Any) -> Any:
+        self.asked.append(mechanism)
+        return mechanism.query(self.rows)
+
+    def encoded(self, groups: Groups) -> Exact:
+        return Exact(groups.encode(self.rows).values, self.asked)
+
+
+def measured(rows: np.ndarray, sizes: tuple[int, ...], names: list[str], target: str | None) -> tuple[Any, list[Any]]:
+    class Plan(dict):  # type: ignore[type-arg]
+        epsilon = 1.0
+
+    asked: list[Any] = []
+    plan = Plan({name: Gaussian(2.0) for name in names})
+    return m.measure_anchor(Exact(rows, asked), codec_of(rows, sizes), target, SimpleNamespace(plan=plan)), asked  # type: ignore[arg-type]
+
+
+def related(n: int, columns: int, size: int, seed: int = 0) -> np.ndarray:
+    """Neighbours 0-1, 2-3, ... go together; all others are independent."""
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, size, (n, columns))
+    alike = rng.random((n, columns // 2)) < 0.7
+    rows[:, 1::2] = np.where(alike, rows[:, 0::2], rows[:, 1::2])
+    return rows.astype(np.int32)
+
+
+def test_triples_with_the_target_come_in_groups_after_pairs() -> None:
+    rows = related(N, 4, 9)
+    rows[:, 3] = (rows[:, 0] > 4) ^ (rows[:, 2] > 4)
+    anchor, asked = measured(rows, (9, 9, 9, 2), ["marginals", "target triples"], "c3")
+    pairs, triples = asked
+    assert pairs.tables == tuple(combinations(range(4), 2)) and pairs.sizes == (10, 10, 10, 3)
+    assert triples.tables == ((0, 1, 3), (0, 2, 3), (1, 2, 3)) and triples.sizes == (7, 7, 7, 3)
+    ratio = np.array(pairs.shares) / pairs.shares[0]
+    assert ratio[2] == pytest.approx(3 * (30 / 100) ** 0.33, rel=1e-6)  # three times for the target, less for few cells
+    views = [goal.columns for goal in anchor.goals if len(goal.columns) == 3]
+    assert (4, 6, 3) in views and sorted(anchor.groups) == [0, 1, 2]
+    fitted = anchor.population(N, np.random.default_rng(0), 40)
+    assert np.mean(((fitted[:, 0] > 4) ^ (fitted[:, 2] > 4)) == fitted[:, 3]) > 0.8  # pairs say nothing of it
+
+
+def test_all_triples_tell_their_pairs_as_well() -> None:
+    rows = related(N, 4, 3)
+    anchor, (_, triples) = measured(rows, (3,) * 4, ["marginals", "triples"], None)
+    assert triples.tables == tuple(combinations(range(4), 3)) and anchor.groups == {}
+    one = m.Noisy(np.full((2, 2), 0.25), 0.1)
+    cube = m.Noisy(np.full((2, 2, 3), 0.1), 0.05)
+    other = m.Noisy(np.zeros((2, 3)), 1.0)
+    together = m.with_margins({(0, 1): one, (0, 2): other, (1, 2): other}, {(0, 1, 2): cube})
+    weight = np.array([0.1**-2, 1 / (3 * 0.05**2)])
+    assert together[0, 1].share == pytest.approx((weight * [0.25, 0.3]).sum() / weight.sum())
+    assert together[0, 1].sigma == pytest.approx(weight.sum() ** -0.5)
+
+
+def test_a_first_look_finds_the_pairs_that_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(m, "most_pairs", lambda columns: 3)
+    rows = related(N, 12, 8)
+    anchor, (look, pairs) = measured(rows, (8,) * 12, ["relations", "marginals"], None)
+    assert len(look.tables) == 66 and max(look.sizes) == 5  # four groups, and one for missing
+    assert len(pairs.tables) == 3 and set(pairs.tables) <= {(j, j + 1) for j in range(0, 12, 2)}
+    coarse = [goal.columns for goal in anchor.goals if goal.columns not in pairs.tables]
+    assert set(coarse) == {(12 + j, 13 + j) for j in range(0, 12, 2)} - {(12 + j, 12 + k) for j, k in pairs.tables}
+
+
+def test_groups_keep_order_lean_and_missing() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.integers(0, 12, N), np.zeros(N, int)], 1)
+    rows[:, 1] = rng.random(N) < np.where(rows[:, 0] % 2, 0.9, 0.1)  # odd codes lean one way
+    codec = codec_of(rows, (12, 2))
+    share = np.zeros((13, 3))
+    np.add.at(share, (rows[:, 0], rows[:, 1]), 1 / N)
+    goal = m.Goal((0, 1), share, 1e-3, 1.0)
+    lean = m.groups_of(codec, 4, [goal], 1).columns[0]
+    assert len({lean[code] for code in range(0, 12, 2)} & {lean[code] for code in range(1, 12, 2)}) <= 1
+    assert m.groups_of(codec, 4).columns[1] == (0, 1, 2) and lean[-1] == max(lean) and lean.count(lean[-1]) == 1
+    numbers = codec_of(rows, (12, 2), "integer")
+    order = m.groups_of(numbers, 4, [goal], 1).columns[0]
+    assert list(order) == sorted(order) and len(set(order)) == 5
+
+
+def test_groups_encode_row_by_row() -> None:
+    groups = Groups(((0, 0, 1), (1, 0)))
+    rows = Rows(np.array([[0, 1], [2, 0], [1, 1]], np.int32), np.array([5, 5, 7]))
+    encoded = groups.encode(rows)
+    assert groups.sizes == (2, 2) and encoded.values.tolist() == [[0, 0], [1, 1], [0, 0]]
+    assert encoded.units is rows.units and encoded.values.dtype == np.int32
+
+
+def test_rare_categories_share_a_code_where_there_are_many() -> None:
+    shares = np.concatenate([np.full(30, 0.03), np.full(40, 0.002), [0.02]])
+    codes = rare_together(shares, 0.001)
+    assert codes[:30].tolist() == list(range(30)) and set(codes[30:-1]) == {30} and codes[-1] == 31
+    assert rare_together(shares, 1e-6).tolist() == list(range(71))  # nothing is lost in noise
+    few = np.array([0.9, 0.05, 0.001, 0.001, 0.0])
+    assert rare_together(few, 0.01).tolist() == [0, 1, 2, 3, 4]
