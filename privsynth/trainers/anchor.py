@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from privsynth.codec import Codec
+from privsynth.privacy.unit import MOST_WAYS
 from privsynth.trainers.base import Progress, silent
 
 ONE_WAY_WEIGHT = 30.0
@@ -26,7 +27,7 @@ BLOCK, SMALL_BLOCK = 100_000, 15_000  # rows that are fitted together: at most, 
 
 @dataclass(frozen=True)
 class Goal:
-    """One released table. columns: two or three; from the number of columns on, they stand for groups of codes.
+    """One released table. columns: two to four; from the number of columns on, they stand for groups of codes.
 
     share: released share of each cell, one axis a column. sigma: its noise. signal: squared distance of the table from
     what simpler tables say, noise taken off: what it has to say.
@@ -150,7 +151,7 @@ class Anchor:
         return Layout.of(tuple(self._sizes.tolist()), [goal.columns for goal in self.goals])
 
     def tensors(self) -> dict[str, np.ndarray]:
-        columns = np.full((len(self.goals), 3), -1, np.int32)
+        columns = np.full((len(self.goals), MOST_WAYS), -1, np.int32)
         for line, goal in zip(columns, self.goals, strict=True):
             line[: len(goal.columns)] = goal.columns
         return {

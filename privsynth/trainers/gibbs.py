@@ -4,7 +4,7 @@ p(value) is proportional to prior(value) * exp(-energy * warmth), energy = sum o
 / 2. The prior is the released share of the value in its column: without it, a value that hardly anybody has would fill
 up until the energy pushed back. Everything here is post-processing of released tables.
 
-Tables are of two or three columns. Each is laid out once for every one of its columns, with that column last: what a
+Tables are of two to four columns. Each is laid out once for every one of its columns, with that column last: what a
 cell looks up for all values of its column then lies side by side. `Layout` says where.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-LEAVES = 3  # a table of two or three columns stands two or three times
+from privsynth.privacy.unit import MOST_WAYS
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class Layout:
     """Where tables lie in one flat array.
 
     Entries belong to columns: column u's are first[u]:first[u + 1], one for each table that u takes part in. others:
-    (entries, 2) the table's other columns, the same twice for a table of two. steps: (entries, LEAVES, 4) for each copy
-    of the table its start and the strides of u and of the others; copy 0 has u last. table: (entries,) which table.
+    (entries, MOST_WAYS - 1) the table's other columns, filled up with any of them. steps: (entries, MOST_WAYS, 1 +
+    MOST_WAYS) for each copy of the table its start and the strides of u and of the others, zero for what is filled up;
+    copy 0 has u last. table: (entries,) which table. copies: (entries,) how many the table has, one for each column.
     once: (tables,) one entry of each table. span: (tables,) where each table's copies begin; length: of the flat array.
     """
 
@@ -39,7 +40,7 @@ class Layout:
 
     @classmethod
     def of(cls, sizes: tuple[int, ...], tables: list[tuple[int, ...]]) -> Layout:
-        """sizes: codes of each column; tables: two or three different columns each."""
+        """sizes: codes of each column; tables: two to MOST_WAYS different columns each."""
         found: list[list[tuple[int, list[int], list[list[int]]]]] = [[] for _ in sizes]
         span, at = [], 0
         for t, columns in enumerate(tables):
@@ -52,14 +53,16 @@ class Layout:
                 at += int(np.prod([sizes[c] for c in columns]))
             for u in columns:
                 rest = [c for c in columns if c != u]
-                copies = [[s, by[u], *[by[c] for c in rest], 0][:4] for s, by in [strides[last] for last in [u, *rest]]]
-                found[u].append((t, [*rest, rest[0]][:2], copies + [[0] * 4] * (LEAVES - len(copies))))
+                spare = MOST_WAYS - len(columns)
+                places = [strides[last] for last in [u, *rest]]
+                copies = [[s, by[u], *[by[c] for c in rest], *[0] * spare] for s, by in places]
+                found[u].append((t, rest + rest[:1] * spare, copies + [[0] * (1 + MOST_WAYS)] * spare))
         entries = [entry for column in found for entry in column]
         table = np.array([t for t, _, _ in entries], np.int32)
         return cls(
             np.concatenate([[0], np.cumsum([len(column) for column in found])]).astype(np.int32),
-            np.array([rest for _, rest, _ in entries], np.int32).reshape(-1, 2),
-            np.array([copies for _, _, copies in entries], np.int64).reshape(-1, LEAVES, 4),
+            np.array([rest for _, rest, _ in entries], np.int32).reshape(-1, MOST_WAYS - 1),
+            np.array([copies for _, _, copies in entries], np.int64).reshape(-1, MOST_WAYS, 1 + MOST_WAYS),
             table,
             np.array([len(tables[t]) for t in table], np.int32),
             np.unique(table, return_index=True)[1].astype(np.int32),
@@ -93,9 +96,10 @@ def _count(
         row = rows[i]
         for t in range(len(once)):
             e = once[t]
+            v, o = row[column[t]], others[e]
             for c in range(copies[e]):
                 s = steps[e, c]
-                counts[s[0] + s[1] * row[column[t]] + s[2] * row[others[e, 0]] + s[3] * row[others[e, 1]]] += 1
+                counts[s[0] + s[1] * v + s[2] * row[o[0]] + s[3] * row[o[1]] + s[4] * row[o[2]]] += 1
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
@@ -150,8 +154,8 @@ def _add(
     """Adds what all tables of view u say of each of its values; returns the sum of their weights."""
     own = np.float32(0)
     for e in range(first[u], first[u + 1]):
-        s = steps[e, 0]
-        line = residual[s[0] + s[2] * row[others[e, 0]] + s[3] * row[others[e, 1]] :]
+        s, o = steps[e, 0], others[e]
+        line = residual[s[0] + s[2] * row[o[0]] + s[3] * row[o[1]] + s[4] * row[o[2]] :]
         for v in range(size):
             energy[v] += line[v]
         own += weight[e]
@@ -165,10 +169,11 @@ def _move(
 ) -> None:  # fmt: skip
     """View u of the row goes from old to new, in every copy of every table."""
     for e in range(first[u], first[u + 1]):
-        a, b, w = row[others[e, 0]], row[others[e, 1]], weight[e]
+        o, w = others[e], weight[e]
+        x, y, z = row[o[0]], row[o[1]], row[o[2]]
         for c in range(copies[e]):
             s = steps[e, c]
-            base = s[0] + s[2] * a + s[3] * b
+            base = s[0] + s[2] * x + s[3] * y + s[4] * z
             residual[base + s[1] * old] -= w
             residual[base + s[1] * new] += w
     row[u] = new

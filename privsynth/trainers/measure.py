@@ -1,8 +1,8 @@
-"""What the anchor buys: noisy tables of two columns and of three, and what they say once noise is taken out.
+"""What the anchor buys: noisy tables of two to four columns, and what they say once noise is taken out.
 
 Which tables, and how much each of them gets, hangs on public facts and on what was released before. Up to
 `MOST_COLUMNS` columns all pairs are bought. Beyond, a first look at all pairs of columns in a few groups of codes says
-which pairs are worth the rest. Triples come after pairs, which they then have to surprise.
+which pairs are worth the rest. What a table of more columns says counts as far as it goes beyond tables of fewer.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from privsynth.privacy.mechanisms.tables import Marginals
 from privsynth.privacy.unit import to_shares
 from privsynth.table import PrivateTable
 from privsynth.trainers.anchor import Anchor, Goal
-from privsynth.trainers.rules import MOST_TRIPLES, most_pairs
-from privsynth.trainers.shrink import beyond_pairs, shrunk
+from privsynth.trainers.rules import MOST_TRIPLES, NAMES, most_pairs
+from privsynth.trainers.shrink import beyond_margins, shrunk
 
 TARGET_FACTOR = 3.0  # tables with the policy's target count so many times
 SIZE_POWER = 0.33  # a table's share grows with its cells to this power
+LOOK_CERTAIN = 4.0  # standard deviations by which a pair of a first look has to stand out of noise
 FEW, MORE = 4, 6  # groups of codes in a first look, and in triples
-CERTAIN = 4.0  # standard deviations of noise above which two columns go together
 
 Columns = tuple[int, ...]
 
@@ -48,22 +48,22 @@ def measure_anchor(table: PrivateTable[np.ndarray], codec: Codec, target: str | 
     d, sizes = len(codec.sizes), codec.sizes
     groups: Groups | None = None
     look: Tables = {}
-    triples: Tables = {}
+    higher: Tables = {}
     pairs = list(combinations(range(d), 2))
     if "relations" in run.plan:
         groups = groups_of(codec, FEW)
         look = _bought("relations", table.encoded(groups), groups.sizes, pairs, None, codec, run)
         pairs = strongest(look, most_pairs(d), at)
     noisy = _bought("marginals", table, sizes, pairs, at, codec, run)
-    if "triples" in run.plan:
-        triples = _bought("triples", table, sizes, list(combinations(range(d), 3)), at, codec, run)
-        noisy = with_margins(noisy, triples)
+    for order in (k for k in NAMES if NAMES[k] in run.plan):
+        higher |= _bought(NAMES[order], table, sizes, list(combinations(range(d), order)), at, codec, run)
+    higher, noisy = told_by_margins(noisy, higher)
     codec, goals = pair_goals(codec, noisy)
     if "target triples" in run.plan and at is not None:
         groups = groups or groups_of(codec, MORE, goals, at)
         chosen = with_target(goals, d, at)
-        triples = _bought("target triples", table.encoded(groups), groups.sizes, chosen, None, codec, run)
-    goals += triple_goals(triples, goals, look, groups, codec) + look_goals(look, goals, groups, codec)
+        higher = _bought("target triples", table.encoded(groups), groups.sizes, chosen, None, codec, run)
+    goals += higher_goals(higher, goals, look, groups, codec) + look_goals(look, goals, groups, codec)
     return Anchor(codec, tuple(goals), strength(run.plan.epsilon), coarse_views(groups, codec))
 
 
@@ -163,17 +163,21 @@ def strongest(look: Tables, most: int, target: int | None) -> list[Columns]:
     return sorted(sorted(look, key=told, reverse=True)[:most])
 
 
-def with_margins(pairs: Tables, triples: Tables) -> Tables:
-    """Pairs as their own tables and the margins of triples tell them, each by its precision."""
-    sums = {columns: table.share / table.sigma**2 for columns, table in pairs.items()}
-    precision = {columns: table.sigma**-2 for columns, table in pairs.items()}
-    for columns, table in triples.items():
-        for axis in range(3):
-            pair = columns[:axis] + columns[axis + 1 :]
-            weight = 1 / (table.sigma**2 * table.share.shape[axis])
-            sums[pair] = sums[pair] + weight * table.share.sum(axis)
-            precision[pair] += weight
-    return {pair: Noisy(sums[pair] / precision[pair], precision[pair] ** -0.5) for pair in pairs}
+def told_by_margins(pairs: Tables, higher: Tables) -> tuple[Tables, Tables]:
+    """(tables of more columns, pairs), each as itself and the margins of larger tables tell it, by their precision."""
+    known = pairs | higher
+    for columns in sorted(higher, key=len, reverse=True):
+        for axis in range(len(columns)):
+            smaller = columns[:axis] + columns[axis + 1 :]
+            if smaller in known:
+                known[smaller] = _mean(known[smaller], known[columns], axis)
+    return {c: known[c] for c in higher}, {c: known[c] for c in pairs}
+
+
+def _mean(one: Noisy, larger: Noisy, axis: int) -> Noisy:
+    """A table and the margin of a larger one, weighted by precision."""
+    mine, theirs = one.sigma**-2, 1 / (larger.sigma**2 * larger.share.shape[axis])
+    return Noisy((mine * one.share + theirs * larger.share.sum(axis)) / (mine + theirs), (mine + theirs) ** -0.5)
 
 
 def pair_goals(codec: Codec, noisy: Tables) -> tuple[Codec, list[Goal]]:
@@ -187,15 +191,16 @@ def pair_goals(codec: Codec, noisy: Tables) -> tuple[Codec, list[Goal]]:
     return codec, goals
 
 
-def triple_goals(triples: Tables, goals: list[Goal], look: Tables, groups: Groups | None, codec: Codec) -> list[Goal]:
-    """What triples say beyond pairs, of those that say something."""
+def higher_goals(higher: Tables, goals: list[Goal], look: Tables, groups: Groups | None, codec: Codec) -> list[Goal]:
+    """What tables of more columns say beyond their margins, of those that say something."""
     known = pairs_in_groups(goals, look, groups, codec)
     found = []
-    for (a, b, c), table in triples.items():
-        pairs = (_oriented(known, a, b), _oriented(known, a, c), _oriented(known, b, c))
-        share, sigma, signal = beyond_pairs(table.share, table.sigma, pairs)
+    for columns in sorted(higher, key=len):
+        table, rest = higher[columns], [columns[:axis] + columns[axis + 1 :] for axis in range(len(columns))]
+        margins = [_oriented(known, *c) if len(c) == 2 else known[c] for c in rest]
+        known[columns], sigma, signal = beyond_margins(table.share, table.sigma, margins)
         if signal > 0:
-            found.append(Goal(_in_views((a, b, c), groups, codec), share.astype(np.float32), sigma, signal))
+            found.append(Goal(_in_views(columns, groups, codec), known[columns].astype(np.float32), sigma, signal))
     return found
 
 
@@ -207,7 +212,7 @@ def look_goals(look: Tables, goals: list[Goal], groups: Groups | None, codec: Co
         beyond = table.share - np.outer(table.share.sum(1), table.share.sum(0)) / max(table.share.sum(), 1e-9)
         free = float(np.prod([size - 1 for size in table.share.shape]))
         signal = float((beyond**2).sum() - free * table.sigma**2)
-        if (j, k) not in bought and signal > CERTAIN * np.sqrt(2 * free) * table.sigma**2:
+        if (j, k) not in bought and signal > LOOK_CERTAIN * np.sqrt(2 * free) * table.sigma**2:
             found.append(Goal(_in_views((j, k), groups, codec), table.share.astype(np.float32), table.sigma, signal))
     found.sort(key=lambda goal: -goal.signal / goal.sigma**2)
     return found[: most_pairs(len(codec.sizes))]

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 36  # of which all pairs are bought in full
 MOST_TABLES = 3_000  # of three columns: beyond, a population takes too long to fit
 USUAL_CODES = 20  # of a column whose codes are not public: most numbers end at about that
-LOOK_SHARE, TARGET_SHARE, TRIPLES_SHARE = 0.3, 0.15, 0.7
-ROOM_FOR_TRIPLES = 3.0
+LOOK_SHARE, TARGET_SHARE = 0.3, 0.15
+HIGHER_SHARES = {3: {3: 0.7}, 4: {3: 0.2, 4: 0.65}}  # of tables of three and four, by the highest order
+NAMES = {3: "triples", 4: "quadruples"}
+LEAST_ROOM = 2.0
 MOST_TRIPLES = 300  # with the target
 PAIRS_A_COLUMN = 8  # of a wide table
 
@@ -45,22 +47,25 @@ class Facts:
         return len(self.sizes) > MOST_COLUMNS
 
     @property
-    def all_triples(self) -> bool:
-        return self.room >= ROOM_FOR_TRIPLES and math.comb(len(self.sizes), 3) <= MOST_TABLES
+    def order(self) -> int:
+        """Of how many columns tables are bought of all columns: as many as rows and budget have room for."""
+        fits = [k for k in (3, 4) if self.room(k) >= LEAST_ROOM and math.comb(len(self.sizes), k) <= MOST_TABLES]
+        return max([2, *fits])
 
-    @property
-    def room(self) -> float:
-        """Rows in a cell of three columns, in standard deviations of its noise if all triples shared the budget: r.
+    def room(self, ways: int) -> float:
+        """Rows in a cell of so many columns, in standard deviations of its noise if all such tables shared the budget.
 
-        r = (rows / cells of a triple) / (sqrt(triples) / mu).
+        r = (rows / cells of a table) / (sqrt(tables) / mu).
         """
-        triples = math.comb(len(self.sizes), 3)
-        if self.rows is None or triples == 0:
+        tables = math.comb(len(self.sizes), ways)
+        if self.rows is None or tables == 0:
             return 0.0
-        # mean product of three sizes: the third elementary symmetric polynomial by Newton's identities
-        one, two, three = (float(sum(size**power for size in self.sizes)) for power in (1, 2, 3))
-        cells = (one**3 - 3 * one * two + 2 * three) / 6 / triples
-        return self.rows / cells * self.mu / math.sqrt(triples)
+        # the sum of products of `ways` sizes: the elementary symmetric polynomial, size by size
+        products = [1.0] + [0.0] * ways
+        for size in self.sizes:
+            for k in range(ways, 0, -1):
+                products[k] += products[k - 1] * size
+        return self.rows * tables / products[ways] * self.mu / math.sqrt(tables)
 
 
 def anchor_requests(policy: Policy, share: float) -> list[Request]:
@@ -75,8 +80,11 @@ def anchor_requests(policy: Policy, share: float) -> list[Request]:
     if facts.wide:
         before = [("relations", "which columns go together at all", LOOK_SHARE, every)]
         every, what = most_pairs(d), "how the columns that do so go together"
-    if facts.all_triples:
-        after = [("triples", "how every three columns go together", TRIPLES_SHARE, math.comb(d, 3))]
+    if facts.order > 2:
+        after = [
+            (NAMES[k], f"how every {k} columns go together", HIGHER_SHARES[facts.order][k], math.comb(d, k))
+            for k in range(3, facts.order + 1)
+        ]
     elif facts.target and d > 2:
         count = min(MOST_TRIPLES, math.comb(d - 1, 2))
         after = [("target triples", "how every two columns together tell the target", TARGET_SHARE, count)]

@@ -14,6 +14,7 @@ ROUNDS = 4  # the blocks of a column with itself are not measured: they are fill
 WIDEST = 2_500  # codes: beyond, the decomposition takes minutes
 TRUST = 0.5  # noise of a table that is replaced altogether, as a part of what it was
 FITTING_ROUNDS = 30
+CERTAIN = 1.0  # standard deviations by which a table has to stand out of noise
 
 Columns = tuple[int, ...]
 Pairs = dict[Columns, tuple[np.ndarray, float]]  # {two columns: (released share of each cell, its noise)}
@@ -34,33 +35,34 @@ def shrunk(pairs: Pairs, shares: list[np.ndarray]) -> Pairs:
     return {(j, k): (np.outer(shares[j], shares[k]) + told[j, k], noise[j, k]) for j, k in pairs}
 
 
-def beyond_pairs(
-    share: np.ndarray, sigma: float, pairs: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, float, float]:
-    """(share, sigma, signal) of a table of three columns a, b, c with less noise. pairs: ab, ac and bc.
+def beyond_margins(share: np.ndarray, sigma: float, margins: list[np.ndarray]) -> tuple[np.ndarray, float, float]:
+    """(share, sigma, signal) of a table with less noise. margins: for each axis, what is known of the table without it.
 
-    What it says beyond the table that those pairs alone lead to is kept by how much of it is not noise. signal: its
-    squared size, noise taken off; at most zero if nothing stands out.
+    What it says beyond the table that those margins alone lead to is kept by how much of it is not noise. signal: its
+    squared size, noise taken off, or 0 where it does not stand out of noise.
     """
-    expected = without_interaction(*pairs)
+    expected = without_interaction(margins)
     beyond = share - expected
-    for axis in range(3):
+    for axis in range(share.ndim):
         beyond = beyond - beyond.mean(axis, keepdims=True)
-    told, noise = float((beyond**2).sum()), sigma**2 * float(np.prod([size - 1 for size in share.shape]))
+    free = float(np.prod([size - 1 for size in share.shape]))
+    told, noise = float((beyond**2).sum()), sigma**2 * free
     part = min(1.0, noise / max(told, 1e-300))
-    return expected + (1 - part) * beyond, sigma * (1 - (1 - TRUST) * part), told - noise
+    signal = told - noise if told > noise + CERTAIN * sigma**2 * np.sqrt(2 * free) else 0.0
+    return expected + (1 - part) * beyond, sigma * (1 - (1 - TRUST) * part), signal
 
 
-def without_interaction(ab: np.ndarray, ac: np.ndarray, bc: np.ndarray) -> np.ndarray:
-    """The table of three columns with these pairs and no interaction of all three: iterative proportional fitting
-    (Deming, Stephan 1940), from cells that are at least barely positive."""
-    ab, ac, bc = (np.maximum(pair, 1e-7) for pair in (ab, ac, bc))
-    ac, bc = ac * ab.sum() / ac.sum(), bc * ab.sum() / bc.sum()
-    table = np.full((*ab.shape, ac.shape[1]), ab.sum() / (ab.size * ac.shape[1]))
+def without_interaction(margins: list[np.ndarray]) -> np.ndarray:
+    """The table with these margins, one without each axis, and no interaction of all columns: iterative proportional
+    fitting (Deming, Stephan 1940), from cells that are at least barely positive."""
+    positive = [np.maximum(margin, 1e-9) for margin in margins]
+    total = positive[0].sum()
+    positive = [margin * (total / margin.sum()) for margin in positive]
+    shape = (positive[1].shape[0], *positive[0].shape)
+    table = np.full(shape, total / np.prod(shape))
     for _ in range(FITTING_ROUNDS):
-        table *= (ab / table.sum(2))[:, :, None]
-        table *= (ac / table.sum(1))[:, None, :]
-        table *= (bc / table.sum(0))[None, :, :]
+        for axis, margin in enumerate(positive):
+            table *= np.expand_dims(margin / table.sum(axis), axis)
     return table
 
 

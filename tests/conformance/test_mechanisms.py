@@ -127,9 +127,9 @@ def histograms(draw: Any) -> Case:
 
 
 def marginals(draw: Any) -> Case:
-    """Tables of two and three columns, any of them."""
+    """Tables of two to four columns, any of them."""
     s = sizes(draw)
-    every = [table for ways in (2, 3) for table in combinations(range(len(s)), ways)]
+    every = [table for ways in (2, 3, 4) for table in combinations(range(len(s)), ways)]
     tables = draw(st.lists(st.sampled_from(every), unique=True, max_size=20)) if every else []
     wanted = np.random.default_rng(draw(st.integers(0, 99))).dirichlet(np.full(max(len(tables), 1), 0.3))
     shares = to_shares(wanted[: len(tables)] + 1e-12)

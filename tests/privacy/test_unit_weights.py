@@ -62,7 +62,7 @@ def test_every_unit_is_at_most_one_long(table: Table, seed: int, ones: float) ->
     codes, units, sizes = table
     d = len(sizes)
     rng = np.random.default_rng(seed)
-    chosen = some_tables(d, 1, 2, 3)
+    chosen = some_tables(d, 1, 2, 3, 4)
     ways = np.array([len(columns) for columns in chosen])
     shares = to_shares(rng.dirichlet(np.full(len(chosen), 0.3)) * np.where(ways == 1, ones, 1 - ones) + 1e-12)
     weights = unit_weights(codes, units, chosen, shares)
@@ -97,7 +97,7 @@ def test_no_rows_and_one_row() -> None:
 def test_one_unit_more_moves_nobody_else(table: Table) -> None:
     codes, units, sizes = table
     d = len(sizes)
-    families = [some_tables(d, *ways) for ways in ((1,), (2,), (2, 3)) if d >= ways[0]]
+    families = [some_tables(d, *ways) for ways in ((1,), (2,), (2, 3, 4)) if d >= ways[0]]
     for gone in np.unique(units):
         rest = units != gone
         for chosen in families:
@@ -151,7 +151,7 @@ def distance_by_noise(mechanism: Histograms | Marginals, one: Any, other: Any) -
 
 def mechanisms(sizes: tuple[int, ...]) -> list[Histograms | Marginals]:
     made: list[Histograms | Marginals] = [Histograms(Gaussian(2.0), sizes)]
-    for ways in (2,), (2, 3):
+    for ways in (2,), (2, 3), (4,):
         if len(sizes) >= ways[-1]:
             chosen = some_tables(len(sizes), *ways)
             shares = to_shares(np.random.default_rng(3).dirichlet(np.full(len(chosen), 0.3)) + 1e-6)
@@ -229,10 +229,10 @@ def test_two_runs_differ_and_empty_tables_are_measured() -> None:
     "chosen, shares",
     [
         ([(0, 1)], [1.25]), ([(0, 1)], [0.3]), ([(0, 1)], [0.0]), ([(0, 1)], [-0.5]), ([(0, 1)], [0.5, 0.25]),
-        ([(0, 1), (0, 1)], [0.5, 0.25]), ([(0, 0)], [0.5]), ([(0,)], [0.5]), ([(0, 1, 2, 3)], [0.5]), ([(0, 4)], [0.5]),
+        ([(0, 1), (0, 1)], [0.5, 0.25]), ([(0, 0)], [0.5]), ([(0,)], [0.5]), ([(0, 1, 2, 3, 4)], [0.5]), ([(0, 5)], [0.5]),
         ([(-1, 0)], [0.5]), ([(0, 1), (0, 2)], [0.75, 0.5]),
     ],
 )  # fmt: skip
 def test_wrong_tables_and_shares_are_refused(chosen: Any, shares: Any) -> None:
     with pytest.raises(ValueError):
-        Marginals(Gaussian(1.0), (2, 2, 2, 2), tuple(chosen), tuple(shares))
+        Marginals(Gaussian(1.0), (2, 2, 2, 2, 2), tuple(chosen), tuple(shares))

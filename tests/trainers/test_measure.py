@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from math import comb
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,22 +45,23 @@ def test_public_facts_decide_what_is_bought() -> None:
     assert bought(policy(2, rows=400)) == {"marginals": 1.0}
     assert list(bought(policy(8, rows=400))) == ["marginals", "target triples"]
     assert list(bought(policy(8, rows=None))) == ["marginals", "target triples"]  # bought rows are not public
-    assert list(bought(policy(8, rows=900_000))) == ["marginals", "triples"]
+    assert list(bought(policy(8, rows=900_000))) == ["marginals", "triples", "quadruples"]
+    assert list(bought(policy(8, rows=9_000))) == ["marginals", "triples"]
     assert list(bought(policy(40))) == ["relations", "marginals", "target triples"]
     assert bought(policy(8, rows=400))["target triples"] == pytest.approx(rules.TARGET_SHARE)
 
 
 def test_room_for_triples_is_rows_in_a_cell_over_its_noise() -> None:
     few, many = (rules.Facts.of(policy(8, rows=rows)) for rows in (1000, 50_000))
-    assert many.room == pytest.approx(50 * few.room)
-    assert few.room == pytest.approx(1000 / 4**3 * few.mu / np.sqrt(56))  # 8 columns of 4 codes
+    for ways in (3, 4):
+        assert many.room(ways) == pytest.approx(50 * few.room(ways))
+        assert few.room(ways) == pytest.approx(1000 / 4**ways * few.mu / np.sqrt(comb(8, ways)))  # of 4 codes each
     assert epsilon_of([Gaussian(1 / few.mu)], 1e-6) == pytest.approx(1.0, rel=1e-3)
     sizes = (2, 3, 5, 7)
     mean = np.mean([np.prod(three) for three in combinations(sizes, 3)])
-    assert rules.Facts(sizes, 100, 2.0, False).room == pytest.approx(100 / mean * 2.0 / 2)
-    assert (
-        rules.Facts((2, 2), 10**9, 1.0, False).room == 0 and not rules.Facts((2,) * 50, 10**9, 9.0, False).all_triples
-    )
+    assert rules.Facts(sizes, 100, 2.0, False).room(3) == pytest.approx(100 / mean * 2.0 / 2)
+    for sizes in (2, 2), (2,) * 50:  # too few columns, too many tables
+        assert rules.Facts(sizes, 10**9, 9.0, False).order == 2
 
 
 def test_the_plan_names_every_mechanism_and_its_tables() -> None:
@@ -140,10 +142,21 @@ def test_all_triples_tell_their_pairs_as_well() -> None:
     one = m.Noisy(np.full((2, 2), 0.25), 0.1)
     cube = m.Noisy(np.full((2, 2, 3), 0.1), 0.05)
     other = m.Noisy(np.zeros((2, 3)), 1.0)
-    together = m.with_margins({(0, 1): one, (0, 2): other, (1, 2): other}, {(0, 1, 2): cube})
+    together = m.told_by_margins({(0, 1): one, (0, 2): other, (1, 2): other}, {(0, 1, 2): cube})[1]
     weight = np.array([0.1**-2, 1 / (3 * 0.05**2)])
     assert together[0, 1].share == pytest.approx((weight * [0.25, 0.3]).sum() / weight.sum())
     assert together[0, 1].sigma == pytest.approx(weight.sum() ** -0.5)
+
+
+def test_quadruples_carry_parities_of_four() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 3, (N, 5)).astype(np.int32)
+    rows[:, 3] = rows[:, :3].sum(1) % 3
+    anchor, asked = measured(rows, (3,) * 5, ["marginals", "triples", "quadruples"], None)
+    assert [len(mechanism.tables) for mechanism in asked] == [10, 10, 5]
+    assert (0, 1, 2, 3) in [goal.columns for goal in anchor.goals]
+    fitted = anchor.population(N, rng, 40)
+    assert np.mean(fitted[:, :3].sum(1) % 3 == fitted[:, 3]) > 0.95
 
 
 def test_a_first_look_finds_the_pairs_that_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:

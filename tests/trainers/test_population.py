@@ -204,20 +204,20 @@ def test_triples_carry_what_pairs_do_not_say(grouped: bool) -> None:
 
 def test_layouts_count_every_copy_of_every_table() -> None:
     rng = np.random.default_rng(0)
-    sizes, tables = (3, 4, 2, 5), [(0, 1), (1, 3, 2), (3, 0), (0, 2, 3)]
+    sizes, tables = (3, 4, 2, 5), [(0, 1), (1, 3, 2), (3, 0), (0, 2, 3), (3, 1, 0, 2)]
     rows = np.stack([rng.integers(0, size, 500) for size in sizes], 1).astype(np.int32)
     layout = Layout.of(sizes, tables)
     shares = tables_of(rows, sizes, tables)
-    assert layout.length == 2 * 12 + 3 * 40 + 2 * 15 + 3 * 30
+    assert layout.length == 2 * 12 + 3 * 40 + 2 * 15 + 3 * 30 + 4 * 120
     assert layout.count(rows) == pytest.approx(500 * layout.flat(shares), abs=1e-3)
-    assert layout.spread(np.arange(4.0)).tolist() == [0.0] * 24 + [1.0] * 120 + [2.0] * 30 + [3.0] * 90
+    assert layout.spread(np.arange(5.0)).tolist() == [0.0] * 24 + [1.0] * 120 + [2.0] * 30 + [3.0] * 90 + [4.0] * 480
 
 
 def test_what_a_sweep_keeps_current_is_what_a_new_count_says() -> None:
     from privsynth.trainers.gibbs import sweep
 
     rng = np.random.default_rng(0)
-    sizes, tables = (3, 4, 2, 5, 2), [(0, 1), (1, 3, 2), (3, 0), (0, 2, 4)]  # the last view: two groups of column 3
+    sizes, tables = (3, 4, 2, 5, 2), [(0, 1), (1, 3, 2), (3, 0), (0, 2, 4), (2, 1, 0, 3)]  # the last view: two groups of column 3
     group = np.concatenate([np.zeros(9, np.int32), np.array([0, 0, 1, 1, 1], np.int32)])
     rows = np.stack([rng.integers(0, size, 500) for size in sizes], 1).astype(np.int32)
     rows[:, 4] = group[9 + rows[:, 3]]

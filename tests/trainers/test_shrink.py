@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from privsynth.trainers.shrink import WIDEST, beyond_pairs, low_rank, shrunk, without_interaction
+from privsynth.trainers.shrink import WIDEST, beyond_margins, low_rank, shrunk, without_interaction
 
 SIZES = (3, 5, 2, 8, 4, 6, 7, 5)
 EVERY = list(combinations(range(len(SIZES)), 2))
@@ -93,15 +93,15 @@ def cube(seed: int, lean: float) -> np.ndarray:
     return np.asarray(share / share.sum())
 
 
-def pairs_of(share: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return share.sum(2), share.sum(1), share.sum(0)
+def margins(share: np.ndarray) -> list[np.ndarray]:
+    return [share.sum(axis) for axis in range(share.ndim)]
 
 
-def test_pairs_alone_lead_to_a_table_with_these_pairs_and_no_more() -> None:
+def test_margins_alone_lead_to_a_table_with_these_margins_and_no_more() -> None:
     plain, leaning = cube(1, 0.0), cube(1, 0.5)
-    assert without_interaction(*pairs_of(plain)) == pytest.approx(plain, abs=1e-6)
-    expected = without_interaction(*pairs_of(leaning))
-    for one, other in zip(pairs_of(expected), pairs_of(leaning), strict=True):
+    assert without_interaction(margins(plain)) == pytest.approx(plain, abs=1e-6)
+    expected = without_interaction(margins(leaning))
+    for one, other in zip(margins(expected), margins(leaning), strict=True):
         assert one == pytest.approx(other, abs=1e-4)
     assert np.abs(expected - leaning).max() > 0.01
     # no interaction: every odds ratio of the first two columns is the same at both codes of the third
@@ -115,10 +115,25 @@ def test_triples_keep_what_is_no_noise(lean: float, sigma: float) -> None:
     worse, closer, signals = 0.0, 0.0, []
     for _ in range(50):
         noisy = share + rng.normal(0, sigma, share.shape)
-        better, left, signal = beyond_pairs(noisy, sigma, pairs_of(share))
+        better, left, signal = beyond_margins(noisy, sigma, margins(share))
         assert 0.5 * sigma <= left <= sigma
         worse, closer = worse + float(((noisy - share) ** 2).sum()), closer + float(((better - share) ** 2).sum())
         signals.append(signal)
-    told = float(((share - without_interaction(*pairs_of(share))) ** 2).sum())
-    assert np.mean(signals) == pytest.approx(told, abs=0.2 * told + 6 * sigma**2)
+    told = float(((share - without_interaction(margins(share))) ** 2).sum())
+    if lean == 0:
+        assert np.mean([signal > 0 for signal in signals]) < 0.5  # one standard deviation of noise: about one in six
+    else:
+        assert np.mean(signals) == pytest.approx(told, abs=0.2 * told + 6 * sigma**2)
     assert closer < (0.35 if lean == 0 else 0.9) * worse
+
+
+def test_tables_of_four_columns_shrink_to_their_margins() -> None:
+    rng = np.random.default_rng(0)
+    flat = np.full((3, 3, 3, 3), 1 / 81)
+    place = np.indices(flat.shape).sum(0) % 3 == 0
+    parity = np.where(place, 1 / 27, 0.0)  # every margin is flat
+    for share, told in ((flat, False), (parity, True)):
+        noisy = share + rng.normal(0, 0.003, share.shape)
+        better, _, signal = beyond_margins(noisy, 0.003, margins(flat))
+        assert (signal > 0.01) == told
+        assert ((better - share) ** 2).sum() < (0.5 if told else 0.2) * ((noisy - share) ** 2).sum()

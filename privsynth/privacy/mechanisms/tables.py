@@ -1,4 +1,4 @@
-"""Noisy contingency tables: 1-way histograms of all columns, and marginals of two or three columns, each family by one
+"""Noisy contingency tables: 1-way histograms of all columns, and marginals of two to four columns, each family by one
 Gaussian mechanism.
 
 Both split one budget over many tables: table t with share a_t (the shares sum to 1) gets noise of standard deviation
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms.base import Mechanism
 from privsynth.privacy.noise import Randomness
-from privsynth.privacy.unit import SHARE_UNIT, Rows, to_shares, unit_weights
+from privsynth.privacy.unit import MOST_WAYS, SHARE_UNIT, Rows, to_shares, unit_weights
 
 Floats = NDArray[np.float64]
 Tables = dict[tuple[int, ...], Floats]
@@ -68,7 +68,7 @@ class Histograms(Mechanism[list[Floats], list[Floats], list[Floats]]):
 
 @dataclass(frozen=True)
 class Marginals(Mechanism[Tables, Tables, Tables]):
-    """Tables of two or three columns. sizes: codes of each column; shares: one for each table, from `to_shares`. All are
+    """Tables of two to MOST_WAYS columns. sizes: codes of each column; shares: one for each table, from `to_shares`. All are
     public, or follow from what was released before.
 
     Released: {columns: noisy weighted counts, one axis a column}.
@@ -83,8 +83,12 @@ class Marginals(Mechanism[Tables, Tables, Tables]):
     def __post_init__(self) -> None:
         columns = range(len(self.sizes))
         for table in self.tables:
-            if len(set(table)) != len(table) or not 2 <= len(table) <= 3 or not all(c in columns for c in table):
-                raise ValueError("a table has two or three different columns")
+            if (
+                len(set(table)) != len(table)
+                or not 2 <= len(table) <= MOST_WAYS
+                or not all(c in columns for c in table)
+            ):
+                raise ValueError("a table has two to four different columns")
         shares = np.array(self.shares)
         if len(set(self.tables)) != len(shares) or len(self.tables) != len(shares):
             raise ValueError("every table is there once, with a share")
