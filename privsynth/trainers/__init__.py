@@ -36,19 +36,13 @@ def check_options(name: str, options: dict[str, Any]) -> Iterator[tuple[str, str
 
 
 def choose(policy: Policy) -> tuple[Trainer, list[str]]:
-    """The policy's trainer with its options, and why, if a rule chose it.
+    """The policy's trainer with its options, and why, if a rule chose it. `auto` goes by public facts only."""
+    from privsynth.trainers.rules import reasons_for_marginals
 
-    `auto` goes by public facts only: DP-SGD adds something over noisy marginals from about a hundred thousand rows
-    with structure of fourth order on (measured on simulated tables); below, it would only take budget away from them.
-    """
     name, options = policy.model.trainer.name, policy.model.trainer.options
     reasons = []
     if name == "auto":
-        name = Marginals.name
-        reasons.append(
-            "auto chose `marginals`: no measurement shows DP-SGD to add anything over noisy marginals on tables of "
-            "this kind, so nothing is spent on it"
-        )
+        name, reasons = Marginals.name, reasons_for_marginals(policy)
     return TRAINERS[name](TRAINERS[name].Options(**options)), reasons
 
 

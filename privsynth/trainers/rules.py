@@ -93,6 +93,29 @@ def anchor_requests(policy: Policy, share: float) -> list[Request]:
     return [Request(name, why, part * share, gaussian_of_strength, count) for name, why, part, count in wanted]
 
 
+def reasons_for_marginals(policy: Policy) -> list[str]:
+    """Why `auto` buys tables alone, and which: for the plan."""
+    facts = Facts.of(policy)
+    d = len(facts.sizes)
+    if facts.rows is None:
+        room = "the number of rows is not public"
+    else:
+        each = " and ".join(f"{facts.room(k):.1g} for {k}" for k in (3, 4) if k <= d)
+        room = f"rows in a cell over its noise: {each or 'no such table'} columns; {LEAST_ROOM:g} is enough"
+    if facts.wide:
+        tables = f"{d} columns are too many for all pairs, so a first look says which to buy"
+    elif facts.order > 2:
+        tables = f"tables of up to {facts.order} columns fit the budget ({room})"
+    else:
+        but = ", but for coarse ones with the target" if facts.target else ""
+        tables = f"tables of more than two columns would drown in noise{but} ({room})"
+    spent = (
+        "nothing is spent on DP-SGD: over such tables no network was seen to add anything that the budget it takes from "
+        "them does not cost (benchmarks/results/structure.md)"
+    )
+    return [f"auto chose `marginals`: {tables}", spent]
+
+
 def most_pairs(columns: int) -> int:
     """How many pairs are bought in full of a wide table."""
     return max(math.comb(MOST_COLUMNS, 2), PAIRS_A_COLUMN * columns)

@@ -14,7 +14,7 @@ ROUNDS = 4  # the blocks of a column with itself are not measured: they are fill
 WIDEST = 2_500  # codes: beyond, the decomposition takes minutes
 TRUST = 0.5  # noise of a table that is replaced altogether, as a part of what it was
 FITTING_ROUNDS = 30
-CERTAIN = 1.0  # standard deviations by which a table has to stand out of noise
+CERTAIN = 2.0  # standard deviations by which a table has to stand out of noise
 
 Columns = tuple[int, ...]
 Pairs = dict[Columns, tuple[np.ndarray, float]]  # {two columns: (released share of each cell, its noise)}
