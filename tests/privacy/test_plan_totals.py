@@ -102,7 +102,7 @@ def test_without_anchor_dp_sgd_has_it_all() -> None:
     plan = check_epsilon(path, 0.5, "{name: ctgan, options: {anchor: 0, steps: 20}}")
     assert [item.name for item in plan.items] == ["histograms", "dp-sgd"]
     with_it = check_epsilon(path, 0.5, "{name: ctgan, options: {steps: 20}}")
-    assert [item.name for item in with_it.items] == ["histograms", "marginals", "dp-sgd"]
+    assert [item.name for item in with_it.items] == ["histograms", "marginals", "target triples", "dp-sgd"]
     assert plan["dp-sgd"].noise_multiplier < with_it["dp-sgd"].noise_multiplier
 
 
@@ -135,7 +135,7 @@ def test_every_bought_thing_stands_in_the_plan() -> None:
     plan = make_plan(asked(path, "epsilon: 0.5", "{name: marginals}"))
     assert {item.name for item in plan.items} == {
         "unit sizes", "bounds: charge", "categories: diagnosis", "categories: secondary_diagnosis", "histograms",
-        "marginals",
+        "marginals", "target triples",
     }  # fmt: skip
     deltas = [item.event.delta for item in plan.items if item.name.startswith("categories")]
     assert sum(deltas) == pytest.approx(0.1 * plan.delta)
