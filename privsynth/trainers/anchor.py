@@ -20,7 +20,7 @@ from privsynth.trainers.base import Progress, silent
 
 ONE_WAY_WEIGHT = 30.0
 LIVE_SWEEPS = 6  # of rows that a network made
-COPY_SWEEPS = 3  # of rows of a population that was fitted already
+COPY_SWEEPS = 2  # of rows of a population that was fitted already
 LEAST_FITTED = 2_000
 BLOCK, SMALL_BLOCK = 100_000, 15_000  # rows that are fitted together: at most, and at least where cores share them
 
