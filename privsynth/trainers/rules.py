@@ -110,8 +110,8 @@ def reasons_for_marginals(policy: Policy) -> list[str]:
         but = ", but for coarse ones with the target" if facts.target else ""
         tables = f"tables of more than two columns would drown in noise{but} ({room})"
     spent = (
-        "nothing is spent on DP-SGD: over such tables no network was seen to add anything that the budget it takes from "
-        "them does not cost (benchmarks/results/structure.md)"
+        "nothing is spent on DP-SGD: it would take budget from these tables, and on the tables measured so far it added "
+        "nothing to them (benchmarks/results/quality.md, structure.md)"
     )
     return [f"auto chose `marginals`: {tables}", spent]
 
