@@ -113,6 +113,8 @@ def test_killed_runs_stay_on_the_books(kind: str, zygote: Zygote, tmp_path: Path
         heads = [ledger.head()]
     assert killed > KILLS / 2  # cubed: most of what can go wrong lies before the audit
     assert zygote.run(data, target, url, log)[0] == 0
-    assert verify(target) == [] and ledger.verify(*heads) == []
+    assert ledger.verify(*heads) == []
+    if (target / "release").exists():  # an audit may refuse a table by chance: then nothing lies there
+        assert verify(target) == []
     left = [path.name for path in tmp_path.iterdir() if path.name.startswith(".out")]
     assert len(left) <= killed, "each killed run leaves at most its own staging folder"
