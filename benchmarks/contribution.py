@@ -131,7 +131,7 @@ def patched(scheme: Scheme) -> Iterator[None]:
         yield
 
 
-def equal_weights(codes: np.ndarray, units: np.ndarray, one_way: np.ndarray, two_way: np.ndarray) -> np.ndarray:
+def equal_weights(codes: np.ndarray, units: np.ndarray, members: Any, shares: np.ndarray) -> np.ndarray:
     """EXPERIMENT: (rows,) 1/rows of the unit for each row, in place of `unit_weights`; rounded down to its lattice.
 
     Why the claim still holds. Take the tables scaled by the roots of their shares as one vector. One row of weight 1
