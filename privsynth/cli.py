@@ -31,7 +31,9 @@ LedgerOpt = Annotated[
 ]
 TrainerOpt = Annotated[
     str | None,
-    typer.Option("--trainer", metavar="NAME", help="ctgan, vae, autoregressive, marginals, auto: not the policy's."),
+    typer.Option(
+        "--trainer", metavar="NAME", help="ctgan, vae, autoregressive, marginals or auto, in place of the policy's."
+    ),
 ]
 EpsilonOpt = Annotated[
     float | None, typer.Option("--epsilon", metavar="X", help="Privacy budget, in place of the policy's.")

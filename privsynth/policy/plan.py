@@ -223,12 +223,13 @@ def _risk_cost(policy: Policy, events: Events, mu: float, epsilon: float) -> Ris
 def _requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
     """(trainer, why it was chosen, every mechanism of the run); shares sum to 1."""
     from privsynth.trainers import trainer_requests
+    from privsynth.trainers.rules import public_sizes
 
     requests = _domain_requests(policy)
     left = 1 - sum(request.share for request in requests)
     requests.append(
         Request("histograms", "how each column is distributed, for bins and spikes", HISTOGRAM_SHARE * left,
-                gaussian_of_strength, _encoded_columns(policy))
+                gaussian_of_strength, len(public_sizes(policy)))
     )  # fmt: skip
     left -= HISTOGRAM_SHARE * left
     name, reasons, wanted = trainer_requests(policy)
@@ -261,11 +262,6 @@ def _domain_requests(policy: Policy) -> list[Request]:
                 )
             )
     return requests
-
-
-def _encoded_columns(policy: Policy) -> int:
-    """Columns of the encoded table: those that are modelled, and the stratum of rows per unit."""
-    return sum(c.modelled for c in policy.model.columns.values()) + (policy.max_rows > 1)
 
 
 def noise_in_words(event: Event, tables: int = 0) -> str:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 DRAW_BLOCK = 8192
 PUBLIC_BATCH = 500  # rows of the population in a step that costs no privacy
-# learning rates in units of `learning_rate`: on the population there is no noise in a gradient; then, near the truth, large
-# steps would follow the noise (adult, epsilon 1, without calibration: the VAE's tvd3 is .210 at 1, .084 at 0.2)
+# learning rates in units of `learning_rate`: on the population there is no noise in a gradient; then, near the truth,
+# larger steps would follow the noise
 PRETRAIN_RATE, FINE_RATE = 4.0, 0.2
 
 

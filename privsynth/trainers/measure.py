@@ -63,8 +63,10 @@ def measure_anchor(table: PrivateTable[np.ndarray], codec: Codec, target: str | 
         groups = groups or groups_of(codec, MORE, goals, at)
         chosen = with_target(goals, d, at)
         higher = _bought("target triples", table.encoded(groups), groups.sizes, chosen, None, codec, run)
-    goals += higher_goals(higher, goals, look, groups, codec) + look_goals(look, goals, groups, codec)
-    return Anchor(codec, tuple(goals), strength(run.plan.epsilon), coarse_views(groups, codec))
+    coarse = coarse_views(groups, codec)
+    view = {j: j for j in range(d)} | {j: d + place for place, j in enumerate(sorted(coarse))}
+    goals += higher_goals(higher, pairs_in_groups(goals, look, groups, codec), view) + look_goals(look, pairs, view)
+    return Anchor(codec, tuple(goals), strength(run.plan.epsilon), coarse)
 
 
 def _bought(
@@ -146,12 +148,6 @@ def coarse_views(groups: Groups | None, codec: Codec) -> dict[int, np.ndarray]:
     return {j: np.array(group, np.int32) for j, group in kept.items()}
 
 
-def _in_views(columns: Columns, groups: Groups | None, codec: Codec) -> Columns:
-    """Columns by the numbers under which a population holds their groups."""
-    views = sorted(coarse_views(groups, codec))
-    return tuple(len(codec.sizes) + views.index(c) if c in views else c for c in columns)
-
-
 def strongest(look: Tables, most: int, target: int | None) -> list[Columns]:
     """The pairs that say most beyond independent columns in a first look, those with the target first of all."""
 
@@ -164,20 +160,22 @@ def strongest(look: Tables, most: int, target: int | None) -> list[Columns]:
 
 
 def told_by_margins(pairs: Tables, higher: Tables) -> tuple[Tables, Tables]:
-    """(tables of more columns, pairs), each as itself and the margins of larger tables tell it, by their precision."""
-    known = pairs | higher
-    for columns in sorted(higher, key=len, reverse=True):
-        for axis in range(len(columns)):
-            smaller = columns[:axis] + columns[axis + 1 :]
-            if smaller in known:
-                known[smaller] = _mean(known[smaller], known[columns], axis)
-    return {c: known[c] for c in higher}, {c: known[c] for c in pairs}
+    """(tables of more columns, pairs), each as itself and the margins of all larger tables tell it, by their precision.
 
-
-def _mean(one: Noisy, larger: Noisy, axis: int) -> Noisy:
-    """A table and the margin of a larger one, weighted by precision."""
-    mine, theirs = one.sigma**-2, 1 / (larger.sigma**2 * larger.share.shape[axis])
-    return Noisy((mine * one.share + theirs * larger.share.sum(axis)) / (mine + theirs), (mine + theirs) ** -0.5)
+    Each table that was bought has noise of its own, so its margin is one more independent measurement.
+    """
+    bought = pairs | higher
+    sums = {columns: table.share / table.sigma**2 for columns, table in bought.items()}
+    precision = {columns: table.sigma**-2 for columns, table in bought.items()}
+    for columns, table in higher.items():
+        for ways in range(2, len(columns)):
+            for smaller in combinations(columns, ways):
+                gone = tuple(axis for axis, column in enumerate(columns) if column not in smaller)
+                weight = 1 / (table.sigma**2 * np.prod([table.share.shape[axis] for axis in gone]))
+                sums[smaller] = sums[smaller] + weight * table.share.sum(gone)
+                precision[smaller] += weight
+    told = {columns: Noisy(sums[columns] / precision[columns], float(precision[columns] ** -0.5)) for columns in bought}
+    return {columns: told[columns] for columns in higher}, {columns: told[columns] for columns in pairs}
 
 
 def pair_goals(codec: Codec, noisy: Tables) -> tuple[Codec, list[Goal]]:
@@ -191,31 +189,32 @@ def pair_goals(codec: Codec, noisy: Tables) -> tuple[Codec, list[Goal]]:
     return codec, goals
 
 
-def higher_goals(higher: Tables, goals: list[Goal], look: Tables, groups: Groups | None, codec: Codec) -> list[Goal]:
-    """What tables of more columns say beyond their margins, of those that say something."""
-    known = pairs_in_groups(goals, look, groups, codec)
-    found = []
+def higher_goals(higher: Tables, pairs: dict[Columns, np.ndarray], view: dict[int, int]) -> list[Goal]:
+    """What tables of more columns say beyond their margins, of those that say something.
+
+    pairs: known shares, in the tables' groups of codes. view: the number under which a population holds each column.
+    """
+    known, found = dict(pairs), []
     for columns in sorted(higher, key=len):
         table, rest = higher[columns], [columns[:axis] + columns[axis + 1 :] for axis in range(len(columns))]
         margins = [_oriented(known, *c) if len(c) == 2 else known[c] for c in rest]
         known[columns], sigma, signal = beyond_margins(table.share, table.sigma, margins)
         if signal > 0:
-            found.append(Goal(_in_views(columns, groups, codec), known[columns].astype(np.float32), sigma, signal))
+            found.append(Goal(tuple(view[c] for c in columns), known[columns].astype(np.float32), sigma, signal))
     return found
 
 
-def look_goals(look: Tables, goals: list[Goal], groups: Groups | None, codec: Codec) -> list[Goal]:
+def look_goals(look: Tables, bought: list[Columns], view: dict[int, int]) -> list[Goal]:
     """Pairs that were not bought in full, as far as the first look says with certainty that they go together."""
-    bought = {goal.columns for goal in goals}
     found = []
-    for (j, k), table in look.items():
-        beyond = table.share - np.outer(table.share.sum(1), table.share.sum(0)) / max(table.share.sum(), 1e-9)
-        free = float(np.prod([size - 1 for size in table.share.shape]))
-        signal = float((beyond**2).sum() - free * table.sigma**2)
-        if (j, k) not in bought and signal > LOOK_CERTAIN * np.sqrt(2 * free) * table.sigma**2:
-            found.append(Goal(_in_views((j, k), groups, codec), table.share.astype(np.float32), table.sigma, signal))
-    found.sort(key=lambda goal: -goal.signal / goal.sigma**2)
-    return found[: most_pairs(len(codec.sizes))]
+    for columns in look.keys() - set(bought):
+        table = look[columns]
+        margins = [table.share.sum(0), table.share.sum(1)]
+        share, sigma, signal = beyond_margins(table.share, table.sigma, margins, LOOK_CERTAIN)
+        if signal > 0:
+            found.append(Goal(tuple(view[c] for c in columns), share.astype(np.float32), sigma, signal))
+    found.sort(key=lambda goal: (-goal.signal / goal.sigma**2, goal.columns))
+    return found[: most_pairs(len(view))]
 
 
 def pairs_in_groups(goals: list[Goal], look: Tables, groups: Groups | None, codec: Codec) -> dict[Columns, np.ndarray]:

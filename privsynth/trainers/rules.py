@@ -34,13 +34,8 @@ class Facts:
 
     @classmethod
     def of(cls, policy: Policy) -> Facts:
-        sizes = []
-        for column in policy.model.columns.values():
-            if column.modelled:
-                known = isinstance(column.categories, list)
-                sizes.append(len(column.categories or ()) + bool(column.nullable) if known else USUAL_CODES)
-        strata = [USUAL_CODES // 3] if policy.max_rows > 1 else []
-        return cls(tuple(sizes + strata), policy.model.dataset.rows, _strength(policy), policy.target is not None)
+        target = policy.target is not None and policy.model.columns[policy.target].modelled
+        return cls(public_sizes(policy), policy.model.dataset.rows, _mu(policy), target)
 
     @property
     def wide(self) -> bool:
@@ -66,6 +61,17 @@ class Facts:
             for k in range(ways, 0, -1):
                 products[k] += products[k - 1] * size
         return self.rows * tables / products[ways] * self.mu / math.sqrt(tables)
+
+
+def public_sizes(policy: Policy) -> tuple[int, ...]:
+    """(columns,) codes of each column of the encoded table: as declared, or as usual. The last may be the stratum of rows
+    per unit."""
+    sizes = []
+    for column in policy.model.columns.values():
+        if column.modelled:
+            known = isinstance(column.categories, list)
+            sizes.append(len(column.categories or ()) + bool(column.nullable) if known else USUAL_CODES)
+    return (*sizes, *([USUAL_CODES // 3] if policy.max_rows > 1 else []))
 
 
 def anchor_requests(policy: Policy, share: float) -> list[Request]:
@@ -110,8 +116,8 @@ def reasons_for_marginals(policy: Policy) -> list[str]:
         but = ", but for coarse ones with the target" if facts.target else ""
         tables = f"tables of more than two columns would drown in noise{but} ({room})"
     spent = (
-        "nothing is spent on DP-SGD: it would take budget from these tables, and on the tables measured so far it added "
-        "nothing to them (benchmarks/results/quality.md, structure.md)"
+        "nothing is spent on DP-SGD: it would take budget from these tables, and on the real tables measured so far it "
+        "added nothing to them (benchmarks/results/quality.md)"
     )
     return [f"auto chose `marginals`: {tables}", spent]
 
@@ -121,22 +127,18 @@ def most_pairs(columns: int) -> int:
     return max(math.comb(MOST_COLUMNS, 2), PAIRS_A_COLUMN * columns)
 
 
-def _strength(policy: Policy) -> float:
-    """mu of the Gaussian mechanism that claims as much as the policy allows.
+def _mu(policy: Policy) -> float:
+    """Of the Gaussian mechanism that claims as much as the policy allows.
 
-    delta(epsilon) = Phi(mu/2 - epsilon/mu) - e^epsilon Phi(-mu/2 - epsilon/mu) (Dong, Roth, Su 2022, Corollary 2.13); a
-    risk target is a point of its trade-off curve, mu = Phi^-1(tpr) - Phi^-1(fpr) (equation 6 there).
+    By epsilon and delta: the analytic Gaussian mechanism (Balle, Wang 2018, Theorem 8), by dp_accounting. A risk target is
+    a point of its trade-off curve, mu = Phi^-1(tpr) - Phi^-1(fpr) (Dong, Roth, Su 2022, equation 6).
     """
-    from scipy.optimize import brentq
-    from scipy.special import log_ndtr, ndtr, ndtri
-
     budget = policy.model.budget
     if budget.risk is not None:
+        from scipy.special import ndtri
+
         return float(ndtri(budget.risk.max_tpr) - ndtri(budget.risk.fpr))
-    epsilon = budget.epsilon or 0.0
+    from dp_accounting.pld.accountant import get_smallest_gaussian_noise
+    from dp_accounting.pld.common import DifferentialPrivacyParameters
 
-    def excess(mu: float) -> float:
-        tail = math.exp(epsilon + float(log_ndtr(-mu / 2 - epsilon / mu)))
-        return float(ndtr(mu / 2 - epsilon / mu)) - tail - budget.delta
-
-    return float(brentq(excess, 1e-6, 50.0)) if excess(1e-6) < 0 < excess(50.0) else 50.0
+    return 1 / float(get_smallest_gaussian_noise(DifferentialPrivacyParameters(budget.epsilon or 0.0, budget.delta)))

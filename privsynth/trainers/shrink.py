@@ -35,11 +35,13 @@ def shrunk(pairs: Pairs, shares: list[np.ndarray]) -> Pairs:
     return {(j, k): (np.outer(shares[j], shares[k]) + told[j, k], noise[j, k]) for j, k in pairs}
 
 
-def beyond_margins(share: np.ndarray, sigma: float, margins: list[np.ndarray]) -> tuple[np.ndarray, float, float]:
+def beyond_margins(
+    share: np.ndarray, sigma: float, margins: list[np.ndarray], certain: float = CERTAIN
+) -> tuple[np.ndarray, float, float]:
     """(share, sigma, signal) of a table with less noise. margins: for each axis, what is known of the table without it.
 
     What it says beyond the table that those margins alone lead to is kept by how much of it is not noise. signal: its
-    squared size, noise taken off, or 0 where it does not stand out of noise.
+    squared size, noise taken off, or 0 where it does not stand out by `certain` standard deviations of noise.
     """
     expected = without_interaction(margins)
     beyond = share - expected
@@ -48,7 +50,7 @@ def beyond_margins(share: np.ndarray, sigma: float, margins: list[np.ndarray]) -
     free = float(np.prod([size - 1 for size in share.shape]))
     told, noise = float((beyond**2).sum()), sigma**2 * free
     part = min(1.0, noise / max(told, 1e-300))
-    signal = told - noise if told > noise + CERTAIN * sigma**2 * np.sqrt(2 * free) else 0.0
+    signal = told - noise if told > noise + certain * sigma**2 * np.sqrt(2 * free) else 0.0
     return expected + (1 - part) * beyond, sigma * (1 - (1 - TRUST) * part), signal
 
 

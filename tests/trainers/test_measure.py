@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 from math import comb
 from types import SimpleNamespace
@@ -102,13 +103,25 @@ class Exact:
         return Exact(groups.encode(self.rows).values, self.asked)
 
 
-def measured(rows: np.ndarray, sizes: tuple[int, ...], names: list[str], target: str | None) -> tuple[Any, list[Any]]:
-    class Plan(dict):  # type: ignore[type-arg]
-        epsilon = 1.0
+@dataclass(frozen=True)
+class Planned:
+    """Stands for a plan of these mechanisms."""
 
+    names: tuple[str, ...]
+    epsilon: float = 1.0
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def __getitem__(self, name: str) -> Gaussian:
+        return Gaussian(2.0)
+
+
+def measured(rows: np.ndarray, sizes: tuple[int, ...], names: list[str], target: str | None) -> tuple[Any, list[Any]]:
     asked: list[Any] = []
-    plan = Plan({name: Gaussian(2.0) for name in names})
-    return m.measure_anchor(Exact(rows, asked), codec_of(rows, sizes), target, SimpleNamespace(plan=plan)), asked  # type: ignore[arg-type]
+    table: Any = Exact(rows, asked)
+    run: Any = SimpleNamespace(plan=Planned(tuple(names)))
+    return m.measure_anchor(table, codec_of(rows, sizes), target, run), asked
 
 
 def related(n: int, columns: int, size: int, seed: int = 0) -> np.ndarray:
@@ -146,6 +159,22 @@ def test_all_triples_tell_their_pairs_as_well() -> None:
     weight = np.array([0.1**-2, 1 / (3 * 0.05**2)])
     assert together[0, 1].share == pytest.approx((weight * [0.25, 0.3]).sum() / weight.sum())
     assert together[0, 1].sigma == pytest.approx(weight.sum() ** -0.5)
+
+
+def test_a_pair_is_as_precise_as_all_that_was_bought_of_it() -> None:
+    """Against direct sums, noise and all: what came through several tables counts once."""
+    rng = np.random.default_rng(0)
+    pairs, higher = (
+        {c: m.Noisy(np.zeros((2,) * len(c)), 1.0) for way in ways for c in combinations(range(5), way)}
+        for ways in ((2,), (3, 4))
+    )
+    assert m.told_by_margins(pairs, higher)[1][0, 1].sigma ** -2 == pytest.approx(1 + 3 / 2 + 3 / 4)
+    assert m.told_by_margins(pairs, higher)[0][0, 1, 2].sigma ** -2 == pytest.approx(1 + 2 / 2)
+    seen = []
+    for _ in range(2000):
+        noisy, more = ({c: m.Noisy(rng.normal(size=t.share.shape), 1.0) for c, t in some.items()} for some in (pairs, higher))
+        seen.append(m.told_by_margins(noisy, more)[1][0, 1].share[0, 0])
+    assert np.std(seen) == pytest.approx((1 + 3 / 2 + 3 / 4) ** -0.5, rel=0.1)  # six standard errors
 
 
 def test_quadruples_carry_parities_of_four() -> None:
