@@ -311,7 +311,7 @@ def figure(value: float | None, digits: int) -> str:
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
-    """structure.svg and structure.png: area against rows, a panel for each structure and epsilon, a line for each name."""
+    """structure.svg: area against rows, a panel for each structure and epsilon, a line for each name."""
     import altair as alt
     import vl_convert
 
@@ -357,7 +357,6 @@ def draw(rows: list[dict[str, Any]]) -> None:
         "config": {"background": "white", "view": {"stroke": "#dfe3e1"}, "axis": {"gridColor": "#eef0ef"}}
     }
     (HERE / "results" / "structure.svg").write_text(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]))
-    (HERE / "results" / "structure.png").write_bytes(vl_convert.vegalite_to_png(spec, scale=2, allowed_base_urls=[]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Rules that go by public facts alone: which tables are bought, at what shares, and whether DP-SGD pays."""
+"""Rules that go by public facts alone: which tables are bought, and at what shares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from privsynth.policy.plan import Request
 
 MOST_COLUMNS = 36  # of which all pairs are bought in full
-MOST_TABLES = 3_000  # of three columns: beyond, a population takes too long to fit
+MOST_TABLES = 3_000  # of three or of four columns: beyond, a population takes too long to fit
 USUAL_CODES = 20  # of a column whose codes are not public: most numbers end at about that
 LOOK_SHARE, TARGET_SHARE = 0.3, 0.15
 HIGHER_SHARES = {3: {3: 0.7}, 4: {3: 0.2, 4: 0.65}}  # of tables of three and four, by the highest order
