@@ -107,7 +107,7 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
         for step in range(self.event.steps):
             noisy = self.noised(self.query(self.joining(rows, randomness)), randomness)
             for p, gradient in zip(parameters, self.released(noisy), strict=True):
-                p.grad = gradient
+                p.grad = gradient.to(p.device)
             self.after(step)
 
     def joining(self, rows: Rows[NDArray[np.int32]], randomness: Randomness) -> Batch:
@@ -116,12 +116,13 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
         return Batch(rows.values[chosen], rows.units[chosen], randomness.normal((len(chosen), self.latent)))
 
     def query(self, rows: Rows[NDArray[np.int32]]) -> Gradients:
-        """The sum of a batch's clipped gradients at the module's present weights."""
+        """The sum of a batch's clipped gradients at the module's present weights, taken where the module lies."""
         assert isinstance(rows, Batch)
-        codes = torch.from_numpy(np.ascontiguousarray(rows.values, np.int64))
-        return clipped_sum(
-            self.module, self.loss, codes, torch.from_numpy(rows.noise), self.max_grad_norm * (1 - MARGIN)
-        )
+        device = next(self.module.parameters()).device
+        codes = torch.from_numpy(np.ascontiguousarray(rows.values, np.int64)).to(device)
+        latent = torch.from_numpy(rows.noise).to(device)
+        total = clipped_sum(self.module, self.loss, codes, latent, self.max_grad_norm * (1 - MARGIN))
+        return [part.cpu() for part in total]
 
     def noised(self, exact: Gradients, randomness: Randomness) -> Gradients:
         """Noise drawn once for each coordinate; noisy sums are multiples of `grain`."""
@@ -193,7 +194,7 @@ def _squares(call: Call) -> torch.Tensor:
     layer, taken, slope = call
     if _plain(call):
         norms = GradSampleModuleFastGradientClipping.NORM_SAMPLERS[torch.nn.Linear](layer, [taken], slope)
-        return sum((norm.square() for norm in norms.values()), torch.zeros(len(slope), dtype=slope.dtype))
+        return sum((norm.square() for norm in norms.values()), slope.new_zeros(len(slope)))
     return torch.stack([rows.flatten(1).square().sum(1) for rows in _written_out(call).values()]).sum(0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -53,6 +53,13 @@ def _tiny_is_zero() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
+def _default_device(wanted: str) -> AbstractContextManager[Any]:
+    """Where new tensors go within the block: to the CUDA device, if there is one and "auto" is wanted."""
+    import torch
+
+    return torch.device("cuda") if wanted == "auto" and torch.cuda.is_available() else nullcontext()
+
+
 class AnchoredTrainer(Trainer):
     """Anchor (noisy marginals) -> pretrain on the population -> DP-SGD on the rows -> calibrated samples."""
 
@@ -86,19 +93,34 @@ class AnchoredTrainer(Trainer):
     ) -> Model:
         import torch
 
-        from privsynth.privacy.dpsgd import DPSGD
         from privsynth.trainers.measure import measure_anchor
-        from privsynth.trainers.networks import Average
 
         rng = run.randomness.generator()
         torch.manual_seed(int(rng.integers(2**62)))  # initial weights and latent noise protect nobody
-        anchor = measure_anchor(table, codec, target, run) if self.options.anchor > 0 else None
-        codec = codec if anchor is None else anchor.codec
-        network = self.network(codec)
-        if anchor is not None and self.options.pretrain_steps:
-            population = anchor.population(anchor.natural_size, rng, self.options.sweeps, progress)
-            with _tiny_is_zero():
-                network.pretrain(population, self.options.pretrain_steps, progress)
+        anchor, population = None, None
+        if self.options.anchor > 0:
+            anchor = measure_anchor(table, codec, target, run)
+            codec = anchor.codec
+            if self.options.pretrain_steps:
+                population = anchor.population(anchor.natural_size, rng, self.options.sweeps, progress)
+        with _default_device(self.options.device):
+            network = self.network(codec)
+            if population is not None:
+                with _tiny_is_zero():
+                    network.pretrain(population, self.options.pretrain_steps, progress)
+            self._learn_privately(network, table, codec, run, progress)
+            network.finish()
+        sampler = self.network(codec)  # on the CPU: a model is the same wherever it was trained
+        sampler.load(network.tensors())
+        return NetworkModel(codec, anchor if self.options.calibrate else None, sampler)
+
+    def _learn_privately(
+        self, network: Network, table: PrivateTable[np.ndarray], codec: Codec, run: Run, progress: Progress
+    ) -> None:
+        """DP-SGD from where the network stands; samples will come from the average of its weights."""
+        from privsynth.privacy.dpsgd import DPSGD
+        from privsynth.trainers.networks import Average
+
         network.private.double()  # from here on real rows are seen, and gradients noised
         learn, average = network.learner(), Average(network.sampled)
 
@@ -115,8 +137,6 @@ class AnchoredTrainer(Trainer):
         table.ask(mechanism, run)
         average.settle()
         network.private.float()
-        network.finish()
-        return NetworkModel(codec, anchor if self.options.calibrate else None, network)
 
     @abstractmethod
     def network(self, codec: Codec) -> Network:
@@ -153,7 +173,7 @@ class Network:
         """Learns the population, by the loss that real rows have: post-processing."""
         import torch
 
-        self.population = rows = torch.from_numpy(population.astype("int64"))
+        self.population = rows = torch.as_tensor(population.astype("int64"))
         rate = PRETRAIN_RATE * self.options.learning_rate
         optimizer = torch.optim.Adam(self.private.parameters(), lr=rate, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, rate / 20)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -58,6 +58,7 @@ class NetworkOptions(AnchorOptions):
     pretrain_steps: int = Field(default=1500, ge=0, le=100_000)  # on the population: costs no privacy
     calibrate: bool = True  # live sweeps towards the noisy marginals after sampling
     hidden: int = Field(default=192, ge=8, le=2048)
+    device: Literal["auto", "cpu"] = "auto"  # where networks learn: on the machine's CUDA device, if it has one
 
 
 class LatentOptions(NetworkOptions):

@@ -51,7 +51,7 @@ class GAN(Network):
     def pretrain(self, population: np.ndarray, steps: int, progress: Progress) -> None:
         import torch
 
-        self.population = torch.from_numpy(population.astype("int64"))
+        self.population = torch.as_tensor(population.astype("int64"))
         critic, generator = self._optimizers(PRETRAIN_RATE * self.options.learning_rate)
         for step in range(steps):
             codes = self._released(PUBLIC_BATCH)

@@ -184,7 +184,7 @@ class Average:
 
 def arrays(module: nn.Module, prefix: str) -> dict[str, np.ndarray]:
     """A module's parameters as named arrays, for safetensors."""
-    return {f"{prefix}.{name}": value.detach().numpy().copy() for name, value in module.state_dict().items()}
+    return {f"{prefix}.{name}": value.detach().cpu().numpy().copy() for name, value in module.state_dict().items()}
 
 
 def load_arrays(module: nn.Module, prefix: str, tensors: dict[str, np.ndarray]) -> nn.Module:

@@ -54,7 +54,7 @@ class Autoencoder(Network):
         with torch.no_grad():
             mean, log_variance = self.private.encode(self.onehot(rows))
             codes = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-        self.prior.fit(codes.double().numpy(), int(torch.randint(2**31, ())))
+        self.prior.fit(codes.double().cpu().numpy(), int(torch.randint(2**31, ())))
 
     def draw(self, n: int) -> Any:
         return self.onehot.draw(self.private.decode(self.prior.draw(n)))
