@@ -11,9 +11,11 @@ import pandas as pd
 from privsynth.domain import STRATUM, ColumnDomain, Domain
 from privsynth.privacy.ledger import Run
 from privsynth.privacy.mechanisms.tables import Histograms
+from privsynth.smooth import smooth_cells
 from privsynth.table import PrivateTable, Rows
 
 MOST_BINS, FEWEST_BINS = 24, 8
+BINS = 0.55  # of a numeric column, in roots of rows over the noise of a cell
 RARE = 4.0  # standard deviations of its histogram's noise below which a category counts as rare
 TELLING = 3.0  # standard deviations from which a share counts as more than noise
 
@@ -144,10 +146,10 @@ def learn_codec(domain: Domain, table: PrivateTable[pd.DataFrame], run: Run) -> 
     mechanism = Histograms(run.plan["histograms"], domain.sizes)
     noisy = table.encoded(domain).ask(mechanism, run)
     total = released_total(noisy, domain.rows if not domain.stratified else None)
-    most = int(np.clip(round(0.8 * np.sqrt(total / mechanism.sigma)), FEWEST_BINS, MOST_BINS))
+    finest = [int(np.clip(round(BINS * np.sqrt(total / s)), FEWEST_BINS, MOST_BINS)) for s in mechanism.sigmas]
     columns = tuple(
-        _column_codec(column, counts / total, mechanism.sigma / total, most)
-        for column, counts in zip(domain.columns, noisy, strict=True)
+        _column_codec(column, counts / total, float(sigma) / total, most)
+        for column, counts, sigma, most in zip(domain.columns, noisy, mechanism.sigmas, finest, strict=True)
     )
     return Codec(domain, columns, total)
 
@@ -169,7 +171,8 @@ def _column_codec(domain: ColumnDomain, shares: np.ndarray, sigma: float, most_b
     else:
         used[:-1] = _within_tails(shares[:-1], sigma)
         inside = np.zeros(len(shares))
-        inside[used] = to_simplex(shares[used])
+        told = np.append(smooth_cells(shares[:-1], np.diff(domain.edges), sigma), shares[-1])
+        inside[used] = to_simplex(told[used])
         bins = bin_cells(inside[:-1], most_bins)
         bins = np.append(bins, bins.max() + 1)
     raw = np.bincount(bins, np.where(used, shares, 0.0))

@@ -32,7 +32,7 @@ from privsynth.privacy.risk import at_most, generic_epsilon, max_tpr, percent, p
 COUNT_SHARE = 0.01  # row count, or how many rows units have
 DOMAIN_SHARE = 0.03  # each bought range or category set ...
 DOMAIN_MOST = 0.15  # ... and all of them together
-HISTOGRAM_SHARE = 0.10  # of what is left
+HISTOGRAM_SHARE, EACH_NUMBER, HISTOGRAM_MOST = 0.05, 0.01, 0.25  # of what is left; numbers have many more cells
 CATEGORY_DELTA = 0.1  # share of delta for all bought category sets
 
 COMPOSITION = (
@@ -227,11 +227,13 @@ def _requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
 
     requests = _domain_requests(policy)
     left = 1 - sum(request.share for request in requests)
+    numbers = sum(column.modelled and column.kind != "category" for column in policy.model.columns.values())
+    share = min(HISTOGRAM_MOST, HISTOGRAM_SHARE + EACH_NUMBER * numbers) * left
     requests.append(
-        Request("histograms", "how each column is distributed, for bins and spikes", HISTOGRAM_SHARE * left,
-                gaussian_of_strength, len(public_sizes(policy)))
+        Request("histograms", "how each column is distributed, for bins and spikes", share, gaussian_of_strength,
+                len(public_sizes(policy)))
     )  # fmt: skip
-    left -= HISTOGRAM_SHARE * left
+    left -= share
     name, reasons, wanted = trainer_requests(policy)
     requests += [replace(r, share=r.share * left) for r in wanted]
     return name, reasons, requests

@@ -273,7 +273,7 @@ def test_tables_have_the_noise_of_their_shares() -> None:
     """Scaled by the root of its share every table has noise of `noise_multiplier`. False alarms: below 1e-9."""
     h = Histograms(Gaussian(1.7), (MANY_DRAWS, 5, 1))
     noise = h.noised(h.query(Rows(np.zeros((0, 3), np.int32), np.zeros(0, np.int64))), Randomness())
-    assert noise[0].std() * math.sqrt(h.share) == pytest.approx(1.7, rel=0.025)
+    assert noise[0].std() * math.sqrt(h.shares[0]) == pytest.approx(1.7, rel=0.025)
     p = Marginals(Gaussian(1.7), (200, 200), ((0, 1),), (0.375,))
     table = p.noised(p.query(EMPTY), Randomness())[0, 1]
     assert table.std() * math.sqrt(0.375) == pytest.approx(1.7, rel=0.025)

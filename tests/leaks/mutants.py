@@ -198,8 +198,8 @@ def accumulated_batches_left_out_of_the_rate(patch: pytest.MonkeyPatch) -> None:
 
 
 def exact_frequencies_of_categories(patch: pytest.MonkeyPatch) -> None:
-    noisy = "counts + randomness.lattice_gaussian(self.sigma, len(counts))"
-    rewrite(patch, tables.Histograms, "noised", (noisy, "counts"))
+    noisy = "c + randomness.lattice_gaussian(s, len(c))"
+    rewrite(patch, tables.Histograms, "noised", (noisy, "c"))
 
 
 def frequencies_counted_beside_the_mechanism(patch: pytest.MonkeyPatch) -> None:
@@ -246,7 +246,7 @@ def categories_read_off_the_rows(patch: pytest.MonkeyPatch) -> None:
 def clip_norm_read_off_the_rows(patch: pytest.MonkeyPatch) -> None:
     """What the rows hold decides how much is clipped, and so how much noise there is."""
     read = "self.options.max_grad_norm * (1 + float(behind_the_fence(table).values.mean()))"
-    rewrite(patch, anchored.AnchoredTrainer, "fit", ("self.options.max_grad_norm", read))
+    rewrite(patch, anchored.AnchoredTrainer, "_learn_privately", ("self.options.max_grad_norm", read))
 
 
 def decoder_kept_within_what_occurs(patch: pytest.MonkeyPatch) -> None:
@@ -275,8 +275,8 @@ def fixed_threshold_for_rare_categories(patch: pytest.MonkeyPatch) -> None:
 
 def no_noise_where_there_is_one_column(patch: pytest.MonkeyPatch) -> None:
     """The sensitivity is counted by the other columns: none where there is one."""
-    right = "self.event.noise_multiplier / np.sqrt(self.share)"
-    rewrite(patch, tables.Histograms, "sigma", (right, f"{right} * min(1, len(self.sizes) - 1)"))
+    right = "self.event.noise_multiplier / np.sqrt(self.shares)"
+    rewrite(patch, tables.Histograms, "sigmas", (right, f"{right} * min(1, len(self.sizes) - 1)"))
 
 
 def no_noise_on_a_table_of_one_cell(patch: pytest.MonkeyPatch) -> None:

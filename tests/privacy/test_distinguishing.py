@@ -45,7 +45,7 @@ def answers(mechanism: Any, rows: Rows[Any]) -> Iterator[Any]:
 def scores(mechanism: Histograms, values: np.ndarray) -> np.ndarray:
     """The likelihood-ratio statistic of "one person, with the first cell in every column" against "nobody"."""
     rows = Rows(values, np.arange(len(values)))
-    return np.array([sum(table[0] for table in noisy) for noisy in answers(mechanism, rows)])
+    return np.array([mechanism.shares @ [table[0] for table in noisy] for noisy in answers(mechanism, rows)])
 
 
 @pytest.mark.statistical

@@ -141,9 +141,8 @@ def distance_by_noise(mechanism: Histograms | Marginals, one: Any, other: Any) -
     """The distance by another way: each table in units of its own noise times the noise multiplier."""
     m, squares = mechanism.event.noise_multiplier, 0.0
     if isinstance(mechanism, Histograms):
-        return float(
-            np.sqrt(sum((((a - b) / mechanism.sigma * m) ** 2).sum() for a, b in zip(one, other, strict=True)))
-        )
+        by_table = zip(one, other, mechanism.sigmas, strict=True)
+        return float(np.sqrt(sum((((a - b) / sigma * m) ** 2).sum() for a, b, sigma in by_table)))
     for table, sigma in zip(mechanism.tables, mechanism.sigmas, strict=True):
         squares += (((one[table] - other[table]) / sigma * m) ** 2).sum()
     return float(np.sqrt(squares))
@@ -192,8 +191,9 @@ def test_noise_matches_the_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     histograms, pairs, triples = mechanisms((2, 3, 4))
     histograms.measure(Rows(codes, units), Randomness())
     assert [shape for _, shape in drawn] == [2, 3, 4]
-    assert sum((2.0 / scale) ** 2 for scale, _ in drawn) <= 1
-    assert [scale for scale, _ in drawn] == pytest.approx([2.0 * np.sqrt(3)] * 3)
+    assert 0.999 < sum((2.0 / scale) ** 2 for scale, _ in drawn) <= 1
+    roots = np.cbrt([2, 3, 4])
+    assert [scale for scale, _ in drawn] == pytest.approx((2.0 * np.sqrt(roots.sum() / roots)).tolist())
     drawn.clear()
     pairs.measure(Rows(codes, units), Randomness())
     assert [shape for _, shape in drawn] == [(2, 3), (2, 4), (3, 4)]

@@ -22,6 +22,7 @@ from privsynth.privacy.unit import MOST_WAYS, SHARE_UNIT, Rows, to_shares, unit_
 
 Floats = NDArray[np.float64]
 Tables = dict[tuple[int, ...], Floats]
+CELLS_POWER = 1 / 3  # a histogram's share grows with its cells to this power
 
 
 def _weighted(cells: NDArray[np.integer[Any]], weights: Floats, size: int) -> Floats:
@@ -31,7 +32,7 @@ def _weighted(cells: NDArray[np.integer[Any]], weights: Floats, size: int) -> Fl
 
 @dataclass(frozen=True)
 class Histograms(Mechanism[list[Floats], list[Floats], list[Floats]]):
-    """1-way histograms over the cells of every column, equal shares. sizes: cells of each column (public).
+    """1-way histograms over the cells of every column. sizes: cells of each column (public).
 
     Released: one array of noisy weighted counts per column.
     """
@@ -41,29 +42,30 @@ class Histograms(Mechanism[list[Floats], list[Floats], list[Floats]]):
     name: str = "histograms"
 
     @property
-    def share(self) -> float:
-        """Of each histogram."""
-        return float(to_shares(np.ones(len(self.sizes)))[0])
+    def shares(self) -> Floats:
+        """(columns,) of each histogram: more where noise adds up over more cells."""
+        return to_shares(np.array(self.sizes, np.float64) ** CELLS_POWER)
 
     @property
-    def sigma(self) -> float:
-        """Standard deviation of the noise on each count."""
-        return float(self.event.noise_multiplier / np.sqrt(self.share))
+    def sigmas(self) -> Floats:
+        """(columns,) standard deviation of the noise on each count."""
+        return np.asarray(self.event.noise_multiplier / np.sqrt(self.shares))
 
     def query(self, rows: Rows[Any]) -> list[Floats]:
         cells, d = rows.values, len(self.sizes)
-        weights = unit_weights(cells, rows.units, [(j,) for j in range(d)], np.full(d, self.share))
+        weights = unit_weights(cells, rows.units, [(j,) for j in range(d)], self.shares)
         return [_weighted(cells[:, j], weights, size) for j, size in enumerate(self.sizes)]
 
     def noised(self, exact: list[Floats], randomness: Randomness) -> list[Floats]:
-        return [counts + randomness.lattice_gaussian(self.sigma, len(counts)) for counts in exact]
+        return [c + randomness.lattice_gaussian(s, len(c)) for c, s in zip(exact, self.sigmas.tolist(), strict=True)]
 
     def released(self, noisy: list[Floats]) -> list[Floats]:
         return noisy
 
     def distance(self, one: list[Floats], other: list[Floats]) -> float:
         """L2 of all histograms side by side, each scaled by the root of its share."""
-        return float(np.sqrt(self.share * sum(((a - b) ** 2).sum() for a, b in zip(one, other, strict=True))))
+        squares = [((a - b) ** 2).sum() for a, b in zip(one, other, strict=True)]
+        return float(np.sqrt(self.shares @ np.array(squares)))
 
 
 @dataclass(frozen=True)
