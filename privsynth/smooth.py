@@ -22,7 +22,8 @@ def smooth(values: Floats, sigma: float) -> Floats:
     levels = int(np.ceil(np.log2(max(len(values), 1))))
     if levels < 2:
         return values
-    average = np.resize(np.concatenate([values, values[::-1]]), 2 << levels)  # mirrored: its ends do not jump
+    half = np.pad(values, (0, (1 << levels) - len(values)), mode="symmetric")
+    average = np.concatenate([half, half[::-1]])  # mirrored at both ends, so that neither jumps
     differences = []
     for level in range(levels):
         beside = np.roll(average, -(1 << level))

@@ -28,6 +28,14 @@ def test_a_smooth_line_loses_most_of_its_noise(cells: int) -> None:
     assert np.mean(errors) < 0.45
 
 
+@pytest.mark.parametrize("cells", [300, 401, 512])
+def test_the_ends_of_a_line_do_not_lean_on_each_other(cells: int) -> None:
+    """Mean of 200 ramps: the first cells are low, the last ones high."""
+    rng, truth = np.random.default_rng(4), np.linspace(0, 3, cells)
+    bias = np.mean([smooth(truth + rng.normal(size=cells), 1.0) - truth for _ in range(200)], 0)
+    assert bias[:5].mean() < 0.3 and bias[-5:].mean() > -0.3
+
+
 def test_noise_alone_becomes_flat() -> None:
     """False alarms: the universal threshold is passed by one of 512 differences in about one line of ten; 20 lines."""
     rng = np.random.default_rng(1)

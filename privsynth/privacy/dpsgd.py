@@ -58,7 +58,7 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
     packs, no random numbers of its own). after: called with the step's number once the noisy gradients stand in `.grad`
     of the parameters; whatever it does with them is post-processing. expected_units: public estimate of the number of
     units. latent: how many standard normal numbers the loss takes for each row. Released: nothing but what `after` sees.
-    Raises ValueError for a module in single precision, or one too large for `grain`.
+    Raises ValueError for a module in single precision, with buffers, or too large for `grain`.
     """
 
     event: SampledGaussian
@@ -73,6 +73,8 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
     def __post_init__(self) -> None:
         if any(p.dtype != torch.float64 for p in self.module.parameters()):
             raise ValueError("the module must be in double precision")
+        if any(True for _ in self.module.buffers()):
+            raise ValueError("the module must have no buffers: what rows leave there, as running statistics, has no noise")
         if self.grain > COARSEST * self.scale:
             raise ValueError("the module has too many parameters for double precision; make it smaller")
 
@@ -149,7 +151,7 @@ def clipped_sum(
     One pass forward and one backward, as without clipping (book-keeping: Bu, Wang, Zha, Karypis 2023, section 3): the
     gradients of the layers' outputs give each row's norm, and then, weighted by min(1, max_grad_norm / norm), the sum.
     What a loss does with a parameter outside of its layer is in neither. Raises ValueError where a trainable parameter
-    is none of a layer that Opacus knows, or a layer meets other than every row of the batch, once.
+    is none of a layer that Opacus knows, or of two layers, or a layer meets other than every row of the batch, once.
     """
     total: dict[torch.Tensor, torch.Tensor] = {p: torch.zeros_like(p) for p in module.parameters() if p.requires_grad}
     if not total.keys() <= {p for layer in _layers(module) for p in layer.parameters(recurse=False)}:
@@ -176,9 +178,9 @@ def _backward(
         raise ValueError("the loss must be one number for each row")
     slopes = torch.autograd.grad(losses.sum(), [output for _, _, output in seen], allow_unused=True)
     calls = [(layer, taken, slope) for (layer, taken, _), slope in zip(seen, slopes, strict=True) if slope is not None]
-    once = len({layer for layer, _, _ in calls}) == len(calls)
-    if not once or any(len(taken) != len(codes) for _, taken, _ in calls):
-        raise ValueError("every layer must meet each row of the batch once")
+    met = [parameter for layer, _, _ in calls for parameter in layer.parameters(recurse=False)]
+    if len(set(met)) < len(met) or any(len(taken) != len(codes) for _, taken, _ in calls):
+        raise ValueError("every layer must meet each row of the batch once, and share no parameter with another")
     squares = torch.where(torch.isfinite(losses.detach()), 0.0, torch.nan).to(torch.float64)
     for call in calls:
         squares = squares + _squares(call)
@@ -195,7 +197,7 @@ def _squares(call: Call) -> torch.Tensor:
     if _plain(call):
         norms = GradSampleModuleFastGradientClipping.NORM_SAMPLERS[torch.nn.Linear](layer, [taken], slope)
         return sum((norm.square() for norm in norms.values()), slope.new_zeros(len(slope)))
-    return torch.stack([rows.flatten(1).square().sum(1) for rows in _written_out(call).values()]).sum(0)
+    return sum((rows.flatten(1).square().sum(1) for rows in _written_out(call).values()), slope.new_zeros(len(slope)))
 
 
 def _add(total: dict[torch.Tensor, torch.Tensor], call: Call, weight: torch.Tensor) -> None:

@@ -119,6 +119,22 @@ def test_what_cannot_be_clipped_is_refused() -> None:
             ghost(Other(torch.nn.SiLU()), loss, rows, 0.5)
 
 
+def test_tied_weights_are_refused() -> None:
+    """The norm of a sum of two gradients is not told by their norms: a row could move the sum by sqrt(2) clip norms."""
+    module = Other(torch.nn.Linear(9, 9))
+    assert isinstance(module.more, torch.nn.Linear)
+    module.more.weight = module.one.weight
+    with pytest.raises(ValueError, match="share no parameter"):
+        ghost(module, plain, some_rows(6), 0.5)
+
+
+def test_a_frozen_layer_of_another_kind_adds_nothing() -> None:
+    module, rows = Other(torch.nn.LayerNorm(9)), some_rows(6)
+    module.more.requires_grad_(False)
+    want = oracle(module, plain, rows, 0.5)[:90]
+    assert close(ghost(module, plain, rows, 0.5), want) and want.norm() > 0
+
+
 def test_what_passes_by_the_layers_is_not_in_the_sum() -> None:
     """A term in a parameter itself has no norm; so it must not be summed either."""
     module, loss = critic_case()
