@@ -32,7 +32,6 @@ from privsynth.privacy.risk import at_most, generic_epsilon, max_tpr, percent, p
 COUNT_SHARE = 0.01  # row count, or how many rows units have
 DOMAIN_SHARE = 0.03  # each bought range or category set ...
 DOMAIN_MOST = 0.15  # ... and all of them together
-HISTOGRAM_SHARE, EACH_NUMBER, HISTOGRAM_MOST = 0.05, 0.01, 0.25  # of what is left; numbers have many more cells
 CATEGORY_DELTA = 0.1  # share of delta for all bought category sets
 
 COMPOSITION = (
@@ -223,12 +222,11 @@ def _risk_cost(policy: Policy, events: Events, mu: float, epsilon: float) -> Ris
 def _requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
     """(trainer, why it was chosen, every mechanism of the run); shares sum to 1."""
     from privsynth.trainers import trainer_requests
-    from privsynth.trainers.rules import public_sizes
+    from privsynth.trainers.rules import histogram_share, public_sizes
 
     requests = _domain_requests(policy)
     left = 1 - sum(request.share for request in requests)
-    numbers = sum(column.modelled and column.kind != "category" for column in policy.model.columns.values())
-    share = min(HISTOGRAM_MOST, HISTOGRAM_SHARE + EACH_NUMBER * numbers) * left
+    share = histogram_share(policy) * left
     requests.append(
         Request("histograms", "how each column is distributed, for bins and spikes", share, gaussian_of_strength,
                 len(public_sizes(policy)))

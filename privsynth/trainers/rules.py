@@ -19,6 +19,8 @@ LOOK_SHARE, TARGET_SHARE = 0.3, 0.15
 HIGHER_SHARES = {3: {3: 0.7}, 4: {3: 0.2, 4: 0.65}}  # of tables of three and four, by the highest order
 NAMES = {3: "triples", 4: "quadruples"}
 LEAST_ROOM = 2.0
+HISTOGRAM_SHARE, EACH_NUMBER, HISTOGRAM_MOST = 0.1, 0.007, 0.25
+LOUD = 0.25  # mu (epsilon of about 1) below which the cells of numbers drown in noise first
 MOST_TRIPLES = 300  # with the target
 PAIRS_A_COLUMN = 8  # of a wide table
 
@@ -72,6 +74,12 @@ def public_sizes(policy: Policy) -> tuple[int, ...]:
             known = isinstance(column.categories, list)
             sizes.append(len(column.categories or ()) + bool(column.nullable) if known else USUAL_CODES)
     return (*sizes, *([USUAL_CODES // 3] if policy.max_rows > 1 else []))
+
+
+def histogram_share(policy: Policy) -> float:
+    """Of the budget, for the histograms of single columns: more for each number, the more so the larger the noise is."""
+    numbers = sum(column.modelled and column.kind != "category" for column in policy.model.columns.values())
+    return min(HISTOGRAM_MOST, HISTOGRAM_SHARE + EACH_NUMBER * numbers * min(1.0, LOUD / _mu(policy)))
 
 
 def anchor_requests(policy: Policy, share: float) -> list[Request]:
