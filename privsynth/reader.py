@@ -269,7 +269,7 @@ def _check_quotes(path: Path, zipped: bool) -> None:
             return
         file.seek(0)
         lines = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), strict=True)
-        csv.field_size_limit(1 << 30)
+        before = csv.field_size_limit(1 << 30)  # the whole process's: put back, since a header is read by the usual one
         try:
             for _ in lines:
                 pass
@@ -277,6 +277,8 @@ def _check_quotes(path: Path, zipped: bool) -> None:
             if "unexpected end of data" in str(error):
                 mend = "close the quotes; a quote inside a quoted value is written twice"
                 raise InputError(Problem(str(path), "a quoted value is still open at the end", mend)) from None
+        finally:
+            csv.field_size_limit(before)
 
 
 def _header(path: Path, zipped: bool) -> list[str]:
