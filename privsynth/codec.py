@@ -14,7 +14,7 @@ from privsynth.privacy.mechanisms.tables import Histograms
 from privsynth.smooth import smooth_cells
 from privsynth.table import PrivateTable, Rows
 
-MOST_BINS, FEWEST_BINS = 24, 8
+MOST_BINS, FEWEST_BINS = 32, 8
 BINS = 0.55  # of a numeric column, in roots of rows over the noise of a cell
 RARE = 4.0  # standard deviations of its histogram's noise below which a category counts as rare
 TELLING = 3.0  # standard deviations from which a share counts as more than noise

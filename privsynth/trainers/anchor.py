@@ -19,10 +19,11 @@ from privsynth.privacy.unit import MOST_WAYS
 from privsynth.trainers.base import Progress, silent
 
 ONE_WAY_WEIGHT = 30.0
+LEAST_PULL = 16.0  # of a table that says little: its noise was taken out before, so what is left is followed closely
 LIVE_SWEEPS = 6  # of rows that a network made
 COPY_SWEEPS = 2  # of rows of a population that was fitted already
 LEAST_FITTED = 2_000
-BLOCK, SMALL_BLOCK = 100_000, 15_000  # rows that are fitted together: at most, and at least where cores share them
+BLOCK = 100_000  # rows that are fitted together at most: halves of a smaller table, fitted by themselves, came out worse
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Goal:
 
     def weight(self, n: int, strength: float) -> float:
         """Pull on a population of n rows."""
-        return float(max(strength * n * self.signal, 0.5) / max(self.sigma * n, 0.5) ** 2)
+        return float(max(strength * n * self.signal, LEAST_PULL) / max(self.sigma * n, 0.5) ** 2)
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Anchor:
         from concurrent.futures import ThreadPoolExecutor
 
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        count = max(-(-len(rows) // BLOCK), min(cores, len(rows) // SMALL_BLOCK), 1)
+        count = max(-(-len(rows) // BLOCK), 1)
         blocks, coins = np.array_split(rows, count), rng.spawn(count)
         done = np.zeros(count)
 
