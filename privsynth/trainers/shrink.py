@@ -2,7 +2,7 @@
 
 Columns of people go together in few ways: what all pairs say beyond independent columns, written as one symmetric matrix
 over codes, is close to one of low rank, while noise fills every direction. Scaled so that noise is equal everywhere, its
-eigenvalues below the edge of pure noise are dropped and the others shortened. How far a pair then moves towards this
+eigenvalues below the edge of pure noise are dropped and the others shortened. How far a cell then moves towards this
 estimate depends on how much of what was released about it is noise: with a large budget, hardly at all.
 """
 
@@ -22,17 +22,29 @@ Pairs = dict[Columns, tuple[np.ndarray, float]]  # {two columns: (released share
 
 def shrunk(pairs: Pairs, shares: list[np.ndarray]) -> Pairs:
     """The pairs with less noise. shares: released share of each code of each column."""
-    beyond = {(j, k): _to_margins(share - np.outer(shares[j], shares[k])) for (j, k), (share, _) in pairs.items()}
+    alone = {(j, k): np.outer(shares[j], shares[k]) for j, k in pairs}
+    beyond = {c: _to_margins(share - alone[c]) for c, (share, _) in pairs.items()}
     sizes = [len(share) for share in shares]
     noise = {c: sigma for c, (_, sigma) in pairs.items()}
     told = beyond
     if sum(sizes) <= WIDEST and len(sizes) > 2 and len(pairs) == len(sizes) * (len(sizes) - 1) // 2:
         estimate = _low_rank_pairs(beyond, noise, sizes)
-        # James, Stein 1961: towards a fixed point, by how much of the squared distance from independence is noise
-        part = {c: min(1.0, noise[c] ** 2 * b.size / max(float((b**2).sum()), 1e-300)) for c, b in beyond.items()}
-        told = {c: part[c] * estimate[c] + (1 - part[c]) * b for c, b in beyond.items()}
-        noise = {c: sigma * (1 - (1 - TRUST) * part[c]) for c, sigma in noise.items()}
-    return {(j, k): (np.outer(shares[j], shares[k]) + told[j, k], noise[j, k]) for j, k in pairs}
+        part = {c: noise_part(b, noise[c], float(b.size), alone[c]) for c, b in beyond.items()}
+        told = {c: _to_margins(part[c][0] * estimate[c] + (1 - part[c][0]) * b) for c, b in beyond.items()}
+        noise = {c: sigma * (1 - (1 - TRUST) * part[c][1]) for c, sigma in noise.items()}
+    return {c: (alone[c] + told[c], noise[c]) for c in pairs}
+
+
+def noise_part(beyond: np.ndarray, sigma: float, free: float, alone: np.ndarray) -> tuple[np.ndarray, float]:
+    """How much of what a table says beyond simpler ones is noise, in each cell and in the whole table.
+
+    What is true there is taken to grow with the share that simpler tables give a cell, `alone`: the best linear estimate
+    of a cell is then by its own ratio of noise (Wiener 1949), where the whole's would be that of James and Stein (1961).
+    free: of how many dimensions the noise is.
+    """
+    told, noise = float((beyond**2).sum()), sigma**2 * free
+    true = max(told - noise, 0.0) * alone / max(float(alone.sum()), 1e-300)
+    return sigma**2 / np.maximum(true + sigma**2, 1e-300), min(1.0, noise / max(told, 1e-300))
 
 
 def beyond_margins(
@@ -44,14 +56,12 @@ def beyond_margins(
     squared size, noise taken off, or 0 where it does not stand out by `certain` standard deviations of noise.
     """
     expected = without_interaction(margins)
-    beyond = share - expected
-    for axis in range(share.ndim):
-        beyond = beyond - beyond.mean(axis, keepdims=True)
+    beyond = _to_margins(share - expected)
     free = float(np.prod([size - 1 for size in share.shape]))
     told, noise = float((beyond**2).sum()), sigma**2 * free
-    part = min(1.0, noise / max(told, 1e-300))
+    by_cell, part = noise_part(beyond, sigma, free, expected)
     signal = told - noise if told > noise + certain * sigma**2 * np.sqrt(2 * free) else 0.0
-    return expected + (1 - part) * beyond, sigma * (1 - (1 - TRUST) * part), signal
+    return expected + _to_margins((1 - by_cell) * beyond), sigma * (1 - (1 - TRUST) * part), signal
 
 
 def without_interaction(margins: list[np.ndarray]) -> np.ndarray:
@@ -109,6 +119,7 @@ def _log_scales(sigma: np.ndarray) -> np.ndarray:
 
 
 def _to_margins(beyond: np.ndarray) -> np.ndarray:
-    """What a pair says beyond independence, moved so that it does not change its columns' released shares."""
-    beyond = beyond - beyond.mean(1, keepdims=True)
-    return np.asarray(beyond - beyond.mean(0, keepdims=True))
+    """What a table says beyond its margins, moved so that it does not change them."""
+    for axis in range(beyond.ndim):
+        beyond = beyond - beyond.mean(axis, keepdims=True)
+    return beyond
