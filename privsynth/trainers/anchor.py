@@ -22,7 +22,7 @@ ONE_WAY_WEIGHT = 30.0
 LEAST_PULL = 16.0  # of a table that says little: its noise was taken out before, so what is left is followed closely
 LIVE_SWEEPS = 6  # of rows that a network made
 COPY_SWEEPS = 2  # of rows of a population that was fitted already
-LEAST_FITTED = 2_000
+LEAST_FITTED = 2_000  # rows
 LARGEST = 100_000  # rows of a population
 BLOCK = 50_000  # rows that are fitted together: two blocks of 20,000 came out worse than one of 40,000, 40,000 as well as 80,000
 
@@ -58,7 +58,7 @@ class Anchor:
     def natural_size(self) -> int:
         """Rows of a population: as many as the table is known to have, within what a machine fits in minutes."""
         rows = self.codec.domain.rows or round(self.codec.total)
-        return int(np.clip(rows * (1.5 if self.codec.domain.stratified else 1), 2_000, LARGEST))
+        return int(np.clip(rows * (1.5 if self.codec.domain.stratified else 1), LEAST_FITTED, LARGEST))
 
     def independent(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """(n, columns) rows of independent columns, each as released."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from privsynth.privacy.events import gaussian_of_strength
@@ -146,7 +147,12 @@ def _mu(policy: Policy) -> float:
         from scipy.special import ndtri
 
         return float(ndtri(budget.risk.max_tpr) - ndtri(budget.risk.fpr))
+    return _gaussian_mu(budget.epsilon or 0.0, budget.delta)
+
+
+@cache  # a plan asks for it more than once
+def _gaussian_mu(epsilon: float, delta: float) -> float:
     from dp_accounting.pld.accountant import get_smallest_gaussian_noise
     from dp_accounting.pld.common import DifferentialPrivacyParameters
 
-    return 1 / float(get_smallest_gaussian_noise(DifferentialPrivacyParameters(budget.epsilon or 0.0, budget.delta)))
+    return 1 / float(get_smallest_gaussian_noise(DifferentialPrivacyParameters(epsilon, delta)))
