@@ -58,13 +58,11 @@ class PopulationModel:
     def sample(self, n: int, rng: np.random.Generator, progress: Progress) -> np.ndarray:
         import numpy as np
 
-        from privsynth.trainers.anchor import COPY_SWEEPS
-
         size = len(self.population)
         if n <= size:
             return self.population[rng.permutation(size)[:n]].astype(np.int32)
         start = self.population[np.concatenate([rng.permutation(size), rng.integers(0, size, n - size)])]
-        return self.anchor.refined(start.astype(np.int32), rng, COPY_SWEEPS, progress)
+        return self.anchor.settled(start.astype(np.int32), rng, progress)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return self.anchor.tensors() | {"population": self.population}
