@@ -289,9 +289,11 @@ def test_domain_survives_json() -> None:
     [
         ("{kind: number, bounds: [0, 300], decimals: 1}", 1),
         ("{kind: number, bounds: [0, 1]}", 4),
-        ("{kind: number, bounds: [0, 1000000]}", 0),
+        ("{kind: number, bounds: [0, 1000000]}", 4),
+        ("{kind: number, bounds: [-1e14, 0]}", 1),
+        ("{kind: number, bounds: [0, 1000000], decimals: 0}", 0),
         ("{kind: number, bounds: [0, 0.001]}", 7),
-        ("{kind: number, bounds: private}", 2),
+        ("{kind: number, bounds: private}", 4),
         ("{kind: integer, bounds: [0, 9]}", 0),
     ],
 )

@@ -25,6 +25,7 @@ Generator = Literal[
 ]  # fmt: skip
 NUMERIC: tuple[Kind, ...] = ("integer", "number", "date")
 MODELLED: tuple[Kind, ...] = ("category", *NUMERIC)
+LEAST_PLACES = 4  # decimals of a number for which the policy states none
 
 
 def _text(value: Any) -> Any:
@@ -147,13 +148,18 @@ class Column(_Strict):
 
     @property
     def places(self) -> int:
-        """Decimal places of a number: as declared, else enough for about five digits of the public range."""
+        """Decimal places of a number: as declared, else enough for about five digits of the public range, and at least four.
+
+        The bounds of a ratio are often those of its outliers: with few places all that lies below one would fall together.
+        """
         if self.kind != "number" or self.decimals is not None:
             return self.decimals or 0
         if not isinstance(self.bounds, tuple):
-            return 2
-        span = float(self.bounds[1]) - float(self.bounds[0])  # type: ignore[arg-type]  # numbers, by its kind
-        return min(max(4 - math.floor(math.log10(span)), 0), 9)
+            return LEAST_PLACES
+        low, high = (float(bound) for bound in self.bounds)  # type: ignore[arg-type]  # numbers, by its kind
+        wanted = max(4 - math.floor(math.log10(high - low)), LEAST_PLACES)
+        representable = math.floor(math.log10(2.0**53 / max(abs(low), abs(high))))
+        return max(min(wanted, representable, 9), 0)
 
     @field_validator("bounds")
     @classmethod
