@@ -11,13 +11,12 @@ import pandas as pd
 from privsynth.domain import STRATUM, ColumnDomain, Domain
 from privsynth.privacy.ledger import Run
 from privsynth.privacy.mechanisms.tables import Histograms
-from privsynth.smooth import smooth_cells
+from privsynth.scales import TELLING, Agreed, Scales, to_simplex
 from privsynth.table import PrivateTable, Rows
 
 MOST_BINS, FEWEST_BINS = 32, 8
-BINS = 0.55  # of a numeric column, in roots of rows over the noise of a cell
+BINS = 0.62  # of a numeric column, in roots of rows over the noise of a cell
 RARE = 4.0  # standard deviations of its histogram's noise below which a category counts as rare
-TELLING = 3.0  # standard deviations from which a share counts as more than noise
 
 
 @dataclass(frozen=True)
@@ -143,13 +142,13 @@ class Groups:
 
 def learn_codec(domain: Domain, table: PrivateTable[pd.DataFrame], run: Run) -> Codec:
     """Buys the histograms of all columns in one step and derives everything else from them."""
-    mechanism = Histograms(run.plan["histograms"], domain.sizes)
-    noisy = table.encoded(domain).ask(mechanism, run)
+    scales = Scales(domain)
+    mechanism = Histograms(run.plan["histograms"], scales.sizes)
+    noisy = table.encoded(scales).ask(mechanism, run)
     total = released_total(noisy, domain.rows if not domain.stratified else None)
-    finest = [int(np.clip(round(BINS * np.sqrt(total / s)), FEWEST_BINS, MOST_BINS)) for s in mechanism.sigmas]
     columns = tuple(
-        _column_codec(column, counts / total, float(sigma) / total, most)
-        for column, counts, sigma, most in zip(domain.columns, noisy, mechanism.sigmas, finest, strict=True)
+        _column_codec(column, agreed, total)
+        for column, agreed in zip(domain.columns, scales.agreed(noisy, mechanism.sigmas), strict=True)
     )
     return Codec(domain, columns, total)
 
@@ -162,22 +161,17 @@ def released_total(tables: list[np.ndarray], rows: int | None) -> float:
     return float(max(1.0, np.average([table.sum() for table in tables], weights=weights)))
 
 
-def _column_codec(domain: ColumnDomain, shares: np.ndarray, sigma: float, most_bins: int) -> ColumnCodec:
-    """sigma: noise of one cell's share. Codes take their shares from sums of raw cells, whose noise averages out."""
-    used = np.ones(len(shares), bool)
+def _column_codec(domain: ColumnDomain, agreed: Agreed, total: float) -> ColumnCodec:
+    """total: rows behind the counts. Codes take their shares from sums of raw cells, whose noise averages out."""
+    shares, sigma = agreed.told[0] / total, agreed.sigma / total
     if domain.kind == "category":
-        bins = rare_together(shares, sigma)
-        inside = np.maximum(shares, 0.0)
+        bins, inside, used = rare_together(shares, sigma), np.maximum(shares, 0.0), np.ones(len(shares), bool)
     else:
-        used[:-1] = _within_tails(shares[:-1], sigma)
-        inside = np.zeros(len(shares))
-        told = np.append(smooth_cells(shares[:-1], np.diff(domain.edges), sigma), shares[-1])
-        inside[used] = to_simplex(told[used])
-        bins = bin_cells(inside[:-1], most_bins)
+        inside, used = agreed.distribution(np.diff(domain.edges))
+        bins = bin_cells(inside[:-1], int(np.clip(round(BINS / np.sqrt(sigma)), FEWEST_BINS, MOST_BINS)))
         bins = np.append(bins, bins.max() + 1)
     raw = np.bincount(bins, np.where(used, shares, 0.0))
-    noise = sigma * np.sqrt(np.maximum(np.bincount(bins, used), 1))
-    return ColumnCodec.of(domain, bins.astype(np.int32), inside, raw, noise)
+    return ColumnCodec.of(domain, bins.astype(np.int32), inside, raw, agreed.noise_of(bins, used) / total)
 
 
 def rare_together(shares: np.ndarray, sigma: float) -> np.ndarray:
@@ -190,34 +184,6 @@ def rare_together(shares: np.ndarray, sigma: float) -> np.ndarray:
         return np.arange(len(shares))
     alone = int((~rare).sum())
     return np.append(np.where(rare, alone, np.cumsum(~rare) - 1), alone + 1)
-
-
-def _within_tails(shares: np.ndarray, sigma: float) -> np.ndarray:
-    """True between the empty tails of a column: thousands of empty cells would add up their noise to false outliers."""
-    inside = np.ones(len(shares), bool)
-    low, high = _empty_start(shares, sigma), _empty_start(shares[::-1], sigma)
-    inside[:low] = inside[len(shares) - high :] = False
-    return inside if inside.any() else np.ones(len(shares), bool)
-
-
-def _empty_start(shares: np.ndarray, sigma: float) -> int:
-    """How many cells from the start hold nothing: up to where their sum begins the rise that takes it out of noise."""
-    total = np.cumsum(shares)
-    risen = np.flatnonzero(total > TELLING * sigma * np.sqrt(np.arange(1, len(shares) + 1)))
-    before = np.concatenate([[0.0], total[: risen[0]]]) if len(risen) else np.zeros(1)
-    return int(np.argmin(before))  # the change point of a cumulated sum (Page 1954)
-
-
-def to_simplex(values: np.ndarray) -> np.ndarray:
-    """Nearest non-negative vector that sums to one (Duchi et al. 2008, Fig. 1).
-
-    >>> to_simplex(np.array([0.5, 0.7, -0.2])).round(2).tolist()
-    [0.4, 0.6, 0.0]
-    """
-    ranked = np.sort(values)[::-1]
-    excess = np.cumsum(ranked) - 1
-    last = np.flatnonzero(ranked - excess / np.arange(1, len(values) + 1) > 0)[-1]
-    return np.asarray(np.maximum(values - excess[last] / (last + 1), 0))
 
 
 def bin_cells(share: np.ndarray, most: int = MOST_BINS) -> np.ndarray:

@@ -29,7 +29,9 @@ from privsynth.privacy.unit import Rows
 from privsynth.reader import RawTable
 
 LEAST_ROWS = 50
-ENCODERS = frozenset({"privsynth.domain.Domain", "privsynth.codec.Codec", "privsynth.codec.Groups"})
+ENCODERS = frozenset(
+    {"privsynth.domain.Domain", "privsynth.scales.Scales", "privsynth.codec.Codec", "privsynth.codec.Groups"}
+)
 
 Values = TypeVar("Values")
 Released = TypeVar("Released")

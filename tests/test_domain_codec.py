@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privsynth.codec import MOST_BINS, Codec, ColumnCodec, bin_cells, to_simplex
+from privsynth.codec import MOST_BINS, Codec, ColumnCodec, bin_cells
 from privsynth.domain import FEW, OTHER, STRATUM, ColumnDomain, Domain, _with_gaps, public_grid, strata
 from privsynth.policy import Policy
+from privsynth.scales import to_simplex
 from privsynth.table import Rows
 
 FIXED = settings(max_examples=60, deadline=None)

@@ -233,10 +233,12 @@ def test_every_mechanism_is_listed_and_every_listed_one_is_a_mechanism() -> None
     assert whole == set(MECHANISMS) and len(whole) >= 9
 
 
-def test_encoders_are_the_three() -> None:
+def test_encoders_are_the_four() -> None:
     from privsynth.table import ENCODERS
 
-    assert {"privsynth.domain.Domain", "privsynth.codec.Codec", "privsynth.codec.Groups"} == ENCODERS
+    assert {
+        "privsynth.domain.Domain", "privsynth.scales.Scales", "privsynth.codec.Codec", "privsynth.codec.Groups",
+    } == ENCODERS  # fmt: skip
     for place in ENCODERS:
         module, _, name = place.rpartition(".")
         kind = getattr(import_module(module), name)

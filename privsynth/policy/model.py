@@ -115,7 +115,9 @@ class Budget(_Strict):
             and self.epsilon
             and (self.epsilon > self.lifetime.epsilon or self.delta > self.lifetime.delta)
         ):
-            raise ValueError("one run's epsilon and delta must fit into the lifetime budget; ask for less than `lifetime`")
+            raise ValueError(
+                "one run's epsilon and delta must fit into the lifetime budget; ask for less than `lifetime`"
+            )
         return self
 
 
@@ -160,6 +162,16 @@ class Column(_Strict):
         wanted = max(4 - math.floor(math.log10(high - low)), LEAST_PLACES)
         representable = math.floor(math.log10(2.0**53 / max(abs(low), abs(high))))
         return max(min(wanted, representable, 9), 0)
+
+    @property
+    def steps(self) -> int | None:
+        """Whole steps from bound to bound (of a number, an integer, days of a date); None where they are bought."""
+        if not isinstance(self.bounds, tuple):
+            return None
+        low, high = self.bounds
+        if isinstance(low, date) and isinstance(high, date):
+            return int(high.toordinal() - low.toordinal())
+        return round((float(high) - float(low)) * 10**self.places)  # type: ignore[arg-type]  # numbers, by its kind
 
     @field_validator("bounds")
     @classmethod

@@ -222,14 +222,14 @@ def _risk_cost(policy: Policy, events: Events, mu: float, epsilon: float) -> Ris
 def _requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
     """(trainer, why it was chosen, every mechanism of the run); shares sum to 1."""
     from privsynth.trainers import trainer_requests
-    from privsynth.trainers.rules import histogram_share, public_sizes
+    from privsynth.trainers.rules import histogram_share, histogram_tables
 
     requests = _domain_requests(policy)
     left = 1 - sum(request.share for request in requests)
     share = histogram_share(policy) * left
     requests.append(
         Request("histograms", "how each column is distributed, for bins and spikes", share, gaussian_of_strength,
-                len(public_sizes(policy)))
+                histogram_tables(policy))
     )  # fmt: skip
     left -= share
     name, reasons, wanted = trainer_requests(policy)

@@ -21,6 +21,7 @@ HIGHER_SHARES = {3: {3: 0.7}, 4: {3: 0.2, 4: 0.65}}  # of tables of three and fo
 NAMES = {3: "triples", 4: "quadruples"}
 LEAST_ROOM = 2.0
 HISTOGRAM_SHARE, EACH_NUMBER, HISTOGRAM_MOST = 0.1, 0.007, 0.25
+COARSER, LEAST_STEPS = 2, 26  # coarser scales at which a column's histogram is counted as well, if it has so many steps
 LOUD = 0.25  # mu (epsilon of about 1) below which the cells of numbers drown in noise first
 MOST_TRIPLES = 300  # with the target
 PAIRS_A_COLUMN = 8  # of a wide table
@@ -81,6 +82,15 @@ def histogram_share(policy: Policy) -> float:
     """Of the budget, for the histograms of single columns: more for each number, the more so the larger the noise is."""
     numbers = sum(column.modelled and column.kind != "category" for column in policy.model.columns.values())
     return min(HISTOGRAM_MOST, HISTOGRAM_SHARE + EACH_NUMBER * numbers * min(1.0, LOUD / _mu(policy)))
+
+
+def histogram_tables(policy: Policy) -> int:
+    """How many histograms are bought: one a column and the coarser ones of numbers; of a bought range, many steps are expected."""
+    found = int(policy.max_rows > 1)
+    for column in policy.model.columns.values():
+        many = column.kind != "category" and (column.steps is None or column.steps >= LEAST_STEPS)
+        found += column.modelled * (1 + COARSER * many)
+    return found
 
 
 def anchor_requests(policy: Policy, share: float) -> list[Request]:

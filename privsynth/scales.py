@@ -1,0 +1,185 @@
+"""Histograms of numbers at three scales, and the one distribution that they tell together.
+
+A fine grid keeps spikes and shapes, but over many cells noise adds up: how much lies in a tail, or below a median, is told
+better by few long runs of cells. So each column of many cells is counted in cells, in runs of them and in runs of runs,
+all in one mechanism, and the counts are made to agree by least squares (Hay, Rastogi, Miklau, Suciu 2010, section 4).
+What is done with them after that is post-processing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from privsynth.domain import Domain
+from privsynth.privacy.unit import Rows
+from privsynth.smooth import smooth_cells
+from privsynth.trainers.rules import COARSER, LEAST_STEPS
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+TELLING = 3.0  # standard deviations from which a share counts as more than noise
+
+
+def runs_of(cells: int) -> tuple[Ints, ...]:
+    """For each coarser scale, the run in which each cell of the scale below lies; the last, "missing", is by itself.
+
+    >>> [inside.tolist() for inside in runs_of(8)]
+    [[0, 0, 1, 1, 2, 2, 3, 3, 4], [0, 0, 1, 1, 2]]
+    """
+    length, found = math.ceil(round(cells ** (1 / (COARSER + 1)), 9)), []
+    for _ in range(COARSER):
+        inside = np.arange(cells) // length
+        cells = int(inside[-1]) + 1
+        found.append(np.append(inside, cells))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Scales:
+    """An encoder: the cells of every column, then the runs of those columns that have some, fine scales first."""
+
+    domain: Domain
+
+    @property
+    def runs(self) -> list[tuple[Ints, ...]]:
+        """Of each column: none of categories, nor of numbers that have few steps from bound to bound."""
+        many = [c.kind != "category" and c.high - c.low >= LEAST_STEPS for c in self.domain.columns]
+        return [runs_of(c.cells) if m else () for c, m in zip(self.domain.columns, many, strict=True)]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Cells of every histogram, with the one for missing."""
+        return (*self.domain.sizes, *(int(inside[-1]) + 1 for column in self.runs for inside in column))
+
+    def encode(self, rows: Rows[pd.DataFrame]) -> Rows[NDArray[np.int32]]:
+        """(rows, histograms) int32 cell numbers; each row by itself, a run follows from its cell."""
+        cells = self.domain.encode(rows)
+        columns = list(cells.values.T)
+        for column, runs in zip(cells.values.T, self.runs, strict=True):
+            for inside in runs:
+                column = inside[column]
+                columns.append(column)
+        return Rows(np.stack(columns, 1).astype(np.int32), cells.units)
+
+    def agreed(self, counts: list[Floats], sigmas: Floats) -> list[Agreed]:
+        """For each column what all of its histograms say. sigmas: (histograms,) noise of a count."""
+        found, at = [], len(self.runs)
+        for j, runs in enumerate(self.runs):
+            which = [j, *range(at, at + len(runs))]
+            at += len(runs)
+            found.append(Agreed.of([counts[i] for i in which], [float(sigmas[i]) for i in which], runs))
+        return found
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """Counts of one column at all scales, fine first, each the sum of those below it.
+
+    runs: as by `runs_of`. told: (cells,) counts. below: (cells,) variances of what a scale and those below say by
+    themselves. sigma: noise of one count as it was bought, at the finest scale.
+    """
+
+    runs: tuple[Ints, ...]
+    told: tuple[Floats, ...]
+    below: tuple[Floats, ...]
+    sigma: float
+
+    @classmethod
+    def of(cls, counts: list[Floats], sigmas: list[float], runs: tuple[Ints, ...]) -> Agreed:
+        """Least squares on a tree: upwards, a sum and its own count by their precision; downwards, the rest shared out."""
+        up, below = [counts[0]], [np.full(len(counts[0]), sigmas[0] ** 2)]
+        for inside, own, sigma in zip(runs, counts[1:], sigmas[1:], strict=True):
+            total, variance = np.bincount(inside, up[-1]), np.bincount(inside, below[-1])
+            below.append(1 / (1 / variance + sigma**-2))
+            up.append((total / variance + own * sigma**-2) * below[-1])
+        told = [up[-1]]
+        for inside, own, variance in reversed(list(zip(runs, up[:-1], below[:-1], strict=True))):
+            rest = (told[0] - np.bincount(inside, own)) / np.bincount(inside, variance)
+            told.insert(0, own + variance * rest[inside])
+        return cls(runs, tuple(told), tuple(below), sigmas[0])
+
+    def noise_of(self, labels: Ints, used: NDArray[np.bool_]) -> Floats:
+        """(labels,) standard deviation of the sum of told counts over the used cells of each label.
+
+        Within a run, what its cells share out hangs together; the rest of each is independent of the run's count. A label
+        without used cells has the noise of one cell: what it holds is not known to be nothing.
+        """
+        part = np.zeros((int(labels.max()) + 1, len(labels)))
+        part[labels[used], np.flatnonzero(used)] = 1.0
+        variance = np.zeros(len(part))
+        for inside, below in zip(self.runs, self.below[:-1], strict=True):
+            first = np.flatnonzero(np.diff(inside, prepend=-1))
+            weighted, total = np.add.reduceat(part * below, first, axis=1), np.add.reduceat(below, first)
+            variance += (part**2 * below).sum(1) - (weighted**2 / total).sum(1)
+            part = weighted / total
+        variance += (part**2 * self.below[-1]).sum(1)
+        return np.sqrt(np.where(np.bincount(labels, used) > 0, variance, self.sigma**2))
+
+    def distribution(self, widths: Ints) -> tuple[Floats, NDArray[np.bool_]]:
+        """((cells,) shares of a number's cells, none below zero; (cells,) True between its empty tails).
+
+        From long runs to cells: each run's share goes to what lies in it. widths: (cells - 1,) of the public grid.
+        """
+        used = self._between_tails()
+        fine = np.append(smooth_cells(self.told[0][:-1], widths, self.sigma), self.told[0][-1])
+        told, total = [fine, *self.told[1:]], max(float(self.told[-1].sum()), 1.0)
+        share = np.zeros(len(told[-1]))
+        share[used[-1]] = to_simplex(told[-1][used[-1]] / total)
+        for scale in reversed(range(len(self.runs))):
+            inside, below = self.runs[scale], np.zeros(len(told[scale]))
+            for run in np.flatnonzero(share > 0):
+                cells = np.flatnonzero((inside == run) & used[scale])
+                below[cells] = share[run] * to_simplex(told[scale][cells] / (share[run] * total))
+            share = below
+        return share, used[0]
+
+    def _between_tails(self) -> list[NDArray[np.bool_]]:
+        """For each scale which cells lie between the empty tails; of several scales the finest is not looked at.
+
+        Thousands of empty cells would add up their noise to false outliers.
+        """
+        used = [np.ones(len(told), bool) for told in self.told]
+        for scale in reversed(range(min(1, len(self.runs)), len(self.told))):
+            noise = float(np.sqrt(self.below[scale].mean()))
+            used[scale][:-1] = within_tails(self.told[scale][:-1], noise)
+        for scale in reversed(range(len(self.runs))):
+            inside, above = self.runs[scale], used[scale + 1]
+            used[scale] &= above[inside]
+            used[scale] |= (above & (np.bincount(inside, used[scale]) == 0))[
+                inside
+            ]  # a run that was kept is not emptied
+        return used
+
+
+def within_tails(counts: Floats, sigma: float) -> NDArray[np.bool_]:
+    """True between the empty tails of a column."""
+    inside = np.ones(len(counts), bool)
+    low, high = _empty_start(counts, sigma), _empty_start(counts[::-1], sigma)
+    inside[:low] = inside[len(counts) - high :] = False
+    return inside if inside.any() else np.ones(len(counts), bool)
+
+
+def _empty_start(counts: Floats, sigma: float) -> int:
+    """How many cells from the start hold nothing: up to where their sum begins the rise that takes it out of noise."""
+    total = np.cumsum(counts)
+    risen = np.flatnonzero(total > TELLING * sigma * np.sqrt(np.arange(1, len(counts) + 1)))
+    before = np.concatenate([[0.0], total[: risen[0]]]) if len(risen) else np.zeros(1)
+    return int(np.argmin(before))  # the change point of a cumulated sum (Page 1954)
+
+
+def to_simplex(values: Floats) -> Floats:
+    """Nearest non-negative vector that sums to one (Duchi et al. 2008, Fig. 1).
+
+    >>> to_simplex(np.array([0.5, 0.7, -0.2])).round(2).tolist()
+    [0.4, 0.6, 0.0]
+    """
+    ranked = np.sort(values)[::-1]
+    excess = np.cumsum(ranked) - 1
+    last = np.flatnonzero(ranked - excess / np.arange(1, len(values) + 1) > 0)[-1]
+    return np.asarray(np.maximum(values - excess[last] / (last + 1), 0))
