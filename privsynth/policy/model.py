@@ -170,8 +170,8 @@ class Column(_Strict):
             return None
         low, high = self.bounds
         if isinstance(low, date) and isinstance(high, date):
-            return int(high.toordinal() - low.toordinal())
-        return round((float(high) - float(low)) * 10**self.places)  # type: ignore[arg-type]  # numbers, by its kind
+            return high.toordinal() - low.toordinal()
+        return round((float(high) - float(low)) * 10.0**self.places)  # type: ignore[arg-type]  # numbers, by its kind
 
     @field_validator("bounds")
     @classmethod
