@@ -127,7 +127,7 @@ def test_check_shows_the_plan_in_words(clinic_policy: Callable[..., Path], comma
     text = command("check", clinic_policy()).out
     for words in (
         "categories: ward", "a value that one alone has shows with a chance of at most 1.0e-07", "(standard deviation)",
-        "7 tables, each count off by", "21 tables, each count off by", "ThresholdedGaussian(", "Together: epsilon = ",
+        "15 tables, each count off by", "21 tables, each count off by", "ThresholdedGaussian(", "Together: epsilon = ",
         "recognises a member with a chance of at most", "For one row, whoever attacks", "singles out anybody at all of 300",
     ):  # fmt: skip
         assert words in text, words
