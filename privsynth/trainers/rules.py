@@ -79,9 +79,13 @@ def public_sizes(policy: Policy) -> tuple[int, ...]:
 
 
 def histogram_share(policy: Policy) -> float:
-    """Of the budget, for the histograms of single columns: more for each number, the more so the larger the noise is."""
+    """Of the budget, for the histograms of single columns: more for each number, the more so the larger the noise is.
+
+    Half as much where units have several rows: there they say where bins lie, and the pairs alone say how full they are.
+    """
     numbers = sum(column.modelled and column.kind != "category" for column in policy.model.columns.values())
-    return min(HISTOGRAM_MOST, HISTOGRAM_SHARE + EACH_NUMBER * numbers * min(1.0, LOUD / _mu(policy)))
+    share = min(HISTOGRAM_MOST, HISTOGRAM_SHARE + EACH_NUMBER * numbers * min(1.0, LOUD / _mu(policy)))
+    return share / 2 if policy.max_rows > 1 else share
 
 
 def histogram_tables(policy: Policy) -> int:
