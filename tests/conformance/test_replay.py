@@ -19,7 +19,8 @@ from replay import Tape, contents, recording, replay
 from privsynth import Policy, assess, evidence, fit, pipeline, release, run
 from privsynth.policy.plan import Plan, make_plan
 
-NETWORK = "steps: 2, pretrain_steps: 1, hidden: 8, sweeps: 4, sampling_rate: 0.3"
+# CTGAN's generator, which is what it saves, learns with the fourth step of its critic first
+NETWORK = "steps: 4, pretrain_steps: 1, hidden: 8, sweeps: 4, sampling_rate: 0.3"
 TRAINERS = {
     "marginals": "{name: marginals, options: {sweeps: 4}}",
     "ctgan": f"{{name: ctgan, options: {{{NETWORK}, latent: 4}}}}",
