@@ -14,12 +14,14 @@ import pandas as pd
 from privsynth import evidence as e
 from privsynth.audit.attack import attack
 from privsynth.audit.tables import AuditTables
-from privsynth.codec import Codec, ColumnCodec, to_simplex
+from privsynth.codec import Codec, ColumnCodec
 from privsynth.domain import OTHER, STRATUM
 from privsynth.policy import Policy
+from privsynth.policy.model import EPOCH
 from privsynth.policy.plan import Plan
+from privsynth.scales import to_simplex
 from privsynth.synthesizer import Synthesizer
-from privsynth.table import EPOCH, Intake, Rows, open_rows
+from privsynth.table import Intake, Rows, open_rows
 from privsynth.utility.measure import measure
 
 if TYPE_CHECKING:

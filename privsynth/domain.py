@@ -20,7 +20,7 @@ from privsynth.policy.rules import refuse_large_delta
 from privsynth.privacy.ledger import Run
 from privsynth.privacy.mechanisms.categories import OpenCategories
 from privsynth.privacy.mechanisms.counts import PrivateBounds, RowCount, UnitSizes
-from privsynth.table import EPOCH, PrivateTable, Rows
+from privsynth.table import PrivateTable, Rows
 
 OTHER = "__other__"
 STRATUM = "__rows__"
@@ -186,12 +186,8 @@ def _column_domain(
     if column.bounds == "private":
         low, high = table.ask(PrivateBounds(run.plan[f"bounds: {name}"], name, step), run)
         return ColumnDomain(name, column.kind, (), low, high, step, column.nullable, source="bought")
-    assert isinstance(column.bounds, tuple)
-    if column.kind == "date":
-        low, high = (bound.toordinal() - EPOCH for bound in column.bounds)  # type: ignore[union-attr]
-    else:
-        low, high = (round(float(bound) / step) for bound in column.bounds)
-    return ColumnDomain(name, column.kind, (), low, high, step, column.nullable)
+    assert column.steps is not None
+    return ColumnDomain(name, column.kind, (), *column.steps, step, column.nullable)
 
 
 def _with_gaps(columns: list[ColumnDomain], policy: Policy) -> list[ColumnDomain]:

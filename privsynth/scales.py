@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from privsynth.domain import Domain
 from privsynth.privacy.unit import Rows
 from privsynth.smooth import smooth_cells
-from privsynth.trainers.rules import COARSER, LEAST_STEPS
+from privsynth.trainers.rules import coarser_scales
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,14 +27,14 @@ Ints = NDArray[np.int64]
 TELLING = 3.0  # standard deviations from which a share counts as more than noise
 
 
-def runs_of(cells: int) -> tuple[Ints, ...]:
-    """For each coarser scale, the run in which each cell of the scale below lies; the last, "missing", is by itself.
+def runs_of(cells: int, scales: int) -> tuple[Ints, ...]:
+    """For each coarser scale of so many, the run in which each cell of the scale below lies; the last, "missing", is by itself.
 
-    >>> [inside.tolist() for inside in runs_of(8)]
+    >>> [inside.tolist() for inside in runs_of(8, 2)]
     [[0, 0, 1, 1, 2, 2, 3, 3, 4], [0, 0, 1, 1, 2]]
     """
-    length, found = math.ceil(round(cells ** (1 / (COARSER + 1)), 9)), []
-    for _ in range(COARSER):
+    length, found = math.ceil(round(cells ** (1 / (scales + 1)), 9)), []
+    for _ in range(scales):
         inside = np.arange(cells) // length
         cells = int(inside[-1]) + 1
         found.append(np.append(inside, cells))
@@ -46,11 +47,10 @@ class Scales:
 
     domain: Domain
 
-    @property
+    @cached_property
     def runs(self) -> list[tuple[Ints, ...]]:
         """Of each column: none of categories, nor of numbers that have few steps from bound to bound."""
-        many = [c.kind != "category" and c.high - c.low >= LEAST_STEPS for c in self.domain.columns]
-        return [runs_of(c.cells) if m else () for c, m in zip(self.domain.columns, many, strict=True)]
+        return [runs_of(c.cells, coarser_scales(c.kind, (c.low, c.high))) for c in self.domain.columns]
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -151,9 +151,8 @@ class Agreed:
         for scale in reversed(range(len(self.runs))):
             inside, above = self.runs[scale], used[scale + 1]
             used[scale] &= above[inside]
-            used[scale] |= (above & (np.bincount(inside, used[scale]) == 0))[
-                inside
-            ]  # a run that was kept is not emptied
+            emptied = above & (np.bincount(inside, used[scale]) == 0)
+            used[scale] |= emptied[inside]  # a run that was kept keeps its cells
         return used
 
 

@@ -310,15 +310,11 @@ def _typed_column(raw: RawTable, name: str, policy: Policy) -> tuple[Any, int, i
     if column.kind == "integer":
         whole = result == np.round(result)
         result = np.round(result) if clip else np.where(whole, result, np.nan)
-    if isinstance(column.bounds, tuple):
-        low, high = (float(b if not hasattr(b, "toordinal") else b.toordinal() - EPOCH) for b in column.bounds)
-        clipped = np.clip(result, low, high)
+    if column.limits is not None:
+        clipped = np.clip(result, *column.limits)
         result = clipped if clip else np.where(clipped == result, result, np.nan)
     odd = present - int(np.sum(result == numbers))  # NaN equals nothing: unreadable, infinite and changed values count
     return result, odd, present
-
-
-EPOCH = 719163  # date(1970, 1, 1).toordinal()
 
 
 def _side(frame: pd.DataFrame, numbered: Numbered, chosen: np.ndarray) -> Rows[pd.DataFrame]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privsynth.domain import ColumnDomain, Domain
+from privsynth.domain import ColumnDomain, Domain, _column_domain, _with_gaps
 from privsynth.policy import Policy
 from privsynth.policy.plan import make_plan
 from privsynth.privacy.unit import Rows
@@ -40,7 +40,7 @@ def some_rows(n: int, seed: int) -> Rows[pd.DataFrame]:
 @FIXED
 @given(st.integers(1, 3000))
 def test_runs_are_neighbours_and_missing_is_by_itself(cells: int) -> None:
-    runs = runs_of(cells)
+    runs = runs_of(cells, COARSER)
     assert len(runs) == COARSER
     for inside in runs:
         assert len(inside) == cells + 1 and set(np.diff(inside)) <= {0, 1} and inside[0] == 0
@@ -80,7 +80,7 @@ def design(runs: tuple[np.ndarray, ...]) -> np.ndarray:
 @FIXED
 @given(st.integers(1, 60), st.integers(0, 2**32 - 1))
 def test_agreement_is_least_squares(cells: int, seed: int) -> None:
-    rng, runs = np.random.default_rng(seed), runs_of(cells)
+    rng, runs = np.random.default_rng(seed), runs_of(cells, COARSER)
     sigmas = rng.uniform(0.3, 5, COARSER + 1).tolist()
     counts = [rng.normal(10, 5, size) for size in (cells + 1, *(int(r[-1]) + 1 for r in runs))]
     agreed = Agreed.of(counts, sigmas, runs)
@@ -110,7 +110,7 @@ def test_one_scale_is_told_as_it_is() -> None:
 @FIXED
 @given(st.integers(2, 900), st.floats(0, 200), st.integers(0, 2**32 - 1))
 def test_a_distribution_comes_out_whatever_the_noise(cells: int, sigma: float, seed: int) -> None:
-    rng, runs = np.random.default_rng(seed), runs_of(cells)
+    rng, runs = np.random.default_rng(seed), runs_of(cells, COARSER)
     counts = [np.append(rng.multinomial(800, np.ones(cells) / cells), 20).astype(float)]
     for inside in runs:
         counts.append(np.bincount(inside, counts[-1]))
@@ -121,22 +121,22 @@ def test_a_distribution_comes_out_whatever_the_noise(cells: int, sigma: float, s
         assert np.allclose(share, counts[0] / counts[0].sum(), atol=1e-6), "without noise nothing changes"
 
 
-def test_coarser_scales_mend_mean_and_tails() -> None:
-    """A heavy tail over a grid of hundreds of cells: one scale puts its mean and median off by more than twice as much.
+def test_coarser_scales_mend_the_mean() -> None:
+    """A heavy tail over a grid of hundreds of cells, at equal budget: three scales share what one has.
 
-    At equal budget: three scales share what one has. 40 draws each, means compared at a ratio of 0.6 where 0.3 to 0.5 is
-    usual; the seed is fixed.
+    The mean's error at three scales over that at one, 40 draws of each: from 0.26 to 0.6 with twenty seeds, half of them
+    below 0.37. The seed is fixed.
     """
     rng = np.random.default_rng(5)
     edges = DOMAIN["amount"].edges
     cells, middle = len(edges) - 1, (edges[:-1] + edges[1:] - 1) / 2
     values = np.clip(np.round(rng.lognormal(4, 1, 20_000)), 0, 5000)
     exact = np.append(np.histogram(values, edges)[0], 0).astype(float)
-    sizes = np.array([cells + 1, *(int(inside[-1]) + 1 for inside in runs_of(cells))]) ** (1 / 3)
+    sizes = np.array([cells + 1, *(int(inside[-1]) + 1 for inside in runs_of(cells, COARSER))]) ** (1 / 3)
     off: dict[int, list[float]] = {1: [], 3: []}
     for _ in range(40):
         for scales in off:
-            runs = runs_of(cells)[: scales - 1]
+            runs = runs_of(cells, COARSER)[: scales - 1]
             counts = [exact]
             for inside in runs:
                 counts.append(np.bincount(inside, counts[-1]))
@@ -148,9 +148,10 @@ def test_coarser_scales_mend_mean_and_tails() -> None:
 
 
 def test_the_plan_counts_every_histogram(clinic_text: str) -> None:
-    policy = Policy.from_text(clinic_text)
+    policy = Policy.from_text(clinic_text.replace("categories: private", "categories: [a, b]"))
     found = next(item for item in make_plan(policy).items if item.name == "histograms")
     assert f"{histogram_tables(policy)} tables" in found.noise
-    columns = [c for c in policy.model.columns.values() if c.modelled]
-    numbers = [c for c in columns if c.kind != "category" and (c.steps is None or c.steps >= 26)]
-    assert histogram_tables(policy) - len(columns) - COARSER * len(numbers) in (0, 1) and numbers
+    declared = [(name, c) for name, c in policy.model.columns.items() if c.modelled]
+    columns = [_column_domain(name, c, policy, None, None) for name, c in declared]  # type: ignore[arg-type]  # all public
+    domain = Domain(tuple(_with_gaps(columns, policy)), None)
+    assert histogram_tables(policy) == len(Scales(domain).sizes) > len(domain.columns)

@@ -26,6 +26,7 @@ Generator = Literal[
 NUMERIC: tuple[Kind, ...] = ("integer", "number", "date")
 MODELLED: tuple[Kind, ...] = ("category", *NUMERIC)
 LEAST_PLACES = 4  # decimals of a number for which the policy states none
+EPOCH = 719163  # date(1970, 1, 1).toordinal()
 
 
 def _text(value: Any) -> Any:
@@ -156,22 +157,28 @@ class Column(_Strict):
         """
         if self.kind != "number" or self.decimals is not None:
             return self.decimals or 0
-        if not isinstance(self.bounds, tuple):
+        if self.limits is None:
             return LEAST_PLACES
-        low, high = (float(bound) for bound in self.bounds)  # type: ignore[arg-type]  # numbers, by its kind
+        low, high = self.limits
         wanted = max(4 - math.floor(math.log10(high - low)), LEAST_PLACES)
         representable = math.floor(math.log10(2.0**53 / max(abs(low), abs(high))))
         return max(min(wanted, representable, 9), 0)
 
     @property
-    def steps(self) -> int | None:
-        """Whole steps from bound to bound (of a number, an integer, days of a date); None where they are bought."""
+    def limits(self) -> tuple[float, float] | None:
+        """Declared bounds as numbers, those of a date in days since 1970; None where the policy states none."""
         if not isinstance(self.bounds, tuple):
             return None
         low, high = self.bounds
-        if isinstance(low, date) and isinstance(high, date):
-            return high.toordinal() - low.toordinal()
-        return round((float(high) - float(low)) * 10.0**self.places)  # type: ignore[arg-type]  # numbers, by its kind
+        return _as_number(low), _as_number(high)
+
+    @property
+    def steps(self) -> tuple[int, int] | None:
+        """The same in whole steps: of the last decimal place, of one, or of a day."""
+        if self.limits is None:
+            return None
+        step = 10.0**-self.places
+        return round(self.limits[0] / step), round(self.limits[1] / step)
 
     @field_validator("bounds")
     @classmethod
@@ -242,9 +249,13 @@ class Column(_Strict):
             ]
         if self.kind == "integer" and any(b != int(b) for b in self.bounds if isinstance(b, float)):
             return ["bounds of an integer must be whole numbers"]
-        if self.kind == "number" and max(abs(float(b)) for b in self.bounds) * 10**self.places > 2**53:  # type: ignore[arg-type]  # numbers
+        if self.limits and self.kind == "number" and max(map(abs, self.limits)) * 10**self.places > 2**53:
             return [f"bounds are too wide to be told apart to {self.places} decimals; state fewer `decimals`, or less"]
         return []
+
+
+def _as_number(bound: Bound) -> float:
+    return float(bound.toordinal() - EPOCH if isinstance(bound, date) else bound)
 
 
 class Constraint(_Strict):

@@ -89,12 +89,16 @@ def histogram_share(policy: Policy) -> float:
 
 
 def histogram_tables(policy: Policy) -> int:
-    """How many histograms are bought: one a column and the coarser ones of numbers; of a bought range, many steps are expected."""
-    found = int(policy.max_rows > 1)
-    for column in policy.model.columns.values():
-        many = column.kind != "category" and (column.steps is None or column.steps >= LEAST_STEPS)
-        found += column.modelled * (1 + COARSER * many)
-    return found
+    """How many histograms are bought: one of each column, one of rows per unit, and the coarser ones of numbers."""
+    modelled = [column for column in policy.model.columns.values() if column.modelled]
+    coarser = sum(coarser_scales(column.kind, column.steps) for column in modelled)
+    return len(modelled) + int(policy.max_rows > 1) + coarser
+
+
+def coarser_scales(kind: str, steps: tuple[int, int] | None) -> int:
+    """At how many scales above its cells a column is counted as well. steps: its bounds; None for a range still to be
+    bought, which is expected to hold many."""
+    return COARSER if kind != "category" and (steps is None or steps[1] - steps[0] >= LEAST_STEPS) else 0
 
 
 def anchor_requests(policy: Policy, share: float) -> list[Request]:
