@@ -44,7 +44,7 @@ Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
 Number = TypeVar("Number", np.float64, np.int64)
 
-_BLOCK = 2**16  # numbers made at a time: what they are made of stays in the cache
+_BLOCK = 2**14  # numbers made at a time: what they are made of stays in the cache
 _ZEROS = bytes(2**17)
 
 
@@ -106,8 +106,12 @@ class Randomness:
 
         def draw(size: int) -> Floats:
             words = self.words(size)
-            sign = 1.0 - 2.0 * (words & 1).astype(np.float64)
-            return np.asarray(sign * ndtri(0.5 * self._fine(words)))
+            tail = self._fine(words)
+            tail *= 0.5
+            value: Floats = ndtri(tail, out=tail)
+            bits = value.view(np.uint64)
+            bits ^= words << 63  # the lowest bit of a word is the sign
+            return value
 
         return _in_blocks(draw, shape)
 
@@ -121,7 +125,8 @@ class Randomness:
         short = np.flatnonzero(upper < 2.0**53)
         if len(short):
             upper[short] += self._fine(self.words(len(short)))
-        return upper * 2.0**-63
+        upper *= 2.0**-63
+        return upper
 
     def geometric(self, epsilon: float, shape: Shape) -> Ints:
         """Two-sided geometric noise (discrete Laplace): P(k) proportional to exp(-epsilon |k|), all integers k.
