@@ -66,8 +66,10 @@ def run(
         # attack and measure, on rows that the trainer never saw; from here on nothing can learn from rows any more
         account.finish_learning()
         from privsynth.assess import assess
+        from privsynth.table import without_values
 
-        assessment = assess(policy, synthesizer.codec, typed, intake, account, clock)
+        with without_values("the audit"):
+            assessment = assess(policy, synthesizer.codec, typed, intake, account, clock)
     except BaseException as error:
         account.settle(f"stopped: {type(error).__name__}")
         raise
@@ -109,17 +111,20 @@ def _learn(policy: Policy, plan: Plan, data: Data, account: Run, holdout: float,
     from privsynth.finish import Layout
     from privsynth.privacy.fingerprint import fingerprint
     from privsynth.reader import read_header, read_table
-    from privsynth.table import check_header, take_in
+    from privsynth.table import check_header, take_in, without_values
     from privsynth.trainers import choose
 
     check_header(read_header(data), policy)
     account.opened = True  # from here on a refusal would tell something of the rows: the reservation stays
-    raw = clock("reading", lambda: read_table(data))
-    key = account.ledger.fingerprint_key()
-    clock("recognising the content", lambda: account.identify(fingerprint(raw, key)))
+    with without_values("reading"):
+        raw = clock("reading", lambda: read_table(data))
+        key = account.ledger.fingerprint_key()
+        content = clock("recognising the content", lambda: fingerprint(raw, key))
+    account.identify(content)
     for other in account.same_content:
         clock.progress(f"same content as data set {other!r}, one budget for both", 1.0)
-    intake = clock("checking and splitting", lambda: take_in(raw, policy, account.randomness, holdout))
+    with without_values("checking and splitting"):
+        intake = clock("checking and splitting", lambda: take_in(raw, policy, account.randomness, holdout))
     domain = clock("learning the domain", lambda: learn_domain(policy, intake.train, account, 1 - holdout))
     codec = clock("encoding", lambda: learn_codec(domain, intake.train, account))
     trainer, _ = choose(policy)

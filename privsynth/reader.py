@@ -28,6 +28,8 @@ import pyarrow.parquet
 
 from privsynth.errors import InputError, Problem
 
+LONGEST_LINE = 1 << 28  # bytes that are parsed together: whether a longer line is read hangs on where it stands
+
 
 @dataclass(frozen=True)
 class RawTable:
@@ -48,7 +50,9 @@ class RawTable:
         if pa.types.is_dictionary(values.type):
             values = self._cast(values, values.type.value_type, name)
         if any(one_of(values.type) for one_of in _BY_CELL):
-            found = values.to_pandas().map(_as_written, na_action="ignore").astype(object)
+            timed = pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)
+            found = _moments_as_written(values) if timed else values.to_pandas().map(_as_written, na_action="ignore")
+            found = found.astype(object)
             return found.where(~found.isin({"", *missing}))
         if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
             values = self._cast(values, pa.string(), name)
@@ -136,6 +140,31 @@ def _as_written(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat(sep=" ")
     return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _moments_as_written(values: pa.ChunkedArray) -> pd.Series:
+    """Dates or moments as text, with the offset from UTC where there is a time zone.
+
+    pandas gets times of day without a zone alone: it ends the process at a zone's moment of the year 50, and Python has
+    no date in the year 10000, so one row would decide whether a run ends.
+    """
+    kind = values.type
+    if pa.types.is_date(kind):
+        days = values.cast(pa.timestamp("ms" if kind == pa.date64() else "s"), safe=False).to_pandas()
+        return days.map(lambda day: day.isoformat(sep=" ").partition(" ")[0], na_action="ignore")
+    if kind.tz is None:
+        return values.to_pandas().map(_as_written, na_action="ignore")
+    local = pc.local_timestamp(values)
+    ahead = pc.subtract(local.cast(pa.int64()), values.cast(pa.int64()))
+    seconds = pc.divide(ahead, {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]).to_pandas()
+    return local.to_pandas().map(_as_written, na_action="ignore") + seconds.map(_offset, na_action="ignore")
+
+
+def _offset(seconds: float) -> str:
+    """Of local time from UTC, as ISO 8601 writes it: +05:30, with seconds where there are some."""
+    minutes, rest = divmod(int(abs(seconds)), 60)
+    text = f"{'-' if seconds < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}"
+    return f"{text}:{rest:02}" if rest else text
 
 
 def _is_number(token: str) -> bool:
@@ -239,7 +268,9 @@ def _read_csv(path: Path, zipped: bool) -> RawTable:
     header = _header(path, zipped)
     _check_names(header, str(path))
     options = {
-        "read_options": pyarrow.csv.ReadOptions(use_threads=False, encoding="utf8", column_names=header, skip_rows=1),
+        "read_options": pyarrow.csv.ReadOptions(
+            use_threads=False, encoding="utf8", column_names=header, skip_rows=1, block_size=LONGEST_LINE
+        ),
         "parse_options": pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
         "convert_options": pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False, check_utf8=True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,14 +63,14 @@ class PrivateTable(Generic[Values]):
         if not _is_listed(mechanism, MECHANISMS):
             raise Refused(Problem("private rows", f"{_place(mechanism)} is not a listed mechanism", _GATES))
         run.charge(mechanism.name, mechanism.event)
-        with _without_values(mechanism.name):
+        with without_values(mechanism.name):
             return mechanism.measure(_FENCED[self], run.randomness)
 
     def encoded(self, encoder: Encoder) -> PrivateTable[np.ndarray]:
         """The same rows as codes, still behind the fence. Raises Refused for anything but `ENCODERS`."""
         if not _is_listed(encoder, ENCODERS):
             raise Refused(Problem("private rows", f"{_place(encoder)} is not an encoder", _GATES))
-        with _without_values("encoding"):
+        with without_values("encoding"):
             return PrivateTable(encoder.encode(_FENCED[self]))
 
     def __reduce__(self) -> Any:
@@ -93,14 +94,21 @@ def _is_listed(thing: object, places: frozenset[str]) -> bool:
 
 
 @contextmanager
-def _without_values(what: str) -> Iterator[None]:
-    """An error raised behind the fence may quote a value in its own words: only its kind gets out."""
+def without_values(what: str) -> Iterator[None]:
+    """An error raised behind the fence may quote a value in its own words: only its kind gets out.
+
+    No warning gets out at all: one row with a number like 1e305 would decide whether arithmetic warns.
+    """
+    shown = bool(os.environ.get("PRIVSYNTH_TRACEBACK"))
     try:
-        yield
+        with np.errstate(all=None if shown else "ignore"), warnings.catch_warnings():
+            if not shown:
+                warnings.simplefilter("ignore")
+            yield
     except PrivsynthError:
         raise
     except Exception as error:
-        if os.environ.get("PRIVSYNTH_TRACEBACK"):
+        if shown:
             raise
         raise RuntimeError(f"{what} failed: {type(error).__name__}; PRIVSYNTH_TRACEBACK=1 shows more") from None
 

@@ -17,6 +17,7 @@ import pytest
 from table_files import csv, parquet
 
 from privsynth.errors import InputError
+from privsynth.privacy.fingerprint import fingerprint
 from privsynth.reader import RawTable, read_header, read_table
 
 Make = Callable[..., pd.DataFrame]
@@ -175,6 +176,49 @@ def test_dates_from_typed_columns(kind: pa.DataType) -> None:
     assert numbers(moments.cast(kind), True) == (DAYS, 3)
 
 
+ZONES = (None, "UTC", "America/New_York", "Asia/Tokyo", "+05:30", "-08:00")
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", ZONES)
+def test_moments_are_written_as_pandas_writes_them(unit: str, zone: str | None) -> None:
+    seconds, per = (
+        np.random.default_rng(0).integers(-2_140_000_000, 9_000_000_000, 60),
+        10 ** (3 * ["s", "ms", "us", "ns"].index(unit)),
+    )
+    array = pa.array(
+        [*(int(s) * per + i % 2 * (per // 2) for i, s in enumerate(seconds)), None], pa.timestamp(unit, zone)
+    )
+    written = array.to_pandas().map(lambda moment: moment.isoformat(sep=" "), na_action="ignore")
+    found = _raw(array).text("x", [])
+    assert found[:60].tolist() == written[:60].tolist() and pd.isna(found[60])
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns", "days", "ms of days"])
+def test_no_moment_ends_the_process(unit: str, zone: str | None) -> None:
+    """One row with an odd moment would tell whether it is there: pandas crashes on some, Python raises on others."""
+    types = {"days": pa.date32(), "ms of days": pa.date64()}
+    far = 2**31 - 1 if unit == "days" else 2**63 - 1
+    old = {"s": 1, "ms": 10**3, "us": 10**6}.get(unit, 0) * -62_135_596_800
+    values = [0, far, -far, old] if unit != "ms of days" else [0, 2_932_897 * 86_400_000, -800_000 * 86_400_000]
+    raw = _raw(pa.array(values, types.get(unit) or pa.timestamp(unit, zone)))
+    assert raw.text("x", []).notna().all() and raw.numbers("x", [], True, None)[1] == len(values)
+    assert len(fingerprint(raw, bytes(32))) == 64
+
+
+def test_dates_beyond_those_of_python() -> None:
+    array = pa.array([2_932_896, 2_932_897, -719_162, -800_000], pa.date32())
+    assert _raw(array).text("x", []).tolist() == ["9999-12-31", "10000-01-01", "0001-01-01", "-221-09-04"]
+
+
+def test_a_long_cell_is_read_wherever_it_stands(tmp_path: Path) -> None:
+    """Whether it is must not hang on how many rows stand before it."""
+    for before in (60, 30_060):
+        (tmp_path / "t.csv").write_text("a,b\n" + "1,2\n" * before + "1," + "x" * 3_000_000 + "\n1,2\n")
+        assert len(read_table(tmp_path / "t.csv")) == before + 2
+
+
 def test_whole_numbers_of_a_typed_column_follow_the_format() -> None:
     assert numbers(pa.array([19700101, 20200229, 19691231, None]), True, "%Y%m%d") == (DAYS, 3)
 
@@ -259,8 +303,33 @@ class TestDataFrames:
 
 # --- one cell is read by itself ---------------------------------------------------------------------------------------
 
-ODD_CELLS = ["", "x", "1.5", "7", "1e400", "9" * 40, "0x10", "1_000", "\u0661", " 2 ", "inf", "nan", "-", "1e5", ".5", "5."]
-HARD = ["288230376151711744", "288230376151711745", "0.1", "1e23", "9007199254740993", "123456789012345678901", "1e-320"]
+ODD_CELLS = [
+    "",
+    "x",
+    "1.5",
+    "7",
+    "1e400",
+    "9" * 40,
+    "0x10",
+    "1_000",
+    "\u0661",
+    " 2 ",
+    "inf",
+    "nan",
+    "-",
+    "1e5",
+    ".5",
+    "5.",
+]
+HARD = [
+    "288230376151711744",
+    "288230376151711745",
+    "0.1",
+    "1e23",
+    "9007199254740993",
+    "123456789012345678901",
+    "1e-320",
+]
 
 
 @pytest.mark.parametrize("odd", ODD_CELLS)
@@ -312,7 +381,7 @@ def test_the_day_is_the_written_one() -> None:
 
 def test_an_open_quote_is_refused(tmp_path: Path) -> None:
     """It would swallow everybody behind it."""
-    (tmp_path / "t.csv").write_text("a,b\n1,2\n3,\"4\n5,6\n")
+    (tmp_path / "t.csv").write_text('a,b\n1,2\n3,"4\n5,6\n')
     with pytest.raises(InputError, match="a quoted value is still open at the end"):
         read_table(tmp_path / "t.csv")
     assert csv_module.field_size_limit() == 131_072  # the process's own limit stands again

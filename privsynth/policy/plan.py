@@ -27,6 +27,7 @@ from privsynth.privacy.events import (
     gaussian_of_strength,
     to_json,
 )
+from privsynth.privacy.noise import MOST_MOVED
 from privsynth.privacy.risk import at_most, generic_epsilon, max_tpr, percent, plain_risk, small
 
 COUNT_SHARE = 0.01  # row count, or how many rows units have
@@ -164,9 +165,11 @@ class Plan:
 def make_plan(policy: Policy) -> Plan:
     """Calibrates every mechanism of a policy's run. Reads no data.
 
-    Raises PolicyError if delta is too small to be met, or if a risk target comes to more than the hard cap.
+    Raises PolicyError if delta is too small to be met, if a risk target comes to more than the hard cap, or if one unit
+    may move more cells than floating-point noise is known to be exact enough for.
     """
     trainer, reasons, requests = _requests(policy)
+    _refuse_too_many_cells(policy, sum(request.tables for request in requests))
     delta = policy.model.budget.delta
 
     def events(mu: float) -> list[Event]:
@@ -183,6 +186,16 @@ def make_plan(policy: Policy) -> Plan:
         policy.unit_called, tuple(reasons), policy.model.seed is not None,
         _risk_cost(policy, events, mu, total.epsilon(delta)),
     )  # fmt: skip
+
+
+def _refuse_too_many_cells(policy: Policy, tables: int) -> None:
+    if policy.max_rows * tables > MOST_MOVED:
+        rule = (
+            f"one unit could move {policy.max_rows * tables:,} cells of {tables:,} tables; floating-point noise is known to be "
+            f"exact enough for {MOST_MOVED:,}"
+        )
+        mend = f"let `max_rows` be at most {max(1, MOST_MOVED // tables)}, or release fewer columns"
+        raise PolicyError(Problem(policy.place("unit"), rule, mend))
 
 
 def _strength(policy: Policy, events: Events) -> float:

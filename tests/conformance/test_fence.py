@@ -6,6 +6,7 @@ import copy
 import io
 import pickle
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, replace
@@ -401,3 +402,45 @@ def test_codes_stay_behind_the_fence() -> None:
     assert isinstance(behind, PrivateTable)
     found = open_rows(behind, AFTER)
     assert found.values.tolist() == [[1]] and found.units.tolist() == [4242]
+
+
+EXTREME = """
+privsynth: 1
+dataset: {id: extreme, rows: 80}
+unit: row
+budget: {epsilon: 3.0, delta: 1.0e-6}
+columns:
+  low: {kind: number, bounds: private}
+  high: {kind: number, bounds: private}
+  note: {kind: text, release: drop}
+constraints:
+  - {inequality: [low, "<=", high]}
+trainer: {name: marginals}
+"""
+
+
+@pytest.mark.parametrize("odd", [1e305, 1.7976931348623157e308, float("inf")])
+def test_one_row_decides_neither_warnings_nor_words(odd: float, capfd: pytest.CaptureFixture[str]) -> None:
+    """Arithmetic on a row of huge numbers warns, and a day of the year 10000 is none to Python: nobody hears of it."""
+    rng = np.random.default_rng(0)
+    low = rng.uniform(0, 50, 80)
+    table = pd.DataFrame({"low": low, "high": low + rng.uniform(0, 9, 80), "note": "x"})
+    table.loc[7, ["low", "high"]] = odd
+    capfd.readouterr()
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        privsynth.fit(Policy.from_text(EXTREME), table, ledger="sqlite://")
+    assert not [w for w in heard if issubclass(w.category, RuntimeWarning)] and not capfd.readouterr().err
+
+
+def test_what_fails_on_the_way_in_quotes_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("CANARY")
+
+    table = pd.DataFrame({"low": [1.0] * 80, "high": [2.0] * 80, "note": "x"})
+    for place in ("privacy.fingerprint.fingerprint", "reader.read_table", "table.take_in"):
+        with monkeypatch.context() as changed:
+            changed.setattr(f"privsynth.{place}", fail)
+            with pytest.raises(RuntimeError, match="failed: ValueError") as error:
+                privsynth.fit(Policy.from_text(EXTREME), table, ledger="sqlite://")
+        assert "CANARY" not in str(error.value) and error.value.__cause__ is None

@@ -47,6 +47,19 @@ def test_check_refuses_and_says_how_to_mend_it(
     assert int(place.split(":")[0]) > 0 and place.split(": ")[1] == key
 
 
+def test_more_cells_than_noise_is_exact_enough_for(
+    clinic_policy: Callable[..., Path], command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """privacy/noise.py says how exact; as shipped it takes some 2,700 tables and the most rows of a unit."""
+    path = clinic_policy(("unit: row", "unit: {column: visit, max_rows: 1000}"))
+    assert command("check", path).code == 0
+    monkeypatch.setattr("privsynth.policy.plan.MOST_MOVED", 5_000)
+    said = command("check", path)
+    assert said.code == 2 and "one unit could move" in said.err and "exact enough for 5,000" in said.err
+    most = int(said.err.split("let `max_rows` be at most ")[1].split(",")[0])
+    assert command("check", clinic_policy(("unit: row", f"unit: {{column: visit, max_rows: {most}}}"))).code == 0
+
+
 def test_an_epsilon_of_the_command_line_above_the_cap_is_refused(
     clinic_policy: Callable[..., Path], command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -119,7 +132,9 @@ def test_check_tells_what_a_risk_target_comes_to(
     assert set(target) == {"fpr", "max_tpr", "epsilon", "epsilon_generic", "noise_saved"}
     assert target["epsilon"] == json.loads(said.out)["epsilon"] > target["epsilon_generic"] > 0
     text = command("check", path).out
-    assert f"{100 * target['noise_saved']:.0f} % less noise" in text and "with 1 % false alarms find at most 5 %" in text
+    assert (
+        f"{100 * target['noise_saved']:.0f} % less noise" in text and "with 1 % false alarms find at most 5 %" in text
+    )
     assert json.loads(command("check", clinic_policy(), "--json").out)["risk_target"] is None
 
 
