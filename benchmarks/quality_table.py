@@ -27,7 +27,7 @@ Groups = dict[tuple[Any, ...], list[Row]]
 
 HEAD = (
     "data", "unit", "epsilon", "method", "setting", "runs", "tvd1", "tvd2", "tvd3", "goal", "AUC", "goal", "fit s",
-    "total s", "peak MB", "machine",
+    "total s", "peak MB", "machine", "code",
 )  # fmt: skip
 LEGEND = f"""
 Medians over repeats, ranges of tvd3 and AUC behind them; best tvd3 of a budget first. Peers run in environments of
@@ -36,7 +36,8 @@ limit of `quality.py`. epsilon `none`: a reference without privacy. Setting `dps
 `uncalibrated` no live sweeps after sampling; the anchor alone is the trainer `marginals`.
 
 Goals: what the project set itself for `auto`; for `ctgan` and `vae` within 10 % of the tvd3 and .01 of the AUC of
-`auto` here. **met** or missed.
+`auto` here. **met** or missed. Code: the commit that a run was made with; a verdict over different ones is as good as what
+changed between them (CHANGELOG.md).
 
 Machine: 2 shared cores. `busy`: the load was above {BUSY} when a run began, or was not recorded: those seconds are too
 long, by a factor of several at worst.
@@ -70,27 +71,31 @@ def medians(rows: Iterable[Row]) -> dict[str, float]:
 
 
 def commands(rows: list[Row]) -> str:
-    """The commands that make these rows anew: own trainers by setting, then peers."""
+    """The commands that make these rows anew: own trainers by setting, then peers; as often as each was run."""
     lines = []
-    for setting in sorted({row["setting"] for row in rows}):
-        own = [row for row in rows if row["setting"] == setting and row["trainer"] not in PEERS]
-        if own:
-            lines.append(f"--trainer {_values(own, 'trainer')} --setting {setting} {_grid(own)}")
-    others = [row for row in rows if row["trainer"] in PEERS]
-    if others:
-        lines.append(f"--trainer --peer {_values(others, 'trainer')} {_grid(others)}")
+    for peers in (False, True):
+        for setting in sorted({row["setting"] for row in rows}):
+            here = [row for row in rows if row["setting"] == setting and (row["trainer"] in PEERS) == peers]
+            grids: dict[str, set[str]] = {}
+            for method, times in sorted({(row["trainer"], times_of(row, rows)) for row in here}):
+                grid = _grid([row for row in here if (row["trainer"], times_of(row, rows)) == (method, times)], times)
+                grids.setdefault(grid, set()).add(method)
+            how = ("--trainer --peer {}" if peers else "--trainer {} --setting " + setting) + " {}"
+            lines += [how.format(" ".join(sorted(methods)), grid) for grid, methods in grids.items()]
     return "\n".join(f"    python benchmarks/quality.py {line}" for line in lines) + "\n"
 
 
-def _grid(rows: list[Row]) -> str:
+def times_of(row: Row, rows: list[Row]) -> int:
+    """How often a row's method was run at its setting on its table."""
+    same = ("data", "unit", "trainer", "setting")
+    return 1 + max(other["repeat"] for other in rows if all(other[field] == row[field] for field in same))
+
+
+def _grid(rows: list[Row], times: int) -> str:
     data = sorted({row["data"] + ("/patient" if row["unit"] == "patient" else "") for row in rows})
     epsilons = [f"{e:g}" for e in sorted({row["epsilon"] for row in rows} - {None})]
     chosen = f" --epsilon {' '.join(epsilons)}" if epsilons else ""
-    return f"--data {' '.join(data)}{chosen} --repeats {max(row['repeat'] for row in rows) + 1}"
-
-
-def _values(rows: list[Row], field: str) -> str:
-    return " ".join(sorted({row[field] for row in rows}))
+    return f"--data {' '.join(data)}{chosen} --repeats {times}"
 
 
 def table(groups: Groups) -> str:
@@ -109,14 +114,16 @@ def cells(name: tuple[Any, ...], groups: Groups) -> list[str]:
     rows, mid = groups[name], medians(groups[name])
     start = [data, unit, "none" if epsilon is None else f"{epsilon:g}", method, setting, str(len(finished(rows)))]
     machine = ", ".join(dict.fromkeys([*(["busy"] if any(map(is_busy, rows)) else []), *_remarks(rows)]))
+    code = ", ".join(sorted({row["commit"] for row in rows}))
     if not mid:
-        return [*start, *[""] * (len(HEAD) - len(start) - 1), machine]
+        return [*start, *[""] * (len(HEAD) - len(start) - 2), machine, code]
     most, least = goal(name, groups)
     return [
         *start, f"{mid['tvd1']:.4f}", f"{mid['tvd2']:.4f}",
         f"{mid['tvd3']:.4f} ({spread(rows, 'tvd3')})", _verdict(most, "≤", most is not None and mid["tvd3"] <= most),
         f"{mid['auc']:.3f} ({spread(rows, 'auc')})", _verdict(least, "≥", least is not None and mid["auc"] >= least),
         f"{mid['fit_s']:.0f}", f"{mid['total_s']:.0f}", f"{mid['peak_mb']:.0f}", machine,
+        code,
     ]  # fmt: skip
 
 
