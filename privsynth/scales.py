@@ -24,6 +24,7 @@ from privsynth.trainers.rules import coarser_scales
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+SLOPE = 0.75  # standard deviations of a cell by which a rise has to be steeper than noise, cell by cell
 TELLING = 3.0  # standard deviations from which a share counts as more than noise
 
 
@@ -165,11 +166,17 @@ def within_tails(counts: Floats, sigma: float) -> NDArray[np.bool_]:
 
 
 def _empty_start(counts: Floats, sigma: float) -> int:
-    """How many cells from the start hold nothing: up to where their sum begins the rise that takes it out of noise."""
+    """How many cells from the start hold nothing: up to where their sum begins the rise that takes it out of noise.
+
+    The change point of a cumulated sum (Page 1954), which needs a slope to stand against: the lowest point of noise alone
+    lies anywhere, and half of all empty cells would stay.
+    """
     total = np.cumsum(counts)
     risen = np.flatnonzero(total > TELLING * sigma * np.sqrt(np.arange(1, len(counts) + 1)))
-    before = np.concatenate([[0.0], total[: risen[0]]]) if len(risen) else np.zeros(1)
-    return int(np.argmin(before))  # the change point of a cumulated sum (Page 1954)
+    if not len(risen):
+        return 0
+    fallen = np.cumsum(counts - SLOPE * sigma)[: risen[0]]
+    return int(np.argmin(np.concatenate([[0.0], fallen])))
 
 
 def to_simplex(values: Floats) -> Floats:

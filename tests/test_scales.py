@@ -149,6 +149,30 @@ def test_coarser_scales_mend_the_mean() -> None:
     assert np.mean(off[3]) < 0.6 * np.mean(off[1])
 
 
+def test_bounds_a_thousand_times_as_wide_as_the_data_add_no_outliers() -> None:
+    """Most cells are empty, and their noise must not be taken for people.
+
+    Without a slope to stand against, half of the empty cells stayed and the mean was off by 1.5 deviations, the deviation by
+    a factor of 38. 15 draws with a fixed seed; of ten seeds the worst was off by .03, and by factors of 1 to 1.13.
+    """
+    rng = np.random.default_rng(3)
+    values = np.round(rng.exponential(400, 20_000))
+    column = ColumnDomain("ratio", "integer", low=0, high=500_000_000)
+    edges = column.edges
+    middle, runs = (edges[:-1] + edges[1:] - 1) / 2, runs_of(len(edges) - 1, COARSER)
+    counts = [np.append(np.histogram(values, edges)[0], 0).astype(float)]
+    for inside in runs:
+        counts.append(np.bincount(inside, counts[-1]))
+    sigmas, mean, deviation = [25.0, 40.0, 60.0], [], []
+    for _ in range(15):
+        noisy = [c + rng.normal(size=len(c)) * s for c, s in zip(counts, sigmas, strict=True)]
+        share = Agreed.of(noisy, sigmas, runs).distribution(np.diff(edges))[0][:-1]
+        mean.append(float(share @ middle / share.sum()))
+        deviation.append(float(np.sqrt(share @ (middle - mean[-1]) ** 2 / share.sum())))
+    assert abs(np.median(mean) - values.mean()) < 0.1 * values.std()
+    assert 0.8 < np.median(deviation) / values.std() < 1.25
+
+
 def test_the_plan_counts_every_histogram(clinic_text: str) -> None:
     policy = Policy.from_text(clinic_text.replace("categories: private", "categories: [a, b]"))
     found = next(item for item in make_plan(policy).items if item.name == "histograms")
