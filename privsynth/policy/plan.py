@@ -53,6 +53,7 @@ class Request:
     share: float
     event: Callable[[float], Event]  # strength mu -> event
     tables: int = 0  # that share its noise; 0 for what releases no tables
+    at_most: bool = False  # whether there may be fewer: which ones fit hangs on what is released before
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class Plan:
         """The whole plan as plain values, as `check --json` prints it."""
         return {
             "epsilon": self.epsilon, "delta": self.delta, "unit": self.unit, "max_rows": self.max_rows,
-            "trainer": self.trainer, "risk": self.risk.model_dump(), "sentence": self.sentence,
+            "trainer": self.trainer, "reasons": list(self.reasons), "risk": self.risk.model_dump(), "sentence": self.sentence,
             "risk_target": None if self.risk_target is None else asdict(self.risk_target),
             "mechanisms": [
                 {"name": i.name, "event": to_json(i.event), "share": i.share, "purpose": i.purpose, "noise": i.noise}
@@ -178,7 +179,7 @@ def make_plan(policy: Policy) -> Plan:
     mu = _strength(policy, events)
     total = compose(events(mu))
     items = tuple(
-        Item(r.name, r.purpose, r.share, e, noise_in_words(e, r.tables))
+        Item(r.name, r.purpose, r.share, e, noise_in_words(e, r.tables, r.at_most))
         for r, e in zip(requests, events(mu), strict=True)
     )
     return Plan(
@@ -277,8 +278,8 @@ def _domain_requests(policy: Policy) -> list[Request]:
     return requests
 
 
-def noise_in_words(event: Event, tables: int = 0) -> str:
-    """What a mechanism does to what it releases; tables: how many share its noise.
+def noise_in_words(event: Event, tables: int = 0, at_most: bool = False) -> str:
+    """What a mechanism does to what it releases; tables: how many share its noise, or how many at most.
 
     >>> noise_in_words(Geometric(0.5))
     'counts, off by 2.8 (standard deviation)'
@@ -295,7 +296,8 @@ def noise_in_words(event: Event, tables: int = 0) -> str:
             )
         case Gaussian(sigma) if tables:
             typical = _figure(sigma * math.sqrt(tables))
-            return f"{tables:,} tables, each count off by {typical} (standard deviation, on average)"
+            most = "at most " if at_most else ""
+            return f"{most}{tables:,} tables, each count off by {most}{typical} (standard deviation, on average)"
         case SampledGaussian(sigma, rate, steps):
             return (
                 f"{steps:,} steps, each on {100 * rate:.2g} % of units drawn at random; the sum of clipped gradients is off "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+import reprlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +31,30 @@ def check_options(name: str, options: dict[str, Any]) -> Iterator[tuple[str, str
     try:
         OPTIONS[name](**options)
     except ValidationError as error:
-        known = ", ".join(OPTIONS[name].model_fields)
         for entry in error.errors():
             key = str(entry["loc"][0]) if entry["loc"] else ""
-            rule = "unknown option" if entry["type"] == "extra_forbidden" else entry["msg"]
-            yield key, f"{key}: {rule}", f"options of {name}: {known}"
+            if entry["type"] == "extra_forbidden":
+                yield key, *_unknown(name, key)
+            elif entry["type"] == "value_error":
+                yield key, entry["msg"].removeprefix("Value error, "), ""
+            else:
+                value = reprlib.repr(entry["input"])
+                yield key, f"{value}: {re.sub(r'^Input should', 'should', entry['msg'])}", ""
+
+
+def _unknown(name: str, key: str) -> tuple[str, str]:
+    """(rule, mend) of an option that this trainer does not have."""
+    known = list(OPTIONS[name].model_fields)
+    here = f"options of {name}: {', '.join(known)}"
+    others = [other for other, options in OPTIONS.items() if other != "auto" and key in options.model_fields]
+    if others and name == "auto":
+        rule = f"`auto` takes no `{key}`, an option of {', '.join(others)}"
+        return rule, f"name a trainer to set this, as in `trainer: {{name: {others[0]}, ...}}`; {here}"
+    near = difflib.get_close_matches(key, known, 1)
+    guess = f"did you mean `{near[0]}`? " if near else ""
+    if others:
+        guess = f"{', '.join(others)} have it; "
+    return f"unknown option `{key}`", guess + here
 
 
 def choose(policy: Policy) -> tuple[Trainer, list[str]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +44,21 @@ class AnchorOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sweeps: int = Field(default=24, ge=4, le=400)  # annealed Gibbs sweeps that fit the population
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
+        """pydantic takes `yes` for 1 and "300" for 300; who writes them means something else, or does not know."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if kind is bool:
+            if not isinstance(value, bool):
+                raise ValueError("should be true or false")
+        elif get_origin(kind) is not Literal and isinstance(value, (bool, str)):
+            read = "a truth value" if isinstance(value, bool) else "text"
+            raise ValueError(
+                f"YAML reads this as {read}, not as a valid number; write one such as 300 or 5.0e-4, no quotes"
+            )
+        return value
 
 
 class NetworkOptions(AnchorOptions):

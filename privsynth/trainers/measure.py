@@ -1,12 +1,14 @@
 """What the anchor buys: noisy tables of two to four columns, and what they say once noise is taken out.
 
 Which tables, and how much each of them gets, hangs on public facts and on what was released before. Up to
-`MOST_COLUMNS` columns all pairs are bought. Beyond, a first look at all pairs of columns in a few groups of codes says
-which pairs are worth the rest. What a table of more columns says counts as far as it goes beyond tables of fewer.
+`MOST_COLUMNS` columns, and `MOST_CELLS` cells, all pairs are bought. Beyond, a first look at all pairs of columns in a
+few groups of codes says which pairs are worth the rest. What a table of more columns says counts as far as it goes
+beyond tables of fewer.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -20,7 +22,7 @@ from privsynth.privacy.mechanisms.tables import Marginals
 from privsynth.privacy.unit import to_shares
 from privsynth.table import PrivateTable
 from privsynth.trainers.anchor import Anchor, Goal
-from privsynth.trainers.rules import MOST_TRIPLES, NAMES, most_pairs
+from privsynth.trainers.rules import MOST_CELLS, MOST_TRIPLES, NAMES, most_pairs
 from privsynth.trainers.shrink import beyond_margins, shrunk
 
 TARGET_FACTOR = 3.0  # tables with the policy's target count so many times
@@ -53,7 +55,9 @@ def measure_anchor(table: PrivateTable[np.ndarray], codec: Codec, target: str | 
     if "relations" in run.plan:
         groups = groups_of(codec, FEW)
         look = _bought("relations", table.encoded(groups), groups.sizes, pairs, None, codec, run)
-        pairs = strongest(look, most_pairs(d), at)
+        pairs = strongest(look, sizes, most_pairs(d), at)
+    else:  # bought categories may be more than the policy's public sizes let expect
+        pairs = within_cells(sorted(pairs, key=lambda c: (at not in c, cells_of(c, sizes))), sizes, len(pairs))
     noisy = _bought("marginals", table, sizes, pairs, at, codec, run)
     for order in (k for k in NAMES if NAMES[k] in run.plan):
         higher |= _bought(NAMES[order], table, sizes, list(combinations(range(d), order)), at, codec, run)
@@ -65,7 +69,8 @@ def measure_anchor(table: PrivateTable[np.ndarray], codec: Codec, target: str | 
         higher = _bought("target triples", table.encoded(groups), groups.sizes, chosen, None, codec, run)
     coarse = coarse_views(groups, codec)
     view = {j: j for j in range(d)} | {j: d + place for place, j in enumerate(sorted(coarse))}
-    goals += higher_goals(higher, pairs_in_groups(goals, look, groups, codec), view) + look_goals(look, pairs, view)
+    known = pairs_in_groups(goals, look, groups, codec) if higher else {}
+    goals += higher_goals(higher, known, view) + look_goals(look, pairs, view)
     return Anchor(codec, tuple(goals), strength(run.plan.epsilon), coarse)
 
 
@@ -87,8 +92,7 @@ def tables_of(
 ) -> Marginals:
     """The mechanism that buys these tables, with the budget split among them by released sizes and the public target."""
     wanted = [
-        (TARGET_FACTOR if target in table else 1.0) * float(np.prod([sizes[c] for c in table])) ** SIZE_POWER
-        for table in columns
+        (TARGET_FACTOR if target in table else 1.0) * float(cells_of(table, sizes)) ** SIZE_POWER for table in columns
     ]
     return Marginals(event, sizes, tuple(columns), tuple(to_shares(np.array(wanted)).tolist()), name)
 
@@ -96,6 +100,8 @@ def tables_of(
 def table_total(noisy: dict[Columns, np.ndarray], codec: Codec) -> float:
     """Weighted rows behind tables: the released number, or the precise tables' mean sum where units are weighted."""
     if not codec.domain.stratified and codec.domain.rows is not None:
+        return codec.total
+    if not noisy:  # no pair was small enough
         return codec.total
     weights = np.array([1 / table.size for table in noisy.values()])
     return float(max(1.0, np.average([table.sum() for table in noisy.values()], weights=weights)))
@@ -148,15 +154,33 @@ def coarse_views(groups: Groups | None, codec: Codec) -> dict[int, np.ndarray]:
     return {j: np.array(group, np.int32) for j, group in kept.items()}
 
 
-def strongest(look: Tables, most: int, target: int | None) -> list[Columns]:
-    """The pairs that say most beyond independent columns in a first look, those with the target first of all."""
+def strongest(look: Tables, sizes: tuple[int, ...], most: int, target: int | None) -> list[Columns]:
+    """The pairs that say most beyond independent columns in a first look, as many as `most` and MOST_CELLS allow.
+
+    sizes: released codes of each column. What a pair with the target says counts TARGET_FACTOR times.
+    """
 
     def told(columns: Columns) -> float:
         table = look[columns]
         alone = np.outer(table.share.sum(1), table.share.sum(0)) / max(table.share.sum(), 1e-9)
         return float(((table.share - alone) ** 2).sum() / table.sigma**2) * (TARGET_FACTOR if target in columns else 1)
 
-    return sorted(sorted(look, key=told, reverse=True)[:most])
+    return within_cells(sorted(sorted(look), key=told, reverse=True), sizes, most)
+
+
+def within_cells(ranked: list[Columns], sizes: tuple[int, ...], most: int) -> list[Columns]:
+    """The first of these pairs, up to `most`, that have no more than MOST_CELLS together; one too large is passed over."""
+    chosen, left = [], MOST_CELLS
+    for columns in ranked:
+        cells = cells_of(columns, sizes)
+        if cells <= left and len(chosen) < most:
+            chosen.append(columns)
+            left -= cells
+    return sorted(chosen)
+
+
+def cells_of(columns: Columns, sizes: tuple[int, ...]) -> int:
+    return math.prod(sizes[c] for c in columns)
 
 
 def told_by_margins(pairs: Tables, higher: Tables) -> tuple[Tables, Tables]:
@@ -169,7 +193,7 @@ def told_by_margins(pairs: Tables, higher: Tables) -> tuple[Tables, Tables]:
     precision = {columns: table.sigma**-2 for columns, table in bought.items()}
     for columns, table in higher.items():
         for ways in range(2, len(columns)):
-            for smaller in combinations(columns, ways):
+            for smaller in (c for c in combinations(columns, ways) if c in sums):
                 gone = tuple(axis for axis, column in enumerate(columns) if column not in smaller)
                 weight = 1 / (table.sigma**2 * np.prod([table.share.shape[axis] for axis in gone]))
                 sums[smaller] = sums[smaller] + weight * table.share.sum(gone)
@@ -219,9 +243,8 @@ def look_goals(look: Tables, bought: list[Columns], view: dict[int, int]) -> lis
 
 def pairs_in_groups(goals: list[Goal], look: Tables, groups: Groups | None, codec: Codec) -> dict[Columns, np.ndarray]:
     """Released shares of every two columns' groups: as bought in full, as first looked at, or else independent."""
-    into = [np.eye(size) for size in codec.sizes]
-    if groups is not None:
-        into = [np.eye(max(group) + 1)[list(group)] for group in groups.columns]  # (codes, groups)
+    grouped = [tuple(range(size)) for size in codec.sizes] if groups is None else groups.columns
+    into = [np.eye(max(group) + 1)[list(group)] for group in grouped]  # (codes, groups)
     shares = [column.shares @ matrix for column, matrix in zip(codec.columns, into, strict=True)]
     known = {(j, k): np.outer(shares[j], shares[k]) for j, k in combinations(range(len(into)), 2)}
     known |= {columns: table.share for columns, table in look.items()}

@@ -14,7 +14,7 @@ import pytest
 from privsynth import Policy
 from privsynth.codec import Codec, ColumnCodec, Groups, rare_together
 from privsynth.domain import ColumnDomain, Domain
-from privsynth.policy.plan import make_plan
+from privsynth.policy.plan import make_plan, noise_in_words
 from privsynth.privacy.accountant import epsilon_of
 from privsynth.privacy.events import Gaussian
 from privsynth.privacy.unit import Rows
@@ -24,14 +24,17 @@ from privsynth.trainers import rules
 N = 4000
 
 
-def policy(columns: int, rows: int | None = N, target: bool = True, epsilon: float = 1.0, codes: int = 4) -> Policy:
+def policy(
+    columns: int, rows: int | None = N, target: bool = True, epsilon: float = 1.0, codes: int = 4,
+    trainer: str = "marginals",
+) -> Policy:  # fmt: skip
     names = ", ".join(f"v{i}" for i in range(codes))
     lines = [f"  c{j}: {{kind: category, categories: [{names}], nullable: false}}" for j in range(columns)]
     if target:
         lines[-1] = lines[-1].replace("kind: category", "kind: category, role: target")
     dataset = "{id: some}" if rows is None else f"{{id: some, rows: {rows}}}"
     budget = f"{{epsilon: {epsilon}, delta: 1.0e-6}}"
-    head = ["privsynth: 1", f"dataset: {dataset}", "unit: row", f"budget: {budget}", "trainer: {name: marginals}"]
+    head = ["privsynth: 1", f"dataset: {dataset}", "unit: row", f"budget: {budget}", f"trainer: {{name: {trainer}}}"]
     return Policy.from_text("\n".join([*head, "columns:", *lines]))
 
 
@@ -66,9 +69,58 @@ def test_room_for_triples_is_rows_in_a_cell_over_its_noise() -> None:
 
 
 def test_the_plan_names_every_mechanism_and_its_tables() -> None:
+    few, many = (noise_in_words(Gaussian(2.0), 9, at_most) for at_most in (False, True))
+    assert few == "9 tables, each count off by 6 (standard deviation, on average)"
+    assert many == "at most 9 tables, each count off by at most 6 (standard deviation, on average)"
     noise = {item.name: item.noise for item in make_plan(policy(40)).items}
     assert noise["relations"].startswith("780 tables") and noise["marginals"].startswith("630 tables")
     assert noise["target triples"].startswith("300 tables") and noise["histograms"].startswith("40 tables")
+
+
+TARGETS = "; tables of the target and two others are bought as well"
+WHY: dict[str, tuple[dict[str, Any], str]] = {  # what is public, and the one reason that it is
+    "room for triples": ({"columns": 8, "rows": 9_000}, "the budget has room for all tables of three columns: a cell holds 4.4"),
+    "no room for quadruples": ({"columns": 8, "rows": 9_000}, "; tables of four columns would drown in noise: with 9,000 rows"),
+    "too many quadruples": ({"columns": 20, "rows": 900_000, "codes": 2}, "; of four columns there would be 4,845 tables"),
+    "there are no quadruples": ({"columns": 3, "rows": 9_000}, "on average, and 2 are enough"),
+    "room for quadruples": ({"columns": 8, "rows": 900_000}, "room for all tables of three and of four columns: a cell holds 44"),
+    "drown in noise": ({"columns": 8, "rows": 400}, "bought; tables of three columns would drown in noise: with 400 rows a cell"),
+    "too many tables": ({"columns": 30, "rows": 900_000, "codes": 2}, "bought; of three columns there would be 4,060 tables"),
+    "too many tables, whatever the rows": ({"columns": 30, "rows": None}, "bought; of three columns there would be 4,060"),
+    "rows are not public": ({"columns": 8, "rows": None}, "cannot be known beforehand (declare `dataset.rows` if it is)"),
+    "many columns": ({"columns": 40}, "the encoded table has 40 columns, and more than 36 have too many pairs"),
+    "many cells": ({"columns": 10, "codes": 2_000}, "would have 180,000,000 cells and no more than 20,000,000 are bought"),
+    "two columns": ({"columns": 2}, "there are two columns, and their table is all that can be bought"),
+}  # fmt: skip
+CAUSES = ("drown", "there would be", "not public", "encoded table", "cells and no more", "two columns", "are enough")
+
+
+@pytest.mark.parametrize("target", [True, False])
+@pytest.mark.parametrize("case", WHY)
+def test_auto_says_the_true_reason(case: str, target: bool) -> None:
+    public, why = WHY[case]
+    asked = policy(**public, target=target, trainer="auto")
+    tables, network = rules.reasons_for_marginals(asked)
+    assert tables.startswith("auto chose `marginals`: ") and why in tables
+    facts = rules.Facts.of(asked)
+    assert (TARGETS in tables) == (target and facts.order == 2 and len(facts.sizes) > 2)
+    told = 2 if facts.order == 3 and len(facts.sizes) > 3 else 1  # one for three columns, one for four
+    assert sum(cause in tables for cause in CAUSES) == told
+    rows = public.get("rows", N)
+    assert ("declares" in network) == (rows is not None) and (rows is None or network.endswith(f"declares {rows:,}"))
+    assert ".md" not in tables + network
+
+
+def test_reasons_are_in_the_plan_for_programs() -> None:
+    asked = policy(8, trainer="auto")
+    assert make_plan(asked).as_checked()["reasons"] == rules.reasons_for_marginals(asked)
+    assert make_plan(policy(8)).as_checked()["reasons"] == []  # nothing was chosen by rule
+
+
+def test_what_falls_short_of_enough_is_not_rounded_up_to_it() -> None:
+    facts = rules.Facts((2,) * 8, 3_000_000, 3.99e-5, False)
+    assert 1.99 < facts.room(3) < 2 and facts.order == 2
+    assert "would hold 1.99 " in rules._drowned(facts, 3)
 
 
 # --- what becomes of the answers --------------------------------------------------------------------------------------
@@ -172,7 +224,9 @@ def test_a_pair_is_as_precise_as_all_that_was_bought_of_it() -> None:
     assert m.told_by_margins(pairs, higher)[0][0, 1, 2].sigma ** -2 == pytest.approx(1 + 2 / 2)
     seen = []
     for _ in range(2000):
-        noisy, more = ({c: m.Noisy(rng.normal(size=t.share.shape), 1.0) for c, t in some.items()} for some in (pairs, higher))
+        noisy, more = (
+            {c: m.Noisy(rng.normal(size=t.share.shape), 1.0) for c, t in some.items()} for some in (pairs, higher)
+        )
         seen.append(m.told_by_margins(noisy, more)[1][0, 1].share[0, 0])
     assert np.std(seen) == pytest.approx((1 + 3 / 2 + 3 / 4) ** -0.5, rel=0.1)  # six standard errors
 
@@ -196,6 +250,44 @@ def test_a_first_look_finds_the_pairs_that_are_worth_it(monkeypatch: pytest.Monk
     assert len(pairs.tables) == 3 and set(pairs.tables) <= {(j, j + 1) for j in range(0, 12, 2)}
     coarse = [goal.columns for goal in anchor.goals if goal.columns not in pairs.tables]
     assert set(coarse) == {(12 + j, 13 + j) for j in range(0, 12, 2)} - {(12 + j, 12 + k) for j, k in pairs.tables}
+
+
+def test_a_table_is_wide_by_cells_too() -> None:
+    plan = make_plan(policy(10, codes=2_000))
+    noise = {item.name: item.noise for item in plan.items}
+    assert noise["relations"].startswith("45 tables") and noise["marginals"].startswith("at most 45 tables")
+    many_rows = rules.Facts((2_000,) * 10, 10**12, 1.0, False)
+    assert many_rows.room(3) > rules.LEAST_ROOM and many_rows.order == 2  # room enough, but 8e9 cells a table
+    sizes = (2, 3, 5, 7)
+    assert rules.Facts(sizes, 1, 1.0, False).pair_cells == sum(a * b for a, b in combinations(sizes, 2))
+    assert rules.Facts((4_470,) * 2, 1, 1.0, False).wide is False and rules.Facts((4_480,) * 2, 1, 1.0, False).wide
+    assert not rules.Facts((3_000,) + (30,) * 30, 1, 1.0, True).wide  # one column of many codes alone
+
+
+def test_the_strongest_pairs_stop_at_the_limit_of_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    def table(signal: float) -> m.Noisy:
+        return m.Noisy(np.full((2, 2), 0.25) + signal * np.array([[1, -1], [-1, 1]]), 0.01)
+
+    sizes = (10, 100, 5, 20)
+    look = {(0, 1): table(0.2), (0, 2): table(0.05), (0, 3): table(0.1), (1, 3): table(0.15), (2, 3): table(0.01)}
+    shuffled = dict(sorted(look.items(), reverse=True))
+    for limit, most, chosen in [
+        (20_000_000, 9, sorted(look)), (20_000_000, 2, [(0, 1), (1, 3)]),
+        (1_300, 9, [(0, 1), (0, 2), (0, 3)]),  # (1, 3) has 2,000 cells: passed over; (2, 3) no longer fits
+        (1_300, 2, [(0, 1), (0, 3)]), (999, 9, [(0, 2), (0, 3), (2, 3)]), (49, 9, []),
+    ]:  # fmt: skip
+        monkeypatch.setattr(m, "MOST_CELLS", limit)
+        assert m.strongest(look, sizes, most, None) == m.strongest(shuffled, sizes, most, None) == chosen
+    monkeypatch.setattr(m, "MOST_CELLS", 20_000_000)
+    assert m.strongest(look, sizes, 1, 3) == [(1, 3)]  # with the target: it counts three times
+
+
+def test_bought_categories_that_are_too_many_leave_pairs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Public sizes let expect few codes, so nothing says which pairs are strong: small ones, with the target first."""
+    monkeypatch.setattr(m, "MOST_CELLS", 149)
+    anchor, (pairs, triples) = measured(related(N, 6, 4), (4, 4, 4, 4, 4, 9), ["marginals", "triples"], "c5")
+    assert pairs.tables == ((0, 1), (0, 5), (1, 5))  # of 25, 50 and 50 cells, with that for missing values
+    assert len(triples.tables) == 20 and {g.columns for g in anchor.goals} >= set(pairs.tables)
 
 
 def test_groups_keep_order_lean_and_missing() -> None:

@@ -18,7 +18,7 @@ from privsynth.policy.plan import Plan, make_plan
 from privsynth.privacy.dpsgd import DPSGD
 from privsynth.privacy.ledger import Ledger
 from privsynth.privacy.mechanisms.tables import Histograms, Marginals
-from privsynth.trainers import OPTIONS, TRAINERS, check_options
+from privsynth.trainers import OPTIONS, TRAINERS, check_options, measure, rules
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
 
@@ -295,6 +295,26 @@ def test_networks_are_trained_by_the_noisy_gradients(
     assert replayed(trainer, table(), tmp_path / "two", monkeypatch) != one
 
 
+@pytest.mark.parametrize("unit", ["row", "{column: who, max_rows: 2}"])
+@pytest.mark.parametrize("cells", [1_000, 9])
+def test_a_table_of_many_cells_buys_what_fits(unit: str, cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for where in (rules, measure):
+        monkeypatch.setattr(where, "MOST_CELLS", cells)
+    asked: dict[str, Marginals] = {}
+    query = Marginals.query
+
+    def watched(self: Marginals, rows: Any) -> Any:
+        asked[self.name] = self
+        return query(self, rows)
+
+    monkeypatch.setattr(Marginals, "query", watched)
+    made = fit(policy("marginals", f"release: {{rows: {cells}}}", unit), table(), ledger="sqlite://")
+    assert list(asked) == ["relations", "marginals"]
+    sizes, tables = asked["marginals"].sizes, asked["marginals"].tables
+    assert sum(sizes[a] * sizes[b] for a, b in tables) <= cells and (len(tables) > 0) == (cells > 9)
+    assert len(made.sample(50)) == 50
+
+
 @pytest.mark.parametrize(
     "name, options, rule",
     [
@@ -315,7 +335,48 @@ def test_networks_are_trained_by_the_noisy_gradients(
 )
 def test_wrong_options_are_told(name: str, options: dict[str, Any], rule: str) -> None:
     [(key, said, mend)] = check_options(name, options)
-    assert key == next(iter(options)) and rule in said and "options of" in mend
+    assert key == next(iter(options)) and rule in said and f"{key}:" not in said
+    assert ("options of" in mend) == ("unknown option" in said)
+
+
+@pytest.mark.parametrize(
+    "name, options, rule, mend",
+    [
+        ("ctgan", {"steps": True}, "YAML reads this as a truth value, not as a valid number", ""),
+        ("ctgan", {"anchor": False}, "as a truth value", ""),
+        ("vae", {"sampling_rate": True}, "as a truth value", ""),
+        ("vae", {"steps": "300"}, "YAML reads this as text, not as a valid number", ""),
+        ("auto", {"sweeps": "24"}, "as text", ""),
+        ("vae", {"learning_rate": "1e-4"}, "write one such as 300 or 5.0e-4, no quotes", ""),
+        ("ctgan", {"calibrate": 1}, "should be true or false", ""),
+        ("ctgan", {"calibrate": "yes"}, "should be true or false", ""),
+        ("ctgan", {"device": True}, "True: should be 'auto' or 'cpu'", ""),
+        ("ctgan", {"anchor": 2}, "2: should be less than 1", ""),
+        (
+            "ctgan",
+            {"pretrain_step": 2},
+            "unknown option `pretrain_step`",
+            "did you mean `pretrain_steps`? options of ctgan: ",
+        ),
+        ("auto", {"sweps": 5}, "unknown option `sweps`", "did you mean `sweeps`? options of auto: sweeps"),
+        (
+            "marginals",
+            {"steps": 5},
+            "unknown option `steps`",
+            "ctgan, vae, autoregressive have it; options of marginals",
+        ),
+        (
+            "auto",
+            {"steps": 5},
+            "`auto` takes no `steps`, an option of ctgan, vae, auto",
+            "name a trainer to set this, as in",
+        ),
+        ("auto", {"latent": 5}, "`auto` takes no `latent`, an option of ctgan, vae", "`trainer: {name: ctgan, ...}`"),
+    ],
+)
+def test_options_are_taken_as_written(name: str, options: dict[str, Any], rule: str, mend: str) -> None:
+    [(key, said, told)] = check_options(name, options)
+    assert key == next(iter(options)) and rule in said and mend in told and bool(mend) == bool(told)
 
 
 def test_right_options_pass_and_wrong_ones_stop_the_policy() -> None:
