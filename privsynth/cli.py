@@ -101,17 +101,22 @@ def sample(
     n: Annotated[int, typer.Option("-n", metavar="N", help="Rows.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="CSV or .parquet file.")],
     seed: Annotated[int | None, typer.Option("--seed", help="Repeats a sample; weakens no guarantee.")] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--given", metavar="COLUMN=VALUE", help="What all rows have (autoregressive only); several may be given."),
+    ] = None,
 ) -> None:  # fmt: skip
-    """Draw synthetic rows from a model. Costs no privacy."""
+    """Draw synthetic rows from a model, as many as you like: they are written block by block. Costs no privacy."""
     from privsynth.progress import watching
     from privsynth.release import write_table
     from privsynth.synthesizer import Synthesizer
 
+    values = _given(given or [])
     synthesizer = Synthesizer.load(model)
     with watching() as progress:
-        rows = synthesizer.sample(n, seed, progress)
-    write_table(synthesizer.layout, rows, out)
-    typer.echo(f"{len(rows):,} rows: {out}")
+        rows = synthesizer.sample_blocks(n, seed, progress=progress, given=values)
+        write_table(synthesizer.layout, rows, out)
+    typer.echo(f"{n:,} rows: {out}")
 
 
 @app.command("audit")
@@ -206,7 +211,8 @@ def ledger_show(
 def ledger_verify(
     ledger: LedgerOpt = None,
     head: Annotated[
-        list[str] | None, typer.Option("--head", help="A head hash from a report or manifest; may be given several times.")
+        list[str] | None,
+        typer.Option("--head", help="A head hash from a report or manifest; may be given several times."),
     ] = None,
     export: Annotated[
         Path | None, typer.Option("--export", metavar="FILE", help="Check a file written by `ledger export` instead.")
@@ -237,6 +243,15 @@ def ledger_export(
     typer.echo(f"Ledger: {out}")
 
 
+def _given(words: list[str]) -> dict[str, str]:
+    """COLUMN=VALUE, as text; a value may hold an equals sign."""
+    parts = [word.partition("=") for word in words]
+    names = [name for name, _, _ in parts]
+    if not all(sign for _, sign, _ in parts) or len(set(names)) < len(names):
+        raise InputError(Problem("--given", "must be COLUMN=VALUE, each column once", "as in --given age=40"))
+    return {name: value for name, _, value in parts}
+
+
 def _tell_plan(plan: Any, policy: Any) -> None:
     from privsynth.privacy.risk import at_most, in_words, small
 
@@ -249,7 +264,9 @@ def _tell_plan(plan: Any, policy: Any) -> None:
         typer.echo(f"  {'':<{width + 10}}{item.event}")
     for reason in plan.reasons:
         typer.echo(f"\n{reason}")
-    typer.echo(f"\nTogether: epsilon = {at_most(plan.epsilon, 4)}, delta = {small(plan.delta)} for {plan.unit}\n{plan.sentence}")
+    typer.echo(
+        f"\nTogether: epsilon = {at_most(plan.epsilon, 4)}, delta = {small(plan.delta)} for {plan.unit}\n{plan.sentence}"
+    )
     if plan.risk_target is not None:
         typer.echo(plan.risk_target.sentence)
     if not plan.seeded:

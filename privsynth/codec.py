@@ -68,6 +68,12 @@ class ColumnCodec:
             cells[here] = rng.choice(inside, len(here), p=weight / weight.sum())
         return cells
 
+    def steps(self, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Cells of numbers -> whole steps, even inside a cell; NaN for missing."""
+        edges, at = self.domain.edges, np.minimum(cells, self.domain.cells - 1)
+        value = np.floor(edges[at] + rng.random(len(cells)) * (edges[at + 1] - edges[at])).astype(float)
+        return np.where(cells == self.domain.cells, np.nan, value)
+
 
 @dataclass(frozen=True)
 class Codec:
@@ -91,8 +97,21 @@ class Codec:
         codes = np.stack([c.bins[cells.values[:, j]] for j, c in enumerate(self.columns)], 1)
         return Rows(codes.astype(np.int32), cells.units)
 
-    def decode(self, codes: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
-        """Codes -> typed rows (text or None; float64 or NaN, dates in days), every declared inequality kept."""
+    def encode_known(self, known: pd.DataFrame) -> np.ndarray:
+        """(rows, columns) int32 codes of public typed rows that hold values in some cells; -1 elsewhere.
+
+        A gap is known where both of its sides are.
+        """
+        full = known.notna().assign(**{STRATUM: False})
+        told = [full[c.name] & (full[c.gap_from] if c.gap_from else True) for c in self.domain.columns]
+        codes = self.encode(Rows(known, np.arange(len(known)))).values
+        return np.where(np.stack(told, 1), codes, -1).astype(np.int32)
+
+    def decode(self, codes: np.ndarray, rng: np.random.Generator, known: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Codes -> typed rows (text or None; float64 or NaN, dates in days), every declared inequality kept.
+
+        known: values that stand already, as in `encode_known`: they stay as they are, and gaps start from them.
+        """
         steps: dict[str, np.ndarray] = {}
         frame: dict[str, Any] = {}
         waiting = [(j, c) for j, c in enumerate(self.columns) if c.domain.name != STRATUM]
@@ -103,20 +122,22 @@ class Codec:
                 waiting.append((j, column))
                 continue
             cells = column.decode(codes[:, j], rng)
-            missing = cells == domain.cells
             if domain.kind == "category":
                 names = np.array([*domain.categories, None], dtype=object)
                 frame[domain.name] = names[cells]
+                if known is not None:
+                    frame[domain.name] = np.where(known[domain.name].notna(), known[domain.name], names[cells])
                 continue
-            edges = domain.edges
-            at = np.minimum(cells, domain.cells - 1)
-            value = np.floor(edges[at] + rng.random(len(cells)) * (edges[at + 1] - edges[at])).astype(float)
+            value = column.steps(cells, rng)
             if domain.gap_from is not None:
                 start = steps[domain.gap_from]
                 value = np.minimum(start + value, np.maximum(domain.high, start + domain.least_gap))
-            value[missing] = np.nan
-            steps[domain.name] = value
-            frame[domain.name] = _rounded(value * domain.step, domain.step)
+            whole = _rounded(value * domain.step, domain.step)
+            if known is not None:
+                there = known[domain.name].to_numpy(float)
+                value = np.where(np.isnan(there), value, np.round(there / domain.step))
+                whole = np.where(np.isnan(there), whole, there)
+            steps[domain.name], frame[domain.name] = value, whole
         return pd.DataFrame({name: frame[name] for name in self.names if name != STRATUM})
 
 

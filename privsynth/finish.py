@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from privsynth.identifiers import invent
+from privsynth.identifiers import Invented
 from privsynth.policy import Policy
 from privsynth.reader import RawTable
 
 _WHOLE = re.compile(r"^-?(0|[1-9]\d*)$")
+
+Table: TypeAlias = pd.DataFrame | Iterable[pd.DataFrame]  # whole, or block after block
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,15 @@ class OutputColumn:
     pattern: str | None
     format: str | None
     whole: bool  # categories that are all whole numbers, as 1 and 2 for sex
+
+    @property
+    def arrow(self) -> pa.DataType:
+        """Its type in Parquet, the same for every block: one without any value must not be of type null."""
+        if self.release == "regenerate":
+            return pa.int64() if self.generator is None and self.pattern is None else pa.string()
+        if self.kind == "category":
+            return pa.int64() if self.whole else pa.string()
+        return {"date": pa.date32(), "integer": pa.int64()}.get(self.kind, pa.float64())
 
 
 @dataclass(frozen=True)
@@ -60,11 +72,21 @@ class Layout:
 
     def finish(self, typed: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         """Typed rows -> the released table as a data frame (dates as datetime64, missing as NA)."""
+        frame = self.finish_block(typed, self.invented(len(typed), rng))
+        whole = [c for c in frame if frame[c].dtype == "Int64" and not frame[c].isna().any()]
+        return frame.astype(dict.fromkeys(whole, "int64"))
+
+    def invented(self, total: int, rng: np.random.Generator) -> dict[str, Invented]:
+        """Identifiers for `total` rows, which may be taken block by block."""
+        return {c.name: Invented(total, c.generator, c.pattern, rng) for c in self.columns if c.release == "regenerate"}
+
+    def finish_block(self, typed: pd.DataFrame, invented: dict[str, Invented]) -> pd.DataFrame:
+        """As `finish`, but each column has the same type in every block: whole numbers are Int64."""
         typed = self._obeying(typed)
         out: dict[str, Any] = {}
         for column in self.columns:
             if column.release == "regenerate":
-                out[column.name] = invent(len(typed), column.generator, column.pattern, rng)
+                out[column.name] = invented[column.name].take(len(typed))
             elif column.kind == "category":
                 out[column.name] = (
                     pd.to_numeric(typed[column.name]).astype("Int64") if column.whole else typed[column.name]
@@ -75,28 +97,29 @@ class Layout:
                 out[column.name] = typed[column.name].astype("Int64")
             else:
                 out[column.name] = typed[column.name].astype(float)
-        frame = pd.DataFrame(out)
-        whole = [c for c in frame if frame[c].dtype == "Int64" and not frame[c].isna().any()]
-        return frame.astype(dict.fromkeys(whole, "int64"))
+        return pd.DataFrame(out)
 
-    def write_csv(self, frame: pd.DataFrame, path: Path) -> None:
+    def write_csv(self, table: Table, path: Path) -> None:
         """Dates in their format, missing as in the input."""
-        shown = frame.copy()
-        for column in self.columns:
-            if column.kind == "date" and column.release == "keep":
-                shown[column.name] = frame[column.name].dt.strftime(column.format or "%Y-%m-%d")
-        shown.to_csv(path, index=False, na_rep=self.missing)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            for i, frame in enumerate(_blocks(table)):
+                shown = frame.copy(deep=False)
+                for column in self.columns:
+                    if column.kind == "date" and column.release == "keep":
+                        shown[column.name] = frame[column.name].dt.strftime(column.format or "%Y-%m-%d")
+                shown.to_csv(file, index=False, na_rep=self.missing, header=i == 0)
 
-    def write_parquet(self, frame: pd.DataFrame, path: Path) -> None:
-        """Text, int64, double and date32."""
-        fields = []
-        for column in self.columns:
-            values = frame[column.name]
-            if column.kind == "date" and column.release == "keep":
-                fields.append((column.name, pa.array(values.dt.date, pa.date32(), from_pandas=True)))
-            else:
-                fields.append((column.name, pa.array(values, from_pandas=True)))
-        pyarrow.parquet.write_table(pa.table(dict(fields)), path)
+    def write_parquet(self, table: Table, path: Path) -> None:
+        """Text, int64, double and date32; each block is a row group."""
+        schema = pa.schema([(column.name, column.arrow) for column in self.columns])
+        with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+            for frame in _blocks(table):
+                arrays = []
+                for column in self.columns:
+                    values = frame[column.name]
+                    values = values.dt.date if column.arrow == pa.date32() else values
+                    arrays.append(pa.array(values, column.arrow, from_pandas=True))
+                writer.write_table(pa.table(arrays, schema))
 
     def _obeying(self, typed: pd.DataFrame) -> pd.DataFrame:
         """Raises the larger side wherever a rule does not hold yet (rules that are not stored as gaps)."""
@@ -116,6 +139,10 @@ class Layout:
     def from_json(cls, data: dict[str, Any]) -> Layout:
         columns = tuple(OutputColumn(**column) for column in data["columns"])
         return cls(columns, data["missing"], tuple((a, b, bool(s), float(t)) for a, b, s, t in data["rules"]))
+
+
+def _blocks(table: Table) -> Iterable[pd.DataFrame]:
+    return [table] if isinstance(table, pd.DataFrame) else table
 
 
 def _step(policy: Policy, name: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import string
 from collections.abc import Callable
@@ -13,19 +14,40 @@ POOL = 2000  # distinct Faker values; large tables draw from so many
 
 def invent(n: int, generator: str | None, pattern: str | None, rng: np.random.Generator) -> list[str] | np.ndarray:
     """n invented values. generator: a kind of `Generator`; pattern: # digit, ? letter; neither: unique whole numbers."""
-    if pattern is not None:
-        return _patterned(n, pattern, rng)
-    if generator is None:
-        return rng.permutation(n) + 10 ** max(8, len(str(n)) + 1)
-    if generator == "uuid":
-        return [_uuid(rng.bytes(16)) for _ in range(n)]
-    if generator == "email":  # reserved domains: no letter will ever arrive (RFC 2606)
-        users, hosts = _pool("user_name", n, rng), ("example.com", "example.org", "example.net")
-        picks = rng.integers(0, len(users), n)
-        numbers = rng.permutation(n)
-        return [f"{users[p]}{k}@{hosts[p % 3]}" for p, k in zip(picks, numbers, strict=True)]
-    pool = _pool(generator, n, rng)
-    return [pool[i] for i in rng.integers(0, len(pool), n)]
+    return Invented(n, generator, pattern, rng).take(n)
+
+
+class Invented:
+    """One column's invented values, lot by lot: lots together repeat no more than one lot of all `total` rows would."""
+
+    def __init__(self, total: int, generator: str | None, pattern: str | None, rng: np.random.Generator):
+        self.generator, self.pattern, self.rng, self.taken = generator, pattern, rng, 0
+        self.base = 10 ** max(8, len(str(total)) + 1)
+        self.pool: list[str] = []
+        if pattern is not None:
+            # k -> first + k * step meets every filling once before any comes again, and nothing has to be remembered
+            self.room = 10 ** pattern.count("#") * 26 ** pattern.count("?")
+            self.first, self.step = _below(self.room, rng), _below(self.room, rng)
+            while math.gcd(self.step, self.room) != 1:
+                self.step = _below(self.room, rng)
+        elif generator not in (None, "uuid"):
+            self.pool = _pool("user_name" if generator == "email" else str(generator), total, rng)
+
+    def take(self, n: int) -> list[str] | np.ndarray:
+        """The next n values."""
+        numbers = self.taken + self.rng.permutation(n)
+        self.taken += n
+        if self.pattern is not None:
+            return [_numbered(self.pattern, (self.first + int(k) * self.step) % self.room) for k in numbers]
+        if self.generator is None:
+            return numbers + self.base
+        if self.generator == "uuid":
+            return [_uuid(self.rng.bytes(16)) for _ in range(n)]
+        picks = self.rng.integers(0, len(self.pool), n)
+        if self.generator == "email":  # reserved domains: no letter will ever arrive (RFC 2606)
+            hosts = ("example.com", "example.org", "example.net")
+            return [f"{self.pool[p]}{k}@{hosts[p % 3]}" for p, k in zip(picks, numbers, strict=True)]
+        return [self.pool[p] for p in picks]
 
 
 def _pool(generator: str, n: int, rng: np.random.Generator) -> list[str]:
@@ -37,16 +59,9 @@ def _pool(generator: str, n: int, rng: np.random.Generator) -> list[str]:
     return [str(make()).replace("\n", ", ") for _ in range(min(n, POOL))]
 
 
-def _patterned(n: int, pattern: str, rng: np.random.Generator) -> list[str]:
-    """Random fillings of the pattern, distinct as long as it has enough of them."""
-    if (room := 10 ** pattern.count("#") * 26 ** pattern.count("?")) < 3 * n:  # a crowded pattern: deal all it has
-        dealt = [_numbered(pattern, int(k)) for k in rng.permutation(room)[:n]]
-        return dealt + [dealt[i] for i in rng.integers(0, len(dealt), n - len(dealt))]
-    made: dict[str, None] = {}
-    while len(made) < n:
-        for number in rng.integers(0, min(room, 2**62), n - len(made)):
-            made[_numbered(pattern, int(number))] = None
-    return list(made)
+def _below(room: int, rng: np.random.Generator) -> int:
+    """A random whole number from 0 to room - 1, however large room is."""
+    return int.from_bytes(rng.bytes(room.bit_length() // 8 + 9), "little") % room
 
 
 def _numbered(pattern: str, number: int) -> str:

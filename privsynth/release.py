@@ -17,7 +17,7 @@ from privsynth.report import report
 if TYPE_CHECKING:
     import pandas as pd
 
-    from privsynth.finish import Layout
+    from privsynth.finish import Layout, Table
     from privsynth.synthesizer import Synthesizer
 
 PARTS = {"release", "dossier"}
@@ -48,14 +48,25 @@ def check_model_target(folder: Path) -> None:
     _writable(folder.absolute().parent)
 
 
-def write_table(layout: Layout, rows: pd.DataFrame, path: Path) -> None:
-    """Writes a sample as CSV or, by its suffix, Parquet. Raises InputError if it cannot."""
+def check_table_target(path: Path) -> None:
+    """Raises InputError if no table can be written to `path`."""
     if path.is_dir():
         raise InputError(Problem(str(path), "is a folder", "name a file with --out"))
     _writable(path.absolute().parent)
+
+
+def write_table(layout: Layout, rows: Table, path: Path) -> None:
+    """Writes a sample, whole or block by block, as CSV or, by its suffix, Parquet. All of it or nothing reaches `path`.
+
+    Raises InputError if it cannot.
+    """
+    check_table_target(path)
     stage = path.with_name(f".{path.name}.part")
-    (layout.write_parquet if path.suffix == ".parquet" else layout.write_csv)(rows, stage)
-    stage.replace(path)
+    try:
+        (layout.write_parquet if path.suffix == ".parquet" else layout.write_csv)(rows, stage)
+        stage.replace(path)
+    finally:
+        stage.unlink(missing_ok=True)
 
 
 def _writable(parent: Path) -> None:

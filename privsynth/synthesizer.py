@@ -6,9 +6,10 @@ Saved as safetensors and JSON; loading runs no code from the files.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,13 @@ from privsynth.finish import Layout
 from privsynth.privacy.noise import Randomness
 from privsynth.trainers.base import Model, Progress, silent
 
+if TYPE_CHECKING:
+    from privsynth.given import Filling, Given
+
+Values = Mapping[str, Any]  # {column: value}
+
 FORMAT = 1
+BLOCK = 200_000  # rows that are sampled together: more than are calibrated at length, so large samples take no longer
 
 
 @dataclass(frozen=True)
@@ -35,23 +42,95 @@ class Synthesizer:
     privacy: Privacy
     facts: dict[str, Any] = field(default_factory=dict)  # public: dataset id, policy hash, version
 
-    def sample(self, n: int, seed: int | None = None, progress: Progress = silent) -> pd.DataFrame:
+    def sample(
+        self, n: int, seed: int | None = None, progress: Progress = silent, given: Values | None = None
+    ) -> pd.DataFrame:
         """n synthetic rows, columns and types as in the input. A seed only repeats a sample; it weakens nothing.
 
-        Raises InputError if n is not a whole number of at least 1.
+        given: {column: value} that all rows have; everything else is drawn as it goes with them, as in `impute`. All rows
+        are in memory at once; `sample_blocks` gives any number. Raises InputError if n is not a whole number of at
+        least 1, or for what `impute` refuses.
         """
-        typed, rng = self.sample_typed(n, seed, progress)
+        typed, rng = self.sample_typed(n, seed, progress, given)
         return self.layout.finish(typed, rng)
 
+    def sample_blocks(
+        self, n: int, seed: int | None = None, block: int = BLOCK, progress: Progress = silent,
+        given: Values | None = None,
+    ) -> Iterator[pd.DataFrame]:  # fmt: skip
+        """n synthetic rows in data frames of about equal size, none of more than `block` rows: memory does not grow with n.
+
+        Each block is sampled and calibrated by itself; identifiers go on from block to block. Types are those of
+        `sample`, but whole numbers are always Int64, so that all blocks are alike. One block is what `sample` gives.
+        Raises InputError, before any row is drawn, if n or block is not a whole number of at least 1, or as `sample`.
+        """
+        n, block = at_least_one(n, "the number of rows"), at_least_one(block, "the size of a block")
+        return self._blocks(n, -(-n // block), Randomness(seed).generator(), progress, self._read(given))
+
+    def impute(
+        self, table: pd.DataFrame | str | Path, seed: int | None = None, progress: Progress = silent
+    ) -> pd.DataFrame:
+        """The rows of a table with a value in every cell: those that stand there as they are, the others drawn.
+
+        Only the trainer `autoregressive` knows what goes with what: a missing cell is drawn given all cells of its row
+        that stand there, by the network alone, not calibrated; call again for another draw. The rows are the caller's
+        own; this costs nothing, and nothing of them is kept. Columns are the released ones, a column that is left out is
+        missing in all rows, and identifiers that are missing are invented. The policy's inequalities hold: where only
+        the larger side is given, the smaller one is drawn by their gap, or lowered to fit.
+
+        Raises InputError for another trainer, columns that are not released, values outside of the released categories
+        or bounds, rows that break an inequality, and a table without rows.
+        """
+        from privsynth.given import Given, completed
+
+        model, rng = self._filling(), Randomness(seed).generator()
+        given = Given.of_rows(table, self.codec, self.layout)
+        frame = self.layout.finish(completed(given, self.codec, model, True, rng, progress), rng)
+        for name, there in given.identifiers.items():
+            frame[name] = there.where(there.notna(), frame[name])
+        return frame.set_axis(table.index) if isinstance(table, pd.DataFrame) else frame
+
     def sample_typed(
-        self, n: int, seed: int | None = None, progress: Progress = silent
+        self, n: int, seed: int | None = None, progress: Progress = silent, given: Values | None = None
     ) -> tuple[pd.DataFrame, np.random.Generator]:
         """n rows before identifiers and output types: text or None; float64 or NaN, dates in days."""
-        if n != int(n) or n < 1:
-            raise InputError(Problem("sample", "the number of rows must be a whole number of at least 1"))
-        rng = Randomness(seed).generator()
-        codes = self._mixed(int(n), rng, progress)
-        return self.codec.decode(codes, rng), rng
+        n, rng = at_least_one(n, "the number of rows"), Randomness(seed).generator()
+        return self._typed(n, rng, progress, self._read(given)), rng
+
+    def _blocks(
+        self, n: int, count: int, rng: np.random.Generator, progress: Progress, given: Given | None
+    ) -> Iterator[pd.DataFrame]:
+        invented = None
+        for i in range(count):
+            before, after = n * i // count, n * (i + 1) // count
+            typed = self._typed(after - before, rng, _part(progress, before / n, after / n), given)
+            if invented is None:  # after the first block, as in `sample`: the same seed then gives the same rows
+                invented = self.layout.invented(n, rng)
+            yield self.layout.finish_block(typed, invented)
+
+    def _typed(self, n: int, rng: np.random.Generator, progress: Progress, given: Given | None) -> pd.DataFrame:
+        if given is None:
+            return self.codec.decode(self._mixed(n, rng, progress), rng)
+        from privsynth.given import completed
+
+        return completed(given.repeated(n), self.codec, self._filling(), False, rng, progress)
+
+    def _read(self, values: Values | None) -> Given | None:
+        if not values:
+            return None
+        from privsynth.given import Given
+
+        self._filling()
+        return Given.of_values(values, self.codec, self.layout)
+
+    def _filling(self) -> Filling:
+        """The model, if it can complete rows."""
+        from privsynth.given import Filling
+
+        if not isinstance(self.model, Filling):
+            rule = f"was trained by `{self.trainer}`; conditional samples need the trainer `autoregressive`"
+            raise InputError(Problem("model", rule, "fit again with `trainer: {name: autoregressive}`"))
+        return self.model
 
     def _mixed(self, n: int, rng: np.random.Generator, progress: Progress) -> np.ndarray:
         """Codes in the bought mix of strata: people with many rows weigh less in training than in the table."""
@@ -116,3 +195,16 @@ class Synthesizer:
             raise InputError(
                 Problem(str(folder), rule, "name the folder that `save` or `privsynth fit` wrote")
             ) from None
+
+
+def at_least_one(number: Any, what: str) -> int:
+    """A whole number of at least 1. Raises InputError for anything else: text, True, NaN."""
+    whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+    if not (whole or (isinstance(number, (float, np.floating)) and number.is_integer())) or number < 1:
+        raise InputError(Problem("sample", f"{what} must be a whole number of at least 1"))
+    return int(number)
+
+
+def _part(progress: Progress, start: float, end: float) -> Progress:
+    """Progress of a part of the work, told as progress of the whole."""
+    return lambda what, share: progress(what, start + (end - start) * share)

@@ -29,7 +29,7 @@ PRETRAIN_RATE, FINE_RATE = 4.0, 0.2
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """The matrices are small: on busy cores two threads were seen to wait for each other 30 times longer."""
     import torch
 
@@ -87,7 +87,7 @@ class AnchoredTrainer(Trainer):
             return float(self.options.sampling_rate)
         return min(0.25, max(0.002, self.options.batch / rows)) if rows else 0.05
 
-    @_one_thread()
+    @one_thread()
     def fit(
         self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress
     ) -> Model:
@@ -112,7 +112,7 @@ class AnchoredTrainer(Trainer):
             network.finish()
         sampler = self.network(codec)  # on the CPU: a model is the same wherever it was trained
         sampler.load(network.tensors())
-        return NetworkModel(codec, anchor if self.options.calibrate else None, sampler)
+        return self.model(codec, anchor if self.options.calibrate else None, sampler)
 
     def _learn_privately(
         self, network: Network, table: PrivateTable[np.ndarray], codec: Codec, run: Run, progress: Progress
@@ -142,13 +142,18 @@ class AnchoredTrainer(Trainer):
     def network(self, codec: Codec) -> Network:
         """A fresh network for this codec."""
 
+    @staticmethod
+    def model(codec: Codec, anchor: Anchor | None, network: Network) -> NetworkModel:
+        """What a trained network becomes."""
+        return NetworkModel(codec, anchor, network)
+
     @classmethod
     def restore(cls, codec: Codec, tensors: dict[str, np.ndarray], settings: dict[str, Any]) -> Model:
         from privsynth.trainers.anchor import Anchor
 
         network = cls(cls.Options(**settings["options"])).network(codec)
         network.load(tensors)
-        return NetworkModel(codec, Anchor.restore(codec, tensors) if "goal" in tensors else None, network)
+        return cls.model(codec, Anchor.restore(codec, tensors) if "goal" in tensors else None, network)
 
 
 class Network:
@@ -223,7 +228,7 @@ class NetworkModel:
     anchor: Anchor | None
     network: Network
 
-    @_one_thread()
+    @one_thread()
     def sample(self, n: int, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
         import numpy as np
         import torch

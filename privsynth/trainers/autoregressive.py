@@ -7,15 +7,17 @@ that are given in part are filled in without another training.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from privsynth.trainers.anchored import AnchoredTrainer, Network
-from privsynth.trainers.base import NetworkOptions
+from privsynth.trainers.anchored import DRAW_BLOCK, AnchoredTrainer, Network, NetworkModel, one_thread
+from privsynth.trainers.base import NetworkOptions, Progress, silent
 
 if TYPE_CHECKING:
     import numpy as np
 
     from privsynth.codec import Codec
+    from privsynth.trainers.anchor import Anchor
 
 ORDER_BLOCK = 1024  # rows that are drawn in the same order of columns
 
@@ -25,6 +27,53 @@ class Autoregressive(AnchoredTrainer):
 
     def network(self, codec: Codec) -> Network:
         return MaskedPrediction(codec, self.options)
+
+    @staticmethod
+    def model(codec: Codec, anchor: Anchor | None, network: Network) -> NetworkModel:
+        return FillingModel(codec, anchor, network)
+
+
+class FillingModel(NetworkModel):
+    """A model that also completes rows that are given in part. These are not calibrated: the network alone speaks."""
+
+    @one_thread()
+    def fill(
+        self, codes: np.ndarray, rng: np.random.Generator, present: bool = False, progress: Progress = silent
+    ) -> np.ndarray:
+        """(n, columns) int32 codes, -1 for what is unknown -> the same, with the unknown drawn given the known.
+
+        present: nothing is drawn as missing.
+        """
+        import numpy as np
+        import torch
+
+        assert isinstance(self.network, MaskedPrediction)
+        torch.manual_seed(int(rng.integers(2**62)))
+        weights = torch.as_tensor(np.concatenate(self._weights(present)), dtype=torch.float32).log()
+        first = [len(self.codec.sizes) - 1] if self.codec.domain.stratified else []
+        done = []
+        for start in range(0, len(codes), DRAW_BLOCK):
+            part = torch.as_tensor(codes[start : start + DRAW_BLOCK].astype(np.int64))
+            done.append(self.network.fill(part, weights, first).numpy())
+            progress("filling in", min(1.0, (start + DRAW_BLOCK) / len(codes)))
+        return np.concatenate(done).astype(np.int32)
+
+    def _weights(self, present: bool) -> list[np.ndarray]:
+        """How much more often each code of each column comes than the network says.
+
+        None has what the released histograms rule out. The stratum, which is drawn first, has the table's mix: in
+        training people with many rows weigh less.
+        """
+        import numpy as np
+
+        weights = [(column.shares > 0).astype(float) for column in self.codec.columns]
+        for weight in weights:
+            if present and weight[:-1].any():
+                weight[-1] = 0.0
+        if self.codec.domain.stratified:
+            mix, shares = np.array(self.codec.domain.mix), self.codec.columns[-1].shares
+            weights[-1][:-1] *= mix / np.maximum(shares[:-1], 1e-9)
+        return weights
 
 
 class MaskedPrediction(Network):
@@ -67,29 +116,31 @@ class MaskedPrediction(Network):
 
         return self.fill(torch.full((n, self.columns), -1))
 
-    def fill(self, codes: Any) -> Any:
+    def fill(self, codes: Any, weights: Any = 0.0, first: Sequence[int] = ()) -> Any:
         """(n, columns) int64 codes, -1 for what is unknown -> the same, with the unknown drawn given the known.
 
         Column by column, each given what stands in the row by then; every block of rows in a random order of its own.
+        weights: (width,) added to the logits. first: columns that are drawn before all others.
         """
         import torch
 
+        weights = torch.as_tensor(weights, dtype=torch.float32).expand(self.onehot.width)
         with torch.no_grad():
-            return torch.cat([self._filled(block.clone()) for block in codes.split(ORDER_BLOCK)])
+            return torch.cat([self._filled(block.clone(), weights, first) for block in codes.split(ORDER_BLOCK)])
 
-    def _filled(self, codes: Any) -> Any:
+    def _filled(self, codes: Any, weights: Any, first: Sequence[int]) -> Any:
         import torch
         import torch.nn.functional as F
 
         module, columns = self.private, self.private.enter.weight.T
         entered = module.enter(torch.cat(self._seen(codes.clamp(min=0), codes >= 0), 1))
-        for j in torch.randperm(self.columns).tolist():
+        for j in sorted(torch.randperm(self.columns).tolist(), key=lambda j: j not in first):
             here = torch.nonzero(codes[:, j] < 0)[:, 0]
             if len(here) == 0:
                 continue
             at = slice(int(self.onehot.offset[j]), int(self.onehot.offset[j]) + self.onehot.sizes[j])
             logits = F.linear(module.inside(entered[here]), module.logits.weight[at], module.logits.bias[at])
-            codes[here, j] = torch.multinomial(logits.softmax(1), 1)[:, 0]
+            codes[here, j] = torch.multinomial((logits + weights[at]).softmax(1), 1)[:, 0]
             entered[here] += columns[at][codes[here, j]] + columns[self.onehot.width + j]  # one column more is known
         return codes
 

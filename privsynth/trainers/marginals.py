@@ -46,7 +46,8 @@ class Marginals(Trainer):
 
 @dataclass(frozen=True)
 class PopulationModel:
-    """population: (rows, columns) synthetic rows fitted to the noisy marginals alone; a sample starts from them."""
+    """population: (rows, columns) synthetic rows fitted to the noisy marginals alone. A sample starts from them and is
+    moved on: handed out as they are, two large samples would be the same rows in another order."""
 
     anchor: Anchor
     population: np.ndarray
@@ -58,11 +59,11 @@ class PopulationModel:
     def sample(self, n: int, rng: np.random.Generator, progress: Progress) -> np.ndarray:
         import numpy as np
 
-        size = len(self.population)
-        if n <= size:
-            return self.population[rng.permutation(size)[:n]].astype(np.int32)
-        start = self.population[np.concatenate([rng.permutation(size), rng.integers(0, size, n - size)])]
-        return self.anchor.settled(start.astype(np.int32), rng, progress)
+        from privsynth.trainers.anchor import LEAST_FITTED
+
+        size, many = len(self.population), max(n, LEAST_FITTED)  # few rows are moved among more of their kind
+        start = np.concatenate([rng.permutation(size)[:many], rng.integers(0, size, max(0, many - size))])
+        return self.anchor.settled(self.population[start].astype(np.int32), rng, progress)[:n]
 
     def tensors(self) -> dict[str, np.ndarray]:
         return self.anchor.tensors() | {"population": self.population}

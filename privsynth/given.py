@@ -1,0 +1,173 @@
+"""Rows that are given in part: read as strictly as an input, and the rest of each drawn given what stands in it.
+
+A gap that was stored in place of the larger side of an inequality is known where both sides are. Where the larger side
+alone is given, the gap is drawn first and the smaller side follows from it, so that stays keep their lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+
+from privsynth.codec import Codec
+from privsynth.domain import ColumnDomain
+from privsynth.errors import InputError, Problem
+from privsynth.finish import Layout
+from privsynth.reader import RawTable, read_table
+from privsynth.trainers.base import Progress
+
+
+@runtime_checkable
+class Filling(Protocol):
+    """A model that knows every conditional."""
+
+    def fill(self, codes: np.ndarray, rng: np.random.Generator, present: bool, progress: Progress) -> np.ndarray:
+        """(n, columns) int32 codes, -1 for what is unknown -> all of them. present: nothing is drawn as missing."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """known: typed values of all modelled columns, None or NaN where there is none. most: the largest value that an
+    inequality leaves to a cell that is not given. identifiers: as given. All have one row for each row given."""
+
+    known: pd.DataFrame
+    most: pd.DataFrame
+    identifiers: pd.DataFrame
+
+    @classmethod
+    def of_rows(cls, table: pd.DataFrame | str | Path, codec: Codec, layout: Layout) -> Given:
+        """Raises InputError with all that is wrong; no message quotes a value, since rows may be somebody's."""
+        raw = read_table(table)
+        problems = _strangers(raw, layout, isinstance(table, pd.DataFrame))
+        known, identifiers = {}, {}
+        for column in layout.columns:
+            there = column.name in raw.columns
+            if column.release == "regenerate":
+                if there:
+                    values = raw.frame.column(column.name).to_pandas().astype(object)
+                    identifiers[column.name] = values.where(raw.text(column.name, [layout.missing]).notna(), None)
+                continue
+            domain = codec.domain[column.name]
+            empty = np.full(len(raw), None if column.kind == "category" else np.nan)
+            read = _words if column.kind == "category" else _numbers
+            known[column.name], wrong = read(raw, domain, layout.missing, column.format) if there else (empty, "")
+            if wrong:
+                problems.append(Problem(f"column {column.name!r}", wrong, f"the model knows {_range(domain)}"))
+        if problems:
+            raise InputError(problems)
+        return cls._ruled(pd.DataFrame(known), pd.DataFrame(identifiers, index=range(len(raw))), codec, layout)
+
+    @classmethod
+    def of_values(cls, values: Mapping[str, Any], codec: Codec, layout: Layout) -> Given:
+        """One row of which some values are given."""
+        given = cls.of_rows(pd.DataFrame({str(name): [value] for name, value in values.items()}), codec, layout)
+        problems = [
+            Problem(f"column {name!r}", "holds invented identifiers, with which nothing goes", "leave it out")
+            for name in given.identifiers
+        ]
+        problems += [
+            Problem(f"column {name!r}", "is given without a value", "leave it out, or give one")
+            for name in map(str, values) if name in given.known and given.known[name].isna().all()
+        ]  # fmt: skip
+        if problems:
+            raise InputError(problems)
+        return given
+
+    def repeated(self, n: int) -> Given:
+        """The first row n times."""
+        first = np.zeros(n, np.int64)
+        return Given(*(f.iloc[first].reset_index(drop=True) for f in (self.known, self.most, self.identifiers)))
+
+    @classmethod
+    def _ruled(cls, known: pd.DataFrame, identifiers: pd.DataFrame, codec: Codec, layout: Layout) -> Given:
+        ruled = {name for small, large, *_ in layout.rules for name in (small, large)}
+        most = {name: known[name].fillna(np.inf).to_numpy(float) for name in known if name in ruled}
+        for _ in layout.rules:  # as often as the longest chain can need
+            for small, large, strict, _ in layout.rules:
+                below = _below(most[large], codec.domain[small].step, strict)
+                most[small] = np.where(known[small].isna(), np.minimum(most[small], below), most[small])
+        problems = [
+            Problem(f"columns {small!r} and {large!r}", f"break the rule {small} {'<' if strict else '<='} {large}")
+            for small, large, strict, _ in layout.rules
+            if (known[small] >= most[large] if strict else known[small] > most[large]).any()
+        ]
+        if problems:
+            raise InputError(problems)
+        return cls(known, pd.DataFrame(most, index=known.index), identifiers)
+
+
+def completed(
+    given: Given, codec: Codec, model: Filling, present: bool, rng: np.random.Generator, progress: Progress
+) -> pd.DataFrame:
+    """Typed rows: what is given as it is, the rest drawn given it. present: no cell stays missing."""
+    known = given.known.copy()
+    gaps = [(j, column) for j, column in enumerate(codec.domain.columns) if column.gap_from is not None]
+    for _ in gaps:  # as often as the longest chain can need
+        from_above = [known[c.name].notna() & known[c.gap_from].isna() for _, c in gaps]
+        rows = np.flatnonzero(np.any(from_above, 0))
+        if len(rows) == 0:
+            break
+        codes = model.fill(codec.encode_known(known.iloc[rows].reset_index(drop=True)), rng, True, progress)
+        for j, column in gaps:
+            small, value = codec.domain[str(column.gap_from)], known[column.name].to_numpy(float)[rows]
+            gap = codec.columns[j].steps(codec.columns[j].decode(codes[:, j], rng), rng)
+            start = np.maximum((np.round(value / column.step) - gap) * column.step, small.low * small.step)
+            start = np.minimum(_rounded(start, small), given.most[small.name].to_numpy(float)[rows])
+            before = known[small.name].to_numpy(float)
+            before[rows] = np.where(np.isnan(before[rows]), start, before[rows])
+            known[small.name] = before
+    codes = model.fill(codec.encode_known(known), rng, present, progress)
+    typed = codec.decode(codes, rng, known)
+    drawn = {n: np.minimum(typed[n], most).where(given.known[n].isna(), typed[n]) for n, most in given.most.items()}
+    return typed.assign(**drawn)
+
+
+def _strangers(raw: RawTable, layout: Layout, has_header: bool) -> list[Problem]:
+    """Columns that are not released. has_header: else the names of a file may be the first row's values."""
+    names = [column.name for column in layout.columns]
+    strange = [(i, name) for i, name in enumerate(raw.columns, 1) if name not in names]
+    named = has_header or 2 * len(strange) <= len(raw.columns)
+    mend = f"columns are {', '.join(names[:30])}" + (", ..." if len(names) > 30 else "")
+    return [
+        Problem(f"column {name!r}" if named else f"column {i}", "is not a released column", mend) for i, name in strange
+    ]
+
+
+def _words(raw: RawTable, domain: ColumnDomain, missing: str, form: str | None) -> tuple[Any, str]:
+    """(text or None, what is wrong)"""
+    text = raw.text(domain.name, [] if missing in domain.categories else [missing])
+    wrong = "" if text.dropna().isin(domain.categories).all() else "holds a value that is not among its categories"
+    return text.astype(object).where(text.notna(), None), wrong
+
+
+def _numbers(raw: RawTable, domain: ColumnDomain, missing: str, form: str | None) -> tuple[Any, str]:
+    """(float64 or NaN, what is wrong)"""
+    values, present = raw.numbers(domain.name, [missing], domain.kind == "date", form)
+    low, high = (float(_rounded(np.array(end * domain.step), domain)) for end in (domain.low, domain.high))
+    if np.isfinite(values).sum() < present:
+        return values, f"holds a value that cannot be read as {'a date' if domain.kind == 'date' else 'a number'}"
+    there = values[~np.isnan(values)]
+    if domain.kind == "integer" and (there != np.round(there)).any():
+        return values, "holds a value that is not a whole number"
+    return values, "" if ((there >= low) & (there <= high)).all() else "holds a value outside of its bounds"
+
+
+def _range(domain: ColumnDomain) -> str:
+    some = ", ".join(domain.categories[:8]) + (", ..." if len(domain.categories) > 8 else "")
+    return some if domain.kind == "category" else domain.described
+
+
+def _rounded(values: np.ndarray, domain: ColumnDomain) -> np.ndarray:
+    return np.round(values, max(0, round(-np.log10(domain.step))))
+
+
+def _below(limit: np.ndarray, step: float, strict: bool) -> np.ndarray:
+    """The largest whole number of steps that is at most `limit`, or less than it; infinity stays."""
+    steps = np.floor(limit / step + 1e-6)
+    steps = steps - (strict & (steps * step >= limit - step * 1e-6))
+    return np.round(steps * step, max(0, round(-np.log10(step))))
