@@ -92,8 +92,8 @@ def scores(folder: Path, synthetic: Path, shared: Path) -> Row:
     return figures
 
 
-def row_count(folder: Path) -> int:
-    with (folder / "train.csv").open() as file:
+def row_count(folder: Path, name: str = "train.csv") -> int:
+    with (folder / name).open() as file:
         return sum(1 for _ in file) - 1
 
 
