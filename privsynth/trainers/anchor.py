@@ -23,12 +23,8 @@ LEAST_PULL = 16.0  # of a table that says little: its noise was taken out before
 LIVE_SWEEPS = 10  # of rows that a network made
 LIVE_START = 0.05  # from here ten sweeps leave a tvd3 lower by 1 to 7 % than six at full strength
 FEWER_SWEEPS = 6  # of more rows than LARGEST, where time counts
-COPY_SWEEPS = (
-    3  # of rows of a population that was fitted already: the first mixes them, two at full strength settle them
-)
-COPY_START = (
-    0.05  # leaves 0 to 2 % of rows as they were and tvd3 as it was; two sweeps at full strength left up to 85 %
-)
+COPY_SWEEPS = 3  # of rows of a population that was fitted already: one mixes them, two at full strength settle them
+COPY_START = 0.05  # leaves few rows as they were, and tvd3 as it was; two sweeps at full strength left most of them
 POPULATION_START = 0.02
 LEAST_FITTED = 2_000  # rows
 LARGEST = 100_000  # rows of a population
