@@ -12,13 +12,11 @@ import numpy as np
 POOL = 2000  # distinct Faker values; large tables draw from so many
 
 
-def invent(n: int, generator: str | None, pattern: str | None, rng: np.random.Generator) -> list[str] | np.ndarray:
-    """n invented values. generator: a kind of `Generator`; pattern: # digit, ? letter; neither: unique whole numbers."""
-    return Invented(n, generator, pattern, rng).take(n)
-
-
 class Invented:
-    """One column's invented values, lot by lot: lots together repeat no more than one lot of all `total` rows would."""
+    """One column's invented values, lot by lot: lots together repeat no more than one lot of all `total` rows would.
+
+    generator: a kind of `Generator`; pattern: # digit, ? letter; neither: unique whole numbers.
+    """
 
     def __init__(self, total: int, generator: str | None, pattern: str | None, rng: np.random.Generator):
         self.generator, self.pattern, self.rng, self.taken = generator, pattern, rng, 0

@@ -13,9 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from privsynth.finish import Layout
-from privsynth.identifiers import invent
+from privsynth.identifiers import Invented
 from privsynth.policy import Policy
 from privsynth.reader import RawTable, read_table
+
+
+def invent(n: int, generator: str | None, pattern: str | None, rng: np.random.Generator) -> list[str] | np.ndarray:
+    return Invented(n, generator, pattern, rng).take(n)
+
 
 TYPED = pd.DataFrame(
     {

@@ -99,9 +99,8 @@ def tables_of(
 
 def table_total(noisy: dict[Columns, np.ndarray], codec: Codec) -> float:
     """Weighted rows behind tables: the released number, or the precise tables' mean sum where units are weighted."""
-    if not codec.domain.stratified and codec.domain.rows is not None:
-        return codec.total
-    if not noisy:  # no pair was small enough
+    known = not codec.domain.stratified and codec.domain.rows is not None
+    if known or not noisy:  # none where no pair was small enough
         return codec.total
     weights = np.array([1 / table.size for table in noisy.values()])
     return float(max(1.0, np.average([table.sum() for table in noisy.values()], weights=weights)))
