@@ -7,7 +7,6 @@ that keeps noise out of the rows. All of this is post-processing; `measure` buys
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,14 +16,15 @@ import numpy as np
 from privsynth.codec import Codec
 from privsynth.privacy.unit import MOST_WAYS
 from privsynth.trainers.base import Progress, silent
+from privsynth.trainers.blocks import Told, in_blocks
 
 ONE_WAY_WEIGHT = 30.0
 LEAST_PULL = 16.0  # of a table that says little: its noise was taken out before, so what is left is followed closely
-LIVE_SWEEPS = 10  # of rows that a network made
-LIVE_START = 0.05  # from here ten sweeps leave a tvd3 lower by 1 to 7 % than six at full strength
-FEWER_SWEEPS = 6  # of more rows than LARGEST, where time counts
-COPY_SWEEPS = 3  # of rows of a population that was fitted already: one mixes them, two at full strength settle them
-COPY_START = 0.05  # leaves few rows as they were, and tvd3 as it was; two sweeps at full strength left most of them
+LIVE_SWEEPS = 8  # of rows that a network made
+LIVE_START = 0.05  # from here tvd3 came out lower by 1 to 7 % than at full strength throughout
+FEWER_SWEEPS = 3  # of more rows than LARGEST, where time counts: tvd3 5 % above what four leave, as near as the population's
+COPY_SWEEPS = 2  # of rows of a population that was fitted already: one mixes them, one at full strength settles them
+COPY_START = 0.05  # leaves one row in 2,000 as it was, and tvd3 too; at full strength throughout most stayed
 POPULATION_START = 0.02
 LEAST_FITTED = 2_000  # rows
 LARGEST = 100_000  # rows of a population
@@ -99,26 +99,13 @@ class Anchor:
         filled = np.concatenate([rows, rows[rng.integers(0, len(rows), more)]])
         return self._in_blocks(filled, schedule, rng, lambda s: progress("calibrating", s))[: len(rows)]
 
-    def _in_blocks(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, tell: Any) -> np.ndarray:
-        """Rows fitted in independent blocks, as many at once as there are cores: the kernel lets go of the lock."""
-        from concurrent.futures import ThreadPoolExecutor
-
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    def _in_blocks(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, tell: Told) -> np.ndarray:
+        """Rows fitted in independent blocks."""
         count = max(-(-len(rows) // BLOCK), 1)
         blocks, coins = np.array_split(rows, count), rng.spawn(count)
-        done = np.zeros(count)
+        return in_blocks(lambda i, told: self._fitted(blocks[i], schedule, coins[i], told), count, tell)
 
-        def work(i: int) -> np.ndarray:
-            def told(share: float) -> None:
-                done[i] = share
-                tell(float(done.mean()))
-
-            return self._fitted(blocks[i], schedule, coins[i], told)
-
-        with ThreadPoolExecutor(cores) as pool:
-            return np.concatenate(list(pool.map(work, range(count))))
-
-    def _fitted(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, progress: Any) -> np.ndarray:
+    def _fitted(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, progress: Told) -> np.ndarray:
         from privsynth.trainers.gibbs import sweep
 
         n, d, layout = len(rows), len(self.codec.sizes), self._layout

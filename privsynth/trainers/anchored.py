@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from privsynth.privacy.events import sampled_gaussian_of_strength
 from privsynth.trainers.base import Model, NetworkOptions, Progress, Trainer, silent
+from privsynth.trainers.blocks import in_blocks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +52,26 @@ def _tiny_is_zero() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
+
+
+@one_thread()
+def drawn(
+    draw: Callable[[slice, Any], Any], n: int, rng: np.random.Generator, progress: Callable[[float], None]
+) -> np.ndarray:
+    """(n, columns) int32 codes that a network draws, block by block. draw: takes a block's rows and a torch.Generator."""
+    import numpy as np
+    import torch
+
+    count = -(-n // DRAW_BLOCK)
+    seeds = rng.integers(2**62, size=count)
+
+    def work(i: int, told: Callable[[float], None]) -> np.ndarray:
+        with torch.no_grad():
+            codes = draw(slice(n * i // count, n * (i + 1) // count), torch.Generator().manual_seed(int(seeds[i])))
+        told(1.0)
+        return np.asarray(codes.numpy(), np.int32)
+
+    return in_blocks(work, count, progress)
 
 
 def _default_device(wanted: str) -> AbstractContextManager[Any]:
@@ -228,19 +249,11 @@ class NetworkModel:
     anchor: Anchor | None
     network: Network
 
-    @one_thread()
     def sample(self, n: int, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
-        import numpy as np
-        import torch
+        def draw(block: slice, coins: Any) -> Any:
+            return self.network.draw(block.stop - block.start, coins)
 
-        torch.manual_seed(int(rng.integers(2**62)))
-        blocks = []
-        with torch.no_grad():
-            for start in range(0, n, DRAW_BLOCK):
-                blocks.append(self.network.draw(min(DRAW_BLOCK, n - start)).numpy())
-                progress("sampling", min(1.0, (start + DRAW_BLOCK) / n))
-        rows = np.concatenate(blocks).astype(np.int32) if blocks else np.zeros((0, len(self.codec.sizes)), np.int32)
-        rows = self._known(rows, rng)
+        rows = self._known(drawn(draw, n, rng, lambda share: progress("sampling", share)), rng)
         return self.anchor.refined(rows, rng, progress=progress) if self.anchor is not None else rows
 
     def _known(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from privsynth.trainers.anchored import DRAW_BLOCK, AnchoredTrainer, Network, NetworkModel, one_thread
+from privsynth.trainers.anchored import AnchoredTrainer, Network, NetworkModel, drawn
 from privsynth.trainers.base import NetworkOptions, Progress, silent
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ class Autoregressive(AnchoredTrainer):
 class FillingModel(NetworkModel):
     """A model that also completes rows that are given in part. These are not calibrated: the network alone speaks."""
 
-    @one_thread()
     def fill(
         self, codes: np.ndarray, rng: np.random.Generator, present: bool = False, progress: Progress = silent
     ) -> np.ndarray:
@@ -48,15 +47,14 @@ class FillingModel(NetworkModel):
         import torch
 
         assert isinstance(self.network, MaskedPrediction)
-        torch.manual_seed(int(rng.integers(2**62)))
+        fill, known = self.network.fill, torch.as_tensor(codes.astype(np.int64))
         weights = torch.as_tensor(np.concatenate(self._weights(present)), dtype=torch.float32).log()
         first = [len(self.codec.sizes) - 1] if self.codec.domain.stratified else []
-        done = []
-        for start in range(0, len(codes), DRAW_BLOCK):
-            part = torch.as_tensor(codes[start : start + DRAW_BLOCK].astype(np.int64))
-            done.append(self.network.fill(part, weights, first).numpy())
-            progress("filling in", min(1.0, (start + DRAW_BLOCK) / len(codes)))
-        return np.concatenate(done).astype(np.int32)
+
+        def draw(block: slice, coins: Any) -> Any:
+            return fill(known[block], coins, weights, first)
+
+        return drawn(draw, len(codes), rng, lambda share: progress("filling in", share))
 
     def _weights(self, present: bool) -> list[np.ndarray]:
         """How much more often each code of each column comes than the network says.
@@ -111,12 +109,12 @@ class MaskedPrediction(Network):
         rows = torch.zeros(len(codes), self.onehot.width)
         return rows.scatter_(1, codes + self.onehot.offset, known.float()), known.float()
 
-    def draw(self, n: int) -> Any:
+    def draw(self, n: int, coins: Any = None) -> Any:
         import torch
 
-        return self.fill(torch.full((n, self.columns), -1))
+        return self.fill(torch.full((n, self.columns), -1), coins)
 
-    def fill(self, codes: Any, weights: Any = 0.0, first: Sequence[int] = ()) -> Any:
+    def fill(self, codes: Any, coins: Any = None, weights: Any = 0.0, first: Sequence[int] = ()) -> Any:
         """(n, columns) int64 codes, -1 for what is unknown -> the same, with the unknown drawn given the known.
 
         Column by column, each given what stands in the row by then; every block of rows in a random order of its own.
@@ -126,21 +124,21 @@ class MaskedPrediction(Network):
 
         weights = torch.as_tensor(weights, dtype=torch.float32).expand(self.onehot.width)
         with torch.no_grad():
-            return torch.cat([self._filled(block.clone(), weights, first) for block in codes.split(ORDER_BLOCK)])
+            return torch.cat([self._filled(block.clone(), coins, weights, first) for block in codes.split(ORDER_BLOCK)])
 
-    def _filled(self, codes: Any, weights: Any, first: Sequence[int]) -> Any:
+    def _filled(self, codes: Any, coins: Any, weights: Any, first: Sequence[int]) -> Any:
         import torch
         import torch.nn.functional as F
 
         module, columns = self.private, self.private.enter.weight.T
         entered = module.enter(torch.cat(self._seen(codes.clamp(min=0), codes >= 0), 1))
-        for j in sorted(torch.randperm(self.columns).tolist(), key=lambda j: j not in first):
+        for j in sorted(torch.randperm(self.columns, generator=coins).tolist(), key=lambda j: j not in first):
             here = torch.nonzero(codes[:, j] < 0)[:, 0]
             if len(here) == 0:
                 continue
             at = slice(int(self.onehot.offset[j]), int(self.onehot.offset[j]) + self.onehot.sizes[j])
             logits = F.linear(module.inside(entered[here]), module.logits.weight[at], module.logits.bias[at])
-            codes[here, j] = torch.multinomial((logits + weights[at]).softmax(1), 1)[:, 0]
+            codes[here, j] = torch.multinomial((logits + weights[at]).softmax(1), 1, generator=coins)[:, 0]
             entered[here] += columns[at][codes[here, j]] + columns[self.onehot.width + j]  # one column more is known
         return codes
 

@@ -43,7 +43,7 @@ class AnchorOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sweeps: int = Field(default=24, ge=4, le=400)  # annealed Gibbs sweeps that fit the population
+    sweeps: int = Field(default=16, ge=4, le=400)  # annealed Gibbs sweeps that fit the population
 
     @field_validator("*", mode="before")
     @classmethod

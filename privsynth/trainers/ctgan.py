@@ -79,9 +79,9 @@ class GAN(Network):
 
         return learn
 
-    def draw(self, n: int) -> Any:
-        logits, codes = self._generate(n)[:2]
-        drawn = self.onehot.draw(logits)
+    def draw(self, n: int, coins: Any = None) -> Any:
+        logits, codes = self._generate(n, coins)[:2]
+        drawn = self.onehot.draw(logits, coins)
         return codes.where(codes >= 0, drawn)
 
     def _optimizers(self, rate: float) -> Any:
@@ -101,17 +101,17 @@ class GAN(Network):
         with torch.no_grad():
             return self.draw(n)
 
-    def _generate(self, n: int) -> Any:
+    def _generate(self, n: int, coins: Any = None) -> Any:
         """(n, width) logits, (n, columns) codes that are -1 but where conditioned, (n, width) conditions."""
         import torch
 
-        place = torch.multinomial(self.asked, n, replacement=True)
+        place = torch.multinomial(self.asked, n, replacement=True, generator=coins)
         column = torch.searchsorted(self.onehot.offset, place, right=True) - 1
         codes = torch.full((n, len(self.onehot.sizes)), -1)
         codes[torch.arange(n), column] = place - self.onehot.offset[column]
         condition = torch.zeros(n, self.onehot.width)
         condition[torch.arange(n), place] = 1.0
-        noise = torch.randn(n, self.options.latent)
+        noise = torch.randn(n, self.options.latent, generator=coins)
         return self.generator(noise, condition), codes, condition
 
     def _public_loss(self, released: Any) -> Any:

@@ -108,7 +108,8 @@ def sweep(
     first: np.ndarray, others: np.ndarray, steps: np.ndarray, copies: np.ndarray, weight: np.ndarray,
     residual: np.ndarray, residual1: np.ndarray, weight1: np.ndarray, prior: np.ndarray, warmth: float, seed: int,
 ) -> None:  # fmt: skip
-    """One pass over the rows in `order`; each redraws as many cells as it has columns.
+    """One pass over the rows in `order`; each redraws every cell once, in a random order of its own. With cells picked
+    by chance, of which a pass leaves out a third, it took one and a half times as many passes to come as near.
 
     rows: (n, views) int32, changed in place: codes of the d columns, then of those columns of whose groups of codes some
     tables speak the groups. sizes: (views,); coarse: (d,) the view of a column's groups, or -1; group: (width,) group of
@@ -119,10 +120,13 @@ def sweep(
     np.random.seed(seed)
     d = len(coarse)
     energy, part = np.zeros(sizes.max(), np.float32), np.zeros(sizes.max(), np.float32)
+    turn = np.arange(d)
     for i in order:
         row = rows[i]
-        for _ in range(d):
-            j = np.random.randint(d)
+        for k in range(d):
+            pick = k + np.random.randint(d - k)
+            j, turn[pick] = turn[pick], turn[k]
+            turn[k] = j
             size, start, old = sizes[j], offset[j], row[j]
             for v in range(size):
                 energy[v] = residual1[start + v]

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+Coins = torch.Generator | None  # where random numbers come from; None for torch's own source
+
 
 class OneHot:
     """Codes <-> one-hot blocks. sizes: codes of each column."""
@@ -45,9 +47,11 @@ class OneHot:
         normal = torch.stack([block.logsumexp(1) for block in logits.split(self.sizes, 1)], 1)
         return normal - logits.gather(1, codes + self.offset)
 
-    def draw(self, logits: torch.Tensor) -> torch.Tensor:
+    def draw(self, logits: torch.Tensor, coins: Coins = None) -> torch.Tensor:
         """(b, width) logits -> (b, columns) codes drawn column by column."""
-        return torch.stack([torch.multinomial(F.softmax(b, 1), 1)[:, 0] for b in logits.split(self.sizes, 1)], 1)
+        return torch.stack(
+            [torch.multinomial(F.softmax(b, 1), 1, generator=coins)[:, 0] for b in logits.split(self.sizes, 1)], 1
+        )
 
 
 class Generator(nn.Module):
@@ -130,14 +134,15 @@ class Mixture(nn.Module):
         self.center.copy_(torch.from_numpy(model.means_))
         self.spread.copy_(torch.linalg.cholesky(torch.from_numpy(model.covariances_)))
 
-    def draw(self, n: int) -> torch.Tensor:
+    def draw(self, n: int, coins: Coins = None) -> torch.Tensor:
         """(n, d)"""
-        which = torch.multinomial(self.chance, n, replacement=True).sort().values
-        noise, drawn = torch.randn(n, self.center.shape[1]), torch.empty(n, self.center.shape[1])
+        which = torch.multinomial(self.chance, n, replacement=True, generator=coins).sort().values
+        noise = torch.randn(n, self.center.shape[1], generator=coins)
+        drawn = torch.empty_like(noise)
         for k in which.unique().tolist():
             here = which == k
             drawn[here] = self.center[k] + noise[here] @ self.spread[k].T
-        return drawn[torch.randperm(n)]
+        return drawn[torch.randperm(n, generator=coins)]
 
 
 class Masked(nn.Module):

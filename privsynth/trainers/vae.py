@@ -56,8 +56,8 @@ class Autoencoder(Network):
             codes = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
         self.prior.fit(codes.double().cpu().numpy(), int(torch.randint(2**31, ())))
 
-    def draw(self, n: int) -> Any:
-        return self.onehot.draw(self.private.decode(self.prior.draw(n)))
+    def draw(self, n: int, coins: Any = None) -> Any:
+        return self.onehot.draw(self.private.decode(self.prior.draw(n, coins)), coins)
 
     def tensors(self) -> dict[str, np.ndarray]:
         from privsynth.trainers.networks import arrays

@@ -1,0 +1,36 @@
+"""Work on independent blocks of rows, as many at once as there are cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+Told = Callable[[float], None]  # the share that is done
+
+
+def in_blocks(work: Callable[[int, Told], np.ndarray], count: int, progress: Told) -> np.ndarray:
+    """What `work` makes of blocks 0 to count - 1, one after another in one array.
+
+    work: takes a block's number and what to tell its own progress to. It must let go of Python's lock where it takes
+    long, as numba's and torch's kernels do, and take random numbers from a source of the block's own: so a seed gives
+    the same rows on any number of cores.
+    """
+    done = np.zeros(count)
+
+    def one(i: int) -> np.ndarray:
+        def told(share: float) -> None:
+            done[i] = share
+            progress(float(done.mean()))
+
+        return work(i, told)
+
+    with ThreadPoolExecutor(min(count, _cores())) as pool:
+        return np.concatenate(list(pool.map(one, range(count))))
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
