@@ -29,15 +29,15 @@ from privsynth.privacy.unit import Rows
 from privsynth.trainers.anchored import Network
 from privsynth.trainers.autoregressive import MaskedPrediction
 from privsynth.trainers.base import LatentOptions, NetworkOptions
-from privsynth.trainers.ctgan import GAN
+from privsynth.trainers.ctgan import GAN, CTGANOptions
 from privsynth.trainers.vae import Autoencoder
 
 RESULT = Path(__file__).resolve().parent / "results" / "dp_step.md"
 SIZES = (24, 9, 24, 16, 16, 7, 15, 6, 5, 2, 24, 24, 36, 42)
 ROWS, BATCH = 39_000, 1024
 NETWORKS: dict[str, Callable[[Any], Network]] = {
-    "critic (ctgan)": lambda codec: GAN(codec, LatentOptions()),
-    "critic, its term of real rows alone": lambda codec: RealTerm(codec, LatentOptions()),
+    "critic (ctgan)": lambda codec: GAN(codec, CTGANOptions()),
+    "critic, its term of real rows alone": lambda codec: RealTerm(codec, CTGANOptions()),
     "VAE": lambda codec: Autoencoder(codec, LatentOptions()),
     "masked net (autoregressive)": lambda codec: MaskedPrediction(codec, NetworkOptions()),
 }

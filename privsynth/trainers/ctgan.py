@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
 from privsynth.trainers.anchored import PRETRAIN_RATE, PUBLIC_BATCH, AnchoredTrainer, Network
 from privsynth.trainers.base import LatentOptions, Progress
 
@@ -19,12 +21,15 @@ if TYPE_CHECKING:
     from privsynth.codec import Codec
 
 PENALTY = 10.0  # weight of the gradient penalty (Gulrajani et al. 2017)
-CRITIC_STEPS = 4  # critic steps for one generator step under DP-SGD (more help: Bie, Kamath, Zhang 2023)
+
+
+class CTGANOptions(LatentOptions):
+    critic_steps: int = Field(default=4, ge=1, le=1000)  # for each of the generator (many help: Bie, Kamath, Zhang 2023)
 
 
 class CTGAN(AnchoredTrainer):
     name = "ctgan"
-    Options = LatentOptions
+    Options = CTGANOptions
 
     def network(self, codec: Codec) -> Network:
         return GAN(codec, self.options)
@@ -33,7 +38,7 @@ class CTGAN(AnchoredTrainer):
 class GAN(Network):
     """Generator and critic; the critic is the module that sees real rows."""
 
-    def __init__(self, codec: Codec, options: LatentOptions):
+    def __init__(self, codec: Codec, options: CTGANOptions):
         import torch
 
         from privsynth.trainers.networks import Critic, Generator, OneHot
@@ -68,13 +73,14 @@ class GAN(Network):
 
     def learner(self) -> Callable[[int], None]:
         critic, generator = self._optimizers(self.rate)
+        every = self.options.critic_steps
 
         def learn(step: int) -> None:
             # .grad holds the noisy gradient of the real term; backward adds the public terms to it
             self._public_loss(self._released(PUBLIC_BATCH)).backward()
             critic.step()
             critic.zero_grad(set_to_none=True)
-            if step % CRITIC_STEPS == CRITIC_STEPS - 1:
+            if (step + 1) % every == 0:
                 self._generator_step(generator)
 
         return learn

@@ -57,10 +57,11 @@ def measure_anchor(table: PrivateTable[np.ndarray], codec: Codec, target: str | 
         look = _bought("relations", table.encoded(groups), groups.sizes, pairs, None, codec, run)
         pairs = strongest(look, sizes, most_pairs(d), at)
     else:  # bought categories may be more than the policy's public sizes let expect
-        pairs = within_cells(sorted(pairs, key=lambda c: (at not in c, cells_of(c, sizes))), sizes, len(pairs))
+        pairs = smallest(pairs, sizes, at)
     noisy = _bought("marginals", table, sizes, pairs, at, codec, run)
     for order in (k for k in NAMES if NAMES[k] in run.plan):
-        higher |= _bought(NAMES[order], table, sizes, list(combinations(range(d), order)), at, codec, run)
+        columns = [c for c in combinations(range(d), order) if order == 3 or higher.keys() >= {*combinations(c, 3)}]
+        higher |= _bought(NAMES[order], table, sizes, smallest(columns, sizes, at), at, codec, run)
     higher, noisy = told_by_margins(noisy, higher)
     codec, goals = pair_goals(codec, noisy)
     if "target triples" in run.plan and at is not None:
@@ -167,8 +168,13 @@ def strongest(look: Tables, sizes: tuple[int, ...], most: int, target: int | Non
     return within_cells(sorted(sorted(look), key=told, reverse=True), sizes, most)
 
 
+def smallest(tables: list[Columns], sizes: tuple[int, ...], target: int | None) -> list[Columns]:
+    """Those tables that MOST_CELLS have room for, nearly always all: first those with the target, small ones first."""
+    return within_cells(sorted(tables, key=lambda c: (target not in c, cells_of(c, sizes))), sizes, len(tables))
+
+
 def within_cells(ranked: list[Columns], sizes: tuple[int, ...], most: int) -> list[Columns]:
-    """The first of these pairs, up to `most`, that have no more than MOST_CELLS together; one too large is passed over."""
+    """The first of these tables, up to `most`, that have no more than MOST_CELLS together; one too large is passed over."""
     chosen, left = [], MOST_CELLS
     for columns in ranked:
         cells = cells_of(columns, sizes)

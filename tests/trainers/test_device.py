@@ -16,12 +16,12 @@ import torch
 from privsynth.trainers.anchored import Network, _default_device
 from privsynth.trainers.autoregressive import MaskedPrediction
 from privsynth.trainers.base import LatentOptions, NetworkOptions, silent
-from privsynth.trainers.ctgan import CRITIC_STEPS, GAN
+from privsynth.trainers.ctgan import GAN, CTGANOptions
 from privsynth.trainers.networks import Average
 from privsynth.trainers.vae import Autoencoder
 
 SIZES, ROWS = (2, 3, 4), 7
-NETWORKS = [(GAN, LatentOptions), (Autoencoder, LatentOptions), (MaskedPrediction, NetworkOptions)]
+NETWORKS = [(GAN, CTGANOptions), (Autoencoder, LatentOptions), (MaskedPrediction, NetworkOptions)]
 
 
 class Column:
@@ -50,7 +50,7 @@ def test_nothing_is_left_behind_when_a_network_learns_elsewhere(kind: Any, optio
     network.pretrain(np.zeros((50, 3), np.int64), 3, silent)
     network.private.double()
     learn, average = network.learner(), Average(network.sampled)
-    for step in range(CRITIC_STEPS):
+    for step in range(CTGANOptions().critic_steps):
         codes = torch.zeros(ROWS, 3, dtype=torch.int64)
         losses = network.loss(network.private, codes, torch.zeros(ROWS, network.latent, dtype=torch.float64))
         assert losses.shape == (ROWS,)

@@ -242,6 +242,20 @@ def test_quadruples_carry_parities_of_four() -> None:
     assert np.mean(fitted[:, :3].sum(1) % 3 == fitted[:, 3]) > 0.95
 
 
+@pytest.mark.parametrize(("room", "many", "more"), [(1280, 10, 5), (640, 10, 2), (400, 6, 0), (70, 1, 0)])
+def test_tables_of_more_columns_than_memory_has_room_for_are_left_out(
+    room: int, many: int, more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(m, "MOST_CELLS", room)  # pairs have 160 cells, triples 640, quadruples 1,280
+    rows = np.random.default_rng(0).integers(0, 3, (N, 5)).astype(np.int32)
+    anchor, asked = measured(rows, (3,) * 5, ["marginals", "triples", "quadruples"], "c4")
+    triples, quadruples = (mechanism.tables for mechanism in asked[1:])
+    assert (len(triples), len(quadruples)) == (many, more)
+    assert all(set(combinations(table, 3)) <= set(triples) for table in quadruples)
+    assert sum(4 in table for table in triples) == min(many, 6)  # those with the target come first
+    assert len(anchor.population(100, np.random.default_rng(0), 4)) == 100
+
+
 def test_a_first_look_finds_the_pairs_that_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(m, "most_pairs", lambda columns: 3)
     rows = related(N, 12, 8)
@@ -282,12 +296,13 @@ def test_the_strongest_pairs_stop_at_the_limit_of_cells(monkeypatch: pytest.Monk
     assert m.strongest(look, sizes, 1, 3) == [(1, 3)]  # with the target: it counts three times
 
 
-def test_bought_categories_that_are_too_many_leave_pairs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bought_categories_that_are_too_many_leave_tables_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Public sizes let expect few codes, so nothing says which pairs are strong: small ones, with the target first."""
     monkeypatch.setattr(m, "MOST_CELLS", 149)
     anchor, (pairs, triples) = measured(related(N, 6, 4), (4, 4, 4, 4, 4, 9), ["marginals", "triples"], "c5")
     assert pairs.tables == ((0, 1), (0, 5), (1, 5))  # of 25, 50 and 50 cells, with that for missing values
-    assert len(triples.tables) == 20 and {g.columns for g in anchor.goals} >= set(pairs.tables)
+    assert triples.tables == ((0, 1, 2),)  # of 125; those with the target have 250
+    assert {g.columns for g in anchor.goals} >= set(pairs.tables)
 
 
 def test_groups_keep_order_lean_and_missing() -> None:
