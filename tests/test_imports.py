@@ -64,6 +64,7 @@ def test_help_and_check_stay_light(clinic_text: str, tmp_path: Path) -> None:
 
 def test_importing_privsynth_is_light() -> None:
     assert not loaded_by("import privsynth") & {"torch", "pandas", "numpy"}
+    assert not loaded_by("import privsynth.trainers") & {"torch", "pandas", "numpy"}
     assert "privsynth.pipeline" in loaded_by("from privsynth import Policy, run, Synthesizer, audit, report")
 
 

@@ -30,7 +30,7 @@ PRETRAIN_RATE, FINE_RATE = 4.0, 0.2
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
     """The matrices are small: on busy cores two threads were seen to wait for each other 30 times longer."""
     import torch
 
@@ -54,7 +54,7 @@ def _tiny_is_zero() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-@one_thread()
+@_one_thread()
 def drawn(
     draw: Callable[[slice, Any], Any], n: int, rng: np.random.Generator, progress: Callable[[float], None]
 ) -> np.ndarray:
@@ -108,7 +108,7 @@ class AnchoredTrainer(Trainer):
             return float(self.options.sampling_rate)
         return min(0.25, max(0.002, self.options.batch / rows)) if rows else 0.05
 
-    @one_thread()
+    @_one_thread()
     def fit(
         self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress
     ) -> Model:

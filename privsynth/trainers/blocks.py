@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 Told = Callable[[float], None]  # the share that is done
 
@@ -18,12 +19,16 @@ def in_blocks(work: Callable[[int, Told], np.ndarray], count: int, progress: Tol
     long, as numba's and torch's kernels do, and take random numbers from a source of the block's own: so a seed gives
     the same rows on any number of cores.
     """
-    done = np.zeros(count)
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numpy as np
+
+    done = [0.0] * count
 
     def one(i: int) -> np.ndarray:
         def told(share: float) -> None:
             done[i] = share
-            progress(float(done.mean()))
+            progress(sum(done) / count)
 
         return work(i, told)
 

@@ -24,7 +24,11 @@ PENALTY = 10.0  # weight of the gradient penalty (Gulrajani et al. 2017)
 
 
 class CTGANOptions(LatentOptions):
-    critic_steps: int = Field(default=4, ge=1, le=1000)  # for each of the generator (many help: Bie, Kamath, Zhang 2023)
+    """Options of a network that learns against a critic."""
+
+    critic_steps: int = Field(
+        default=4, ge=1, le=1000
+    )  # for each of the generator (many help: Bie, Kamath, Zhang 2023)
 
 
 class CTGAN(AnchoredTrainer):
