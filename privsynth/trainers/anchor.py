@@ -22,9 +22,7 @@ ONE_WAY_WEIGHT = 30.0
 LEAST_PULL = 16.0  # of a table that says little: its noise was taken out before, so what is left is followed closely
 LIVE_SWEEPS = 8  # of rows that a network made
 LIVE_START = 0.05  # from here tvd3 came out lower by 1 to 7 % than at full strength throughout
-FEWER_SWEEPS = (
-    3  # of more rows than LONG, where time counts: tvd3 5 % above what four leave, as near as the population's
-)
+FEWER_SWEEPS = 3  # of more rows than LONG, where time counts: tvd3 5 % above what four leave
 COPY_SWEEPS = 3  # of rows of a population that was fitted already: with two tvd3 was 1.5 % higher at epsilon 1
 COPY_START = 0.05  # leaves one row in 2,000 as it was, and tvd3 too; at full strength throughout most stayed
 POPULATION_START = 0.02

@@ -24,11 +24,9 @@ PENALTY = 10.0  # weight of the gradient penalty (Gulrajani et al. 2017)
 
 
 class CTGANOptions(LatentOptions):
-    """Options of a network that learns against a critic."""
+    """Options of a network that learns against a critic. Many steps of it help under DP-SGD (Bie, Kamath, Zhang 2023)."""
 
-    critic_steps: int = Field(
-        default=4, ge=1, le=1000
-    )  # for each of the generator (many help: Bie, Kamath, Zhang 2023)
+    critic_steps: int = Field(default=4, ge=1, le=1000)  # for each step of the generator
 
 
 class CTGAN(AnchoredTrainer):
