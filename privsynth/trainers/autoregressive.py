@@ -130,16 +130,19 @@ class MaskedPrediction(Network):
         import torch
         import torch.nn.functional as F
 
+        from privsynth.trainers.networks import draw_codes
+
         module, columns = self.private, self.private.enter.weight.T
         entered = module.enter(torch.cat(self._seen(codes.clamp(min=0), codes >= 0), 1))
         for j in sorted(torch.randperm(self.columns, generator=coins).tolist(), key=lambda j: j not in first):
-            here = torch.nonzero(codes[:, j] < 0)[:, 0]
-            if len(here) == 0:
+            unknown = codes[:, j] < 0
+            if not unknown.any():
                 continue
+            here = slice(None) if unknown.all() else torch.nonzero(unknown)[:, 0]  # whole rows: without a copy
             at = slice(int(self.onehot.offset[j]), int(self.onehot.offset[j]) + self.onehot.sizes[j])
             logits = F.linear(module.inside(entered[here]), module.logits.weight[at], module.logits.bias[at])
-            codes[here, j] = torch.multinomial((logits + weights[at]).softmax(1), 1, generator=coins)[:, 0]
-            entered[here] += columns[at][codes[here, j]] + columns[self.onehot.width + j]  # one column more is known
+            codes[here, j] = new = draw_codes(logits + weights[at], coins)
+            entered[here] += columns[at][new] + columns[self.onehot.width + j]  # one column more is known
         return codes
 
     def tensors(self) -> dict[str, np.ndarray]:

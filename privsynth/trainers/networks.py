@@ -49,9 +49,18 @@ class OneHot:
 
     def draw(self, logits: torch.Tensor, coins: Coins = None) -> torch.Tensor:
         """(b, width) logits -> (b, columns) codes drawn column by column."""
-        return torch.stack(
-            [torch.multinomial(F.softmax(b, 1), 1, generator=coins)[:, 0] for b in logits.split(self.sizes, 1)], 1
-        )
+        return torch.stack([draw_codes(block, coins) for block in logits.split(self.sizes, 1)], 1)
+
+
+def draw_codes(logits: torch.Tensor, coins: Coins = None) -> torch.Tensor:
+    """(b, k) logits -> (b,) codes, each with its softmax probability; never one whose logit is -inf.
+
+    By inversion, which takes less time than torch.multinomial. A single-precision uniform number is at most 1 - 2^-24,
+    so its product with the last sum stays below that sum.
+    """
+    rising = logits.softmax(1).cumsum(1)
+    place = torch.rand(len(rising), 1, generator=coins) * rising[:, -1:]
+    return torch.searchsorted(rising, place, right=True)[:, 0]
 
 
 class Generator(nn.Module):

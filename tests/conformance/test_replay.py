@@ -18,6 +18,7 @@ from replay import Tape, contents, recording, replay
 
 from privsynth import Policy, assess, evidence, fit, pipeline, release, run
 from privsynth.policy.plan import Plan, make_plan
+from privsynth.trainers import vae
 
 # CTGAN's generator, which is what it saves, learns with the fourth step of its critic first
 NETWORK = "steps: 4, pretrain_steps: 1, hidden: 8, sweeps: 4, sampling_rate: 0.3"
@@ -73,6 +74,12 @@ def plan_once() -> Iterator[None]:
         patch.setattr(pipeline, "make_plan", planned)
         patch.setattr(Plan, "privacy", claim)
         yield
+
+
+@pytest.fixture(autouse=True)
+def small_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The VAE's prior is fitted to released rows; with its full number of Gaussians that takes a third of a fit here."""
+    monkeypatch.setattr(vae, "COMPONENTS", 2)
 
 
 def fitted(policy: Policy) -> Callable[[Any, Tape], dict[str, bytes]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 
 from privsynth.trainers.anchored import FINE_RATE
 from privsynth.trainers.base import LatentOptions, silent
 from privsynth.trainers.ctgan import GAN, CTGANOptions
-from privsynth.trainers.networks import Average, Mixture
+from privsynth.trainers.networks import Average, Mixture, draw_codes
 from privsynth.trainers.vae import Autoencoder
 
 SIZES = (2, 3, 4)
@@ -34,6 +35,23 @@ def test_the_average_follows_the_weights_and_takes_their_place() -> None:
     assert module.weight.item() == 5.0
     average.settle()
     assert abs(module.weight.item() - want) < 1e-12
+
+
+def test_codes_are_drawn_as_often_as_their_softmax_says() -> None:
+    """Two rows of logits, 100,000 draws each from a fixed seed: 5 standard deviations, and nothing ruled out."""
+    logits = torch.tensor([[0.0, 1.0, -torch.inf, -6.0], [-torch.inf, -torch.inf, 3.0, -torch.inf]])
+    drawn = draw_codes(logits.repeat_interleave(100_000, 0), torch.Generator().manual_seed(0)).reshape(2, -1)
+    for codes, wanted in zip(drawn, logits.softmax(1), strict=True):
+        share = torch.bincount(codes, minlength=4) / len(codes)
+        assert bool(((share - wanted).abs() <= 5 * (wanted * (1 - wanted) / len(codes)).sqrt()).all())
+
+
+def test_the_largest_uniform_number_stays_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sum that rounds to a little below or above 1, and codes behind it that cannot come."""
+    monkeypatch.setattr(torch, "rand", lambda n, one, generator: torch.full((n, one), 1 - 2.0**-24))
+    logits = torch.randn(5_000, 300, generator=torch.Generator().manual_seed(1))
+    logits[:, 200:] = -torch.inf
+    assert int(draw_codes(logits).max()) == 199
 
 
 def test_the_mixture_is_normal_until_it_is_fitted() -> None:
