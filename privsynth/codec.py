@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,11 @@ from privsynth.privacy.ledger import Run
 from privsynth.privacy.mechanisms.tables import Histograms
 from privsynth.scales import TELLING, Agreed, Scales, to_simplex
 from privsynth.table import PrivateTable, Rows
+from privsynth.within import Within, ends_of, spread
 
 MOST_BINS, FEWEST_BINS = 32, 8
 BINS = 0.62  # of a numeric column, in roots of rows over the noise of a cell
+MOST_SCALED = 64  # numbers of which closed ones, too, help to tell where others lie in their bins
 RARE = 4.0  # standard deviations of its histogram's noise below which a category counts as rare
 
 
@@ -59,29 +61,43 @@ class ColumnCodec:
         """(codes,) released share of each code."""
         return np.bincount(self.bins, self.density, minlength=self.size)
 
-    def decode(self, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Codes -> cells, drawn by the density inside each bin; the last cell is "missing"."""
-        cells = np.empty(len(codes), np.int64)
-        for code in np.unique(codes):
-            here, inside = np.flatnonzero(codes == code), np.flatnonzero(self.bins == code)
-            weight = self.density[inside] + 1e-12
-            cells[here] = rng.choice(inside, len(here), p=weight / weight.sum())
-        return cells
+    @property
+    def is_number(self) -> bool:
+        return self.domain.kind != "category"
 
-    def steps(self, cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Cells of numbers -> whole steps, even inside a cell; NaN for missing."""
+    @property
+    def open(self) -> bool:
+        """True if some code stands for more than one value."""
+        values = np.diff(self.domain.edges) if self.is_number else np.ones(len(self.bins) - 1)
+        return bool((np.bincount(self.bins[:-1], values) > 1).any())
+
+    def decode(self, codes: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Codes and places inside of them, 0 to below 1 -> cells, by the density inside of each code, and places inside of
+        those. The last cell is "missing"."""
+        cells, weight = np.argsort(self.bins, kind="stable"), self.density + 1e-12
+        reach, first = np.cumsum(weight[cells]), np.searchsorted(self.bins[cells], np.arange(self.size + 1))
+        start = np.concatenate([[0.0], reach])[first]
+        wanted = start[codes] + places * (start[codes + 1] - start[codes])
+        at = np.clip(np.searchsorted(reach, wanted, side="right"), first[codes], first[codes + 1] - 1)
+        through = 1 - (reach[at] - wanted) / weight[cells[at]]
+        return cells[at], np.clip(through, 0.0, 1 - 1e-12)
+
+    def steps(self, cells: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Cells of numbers and places inside of them -> whole steps, NaN for missing."""
         edges, at = self.domain.edges, np.minimum(cells, self.domain.cells - 1)
-        value = np.floor(edges[at] + rng.random(len(cells)) * (edges[at + 1] - edges[at])).astype(float)
-        return np.where(cells == self.domain.cells, np.nan, value)
+        value = np.floor(edges[at] + places * (edges[at + 1] - edges[at]))
+        return np.where(cells == self.domain.cells, np.nan, np.minimum(value, edges[at + 1] - 1))
 
 
 @dataclass(frozen=True)
 class Codec:
-    """All columns, and the released number of (weighted) rows behind the histograms."""
+    """All columns, and the released number of (weighted) rows behind the histograms. within: how numbers go together inside
+    of their bins, if that was learned."""
 
     domain: Domain
     columns: tuple[ColumnCodec, ...]
     total: float
+    within: Within | None = None
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -112,6 +128,7 @@ class Codec:
 
         known: values that stand already, as in `encode_known`: they stay as they are, and gaps start from them.
         """
+        places = self.places(codes, rng)
         steps: dict[str, np.ndarray] = {}
         frame: dict[str, Any] = {}
         waiting = [(j, c) for j, c in enumerate(self.columns) if c.domain.name != STRATUM]
@@ -121,14 +138,14 @@ class Codec:
             if domain.gap_from is not None and domain.gap_from not in steps:
                 waiting.append((j, column))
                 continue
-            cells = column.decode(codes[:, j], rng)
+            cells, inside = column.decode(codes[:, j], places[:, j])
             if domain.kind == "category":
                 names = np.array([*domain.categories, None], dtype=object)
                 frame[domain.name] = names[cells]
                 if known is not None:
                     frame[domain.name] = np.where(known[domain.name].notna(), known[domain.name], names[cells])
                 continue
-            value = column.steps(cells, rng)
+            value = column.steps(cells, inside)
             if domain.gap_from is not None:
                 start = steps[domain.gap_from]
                 value = np.minimum(start + value, np.maximum(domain.high, start + domain.least_gap))
@@ -139,6 +156,32 @@ class Codec:
                 whole = np.where(np.isnan(there), whole, there)
             steps[domain.name], frame[domain.name] = value, whole
         return pd.DataFrame({name: frame[name] for name in self.names if name != STRATUM})
+
+    def places(self, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(rows, columns) where in its code each value lies, 0 to below 1."""
+        scores = rng.random(codes.shape)
+        places = scores.copy()
+        if self.within is not None:
+            at = self.within.columns
+            scores[:, at], places[:, at] = self.within.draw(self._ends(at), codes[:, at], rng)
+        for j in (j for j, column in enumerate(self.columns) if column.open):
+            places[:, j] = spread(codes[:, j], scores[:, j], places[:, j], rng)
+        return places
+
+    def learning_within(self, codes: np.ndarray, rng: np.random.Generator) -> Codec:
+        """The codec that also knows how numbers go together inside of their bins. codes: (rows, columns), released.
+
+        Of fewer than two numbers with open bins there is nothing to know.
+        """
+        numbers = [j for j, column in enumerate(self.columns) if column.is_number]
+        opened = [j for j in numbers if self.columns[j].open]
+        if len(opened) < 2:
+            return self
+        at = np.array(numbers if len(numbers) <= MOST_SCALED else opened)
+        return replace(self, within=Within.learn(at, self._ends(at), codes[:, at], rng))
+
+    def _ends(self, columns: np.ndarray) -> list[np.ndarray]:
+        return [ends_of(self.columns[j].shares[:-1]) for j in columns]
 
 
 def _rounded(values: np.ndarray, step: float) -> np.ndarray:

@@ -113,6 +113,7 @@ def _learn(policy: Policy, plan: Plan, data: Data, account: Run, holdout: float,
     from privsynth.reader import read_header, read_table
     from privsynth.table import check_header, take_in, without_values
     from privsynth.trainers import choose
+    from privsynth.within import ROWS
 
     check_header(read_header(data), policy)
     account.opened = True  # from here on a refusal would tell something of the rows: the reservation stays
@@ -137,8 +138,11 @@ def _learn(policy: Policy, plan: Plan, data: Data, account: Run, holdout: float,
         "policy_sha256": policy.sha256,
         "seeded": policy.model.seed is not None,
     }
-    layout = Layout.of(policy, raw)
-    return Synthesizer(trainer.name, model.codec, model, layout, plan.privacy(), facts), intake
+    layout, rng = Layout.of(policy, raw), account.randomness.generator()
+    codec = clock(
+        "learning what lies in bins", lambda: model.codec.learning_within(model.sample(ROWS, rng, silent), rng)
+    )
+    return Synthesizer(trainer.name, codec, model, layout, plan.privacy(), facts), intake
 
 
 def _policy(policy: Policy | str | Path) -> Policy:

@@ -21,6 +21,7 @@ from privsynth.evidence import Privacy
 from privsynth.finish import Layout
 from privsynth.privacy.noise import Randomness
 from privsynth.trainers.base import Model, Progress, silent
+from privsynth.within import Within
 
 if TYPE_CHECKING:
     from privsynth.given import Filling, Given
@@ -157,6 +158,8 @@ class Synthesizer:
         tensors = {f"model.{k}": np.ascontiguousarray(v) for k, v in self.model.tensors().items()}
         for j, column in enumerate(self.codec.columns):
             tensors |= {f"codec.{j}.{part}": getattr(column, part) for part in ("bins", "density", "raw", "noise")}
+        if self.codec.within is not None:
+            tensors |= {f"within.{part}": value for part, value in self.codec.within.tensors().items()}
         save_file(tensors, folder / "model.safetensors")
         meta = {
             "format": FORMAT, "trainer": self.trainer, "settings": self.model.settings(), "domain": self.codec.domain.to_json(),
@@ -185,8 +188,8 @@ class Synthesizer:
                 ColumnCodec(d, *(tensors[f"codec.{j}.{part}"] for part in ("bins", "density", "raw", "noise")))
                 for j, d in enumerate(domain.columns)
             )
-            codec = Codec(domain, columns, meta["total"])
-            own = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+            own, within = _parts(tensors, "model."), _parts(tensors, "within.")
+            codec = Codec(domain, columns, meta["total"], Within(**within) if within else None)
             model = TRAINERS[meta["trainer"]].restore(codec, own, meta["settings"])
             privacy = Privacy.model_validate(meta["privacy"])
             return cls(meta["trainer"], codec, model, Layout.from_json(meta["layout"]), privacy, meta["facts"])
@@ -195,6 +198,10 @@ class Synthesizer:
             raise InputError(
                 Problem(str(folder), rule, "name the folder that `save` or `privsynth fit` wrote")
             ) from None
+
+
+def _parts(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def at_least_one(number: Any, what: str) -> int:

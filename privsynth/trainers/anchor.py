@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from privsynth.blocks import Told, in_blocks
 from privsynth.codec import Codec
 from privsynth.privacy.unit import MOST_WAYS
 from privsynth.trainers.base import Progress, silent
-from privsynth.trainers.blocks import Told, in_blocks
 
 ONE_WAY_WEIGHT = 30.0
 LEAST_PULL = 16.0  # of a table that says little: its noise was taken out before, so what is left is followed closely

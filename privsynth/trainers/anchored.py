@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from privsynth.blocks import in_blocks
 from privsynth.privacy.events import sampled_gaussian_of_strength
 from privsynth.trainers.base import Model, NetworkOptions, Progress, Trainer, silent
-from privsynth.trainers.blocks import in_blocks
 
 if TYPE_CHECKING:
     import numpy as np

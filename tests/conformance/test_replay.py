@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from neighbours import Neighbours, neighbours, people
 from replay import Tape, contents, recording, replay
 
-from privsynth import Policy, assess, evidence, fit, pipeline, release, run
+from privsynth import Policy, assess, evidence, fit, pipeline, release, run, within
 from privsynth.policy.plan import Plan, make_plan
 from privsynth.trainers import vae
 
@@ -77,9 +77,10 @@ def plan_once() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def small_prior(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The VAE's prior is fitted to released rows; with its full number of Gaussians that takes a third of a fit here."""
+def small_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is fitted to released rows of the model: at its full size that takes most of a fit here."""
     monkeypatch.setattr(vae, "COMPONENTS", 2)
+    monkeypatch.setattr(within, "ROWS", 200)
 
 
 def fitted(policy: Policy) -> Callable[[Any, Tape], dict[str, bytes]]:

@@ -1,0 +1,156 @@
+"""Where values lie inside of their bins, and how numbers go together there: post-processing of what was released.
+
+Noisy tables say how bins go together, not what happens inside of them: two bills of one account that are nearly equal would
+be drawn anywhere in their bins, a square where people lie on a line. That little mass lies beside the diagonal tells how
+narrow the line is. So a bin counts as an interval of normal scores, and a mixture of Gaussians is fitted to released rows
+of which these intervals alone are known: stochastic EM (Celeux, Diebolt 1985), with the scores drawn by Gibbs sampling
+from truncated normals (Geweke 1991). Bins stay as they are; only the place inside is drawn.
+
+Rows of one bin lie in it evenly, not at random, so that single columns lose nothing to chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from privsynth.blocks import in_blocks
+
+ROWS = 10_000  # released rows that a mixture is fitted to
+COMPONENTS, NUMBERS = 8, 2**17  # of a mixture: at most, and numbers in its covariances
+ROUNDS, SWEEPS = 20, 2  # of learning, and of drawing
+RIDGE = 1e-4  # added to variances: scores that are all the same have one as well
+BLOCK = 8192  # rows that are drawn together
+FARTHEST = 9.0  # where the outermost bins end, in normal scores
+ENOUGH = 20  # rows of a bin that are spread evenly; fewer lie where their scores are
+
+Ends = list[np.ndarray]  # for each number its bins' ends as normal scores, ascending: (bins + 1,)
+
+
+@dataclass(frozen=True)
+class Within:
+    """A mixture of Gaussians over normal scores. columns: (d,) the numbers it is about. chance: (k,); center: (k, d);
+    precision: (k, d, d), inverse covariances."""
+
+    columns: np.ndarray
+    chance: np.ndarray
+    center: np.ndarray
+    precision: np.ndarray
+
+    @classmethod
+    def learn(cls, columns: np.ndarray, ends: Ends, codes: np.ndarray, rng: np.random.Generator) -> Within:
+        """codes: (rows, d) released rows of these columns; a code beyond the last bin is "missing"."""
+        from sklearn.cluster import KMeans
+
+        d = len(columns)
+        most = int(np.clip(min(NUMBERS // d**2, len(codes) // (10 * d)), 1, COMPONENTS))
+        low, high = _intervals(ends, codes)
+        scores = _truncated(np.zeros_like(low), 1.0, low, high, rng)
+        part = KMeans(most, n_init=1, max_iter=20, random_state=int(rng.integers(2**31))).fit_predict(scores)
+        for _ in range(ROUNDS):
+            mixture = cls._fitted(columns, scores, part, most)
+            scores = mixture._moved(scores, part, low, high, rng)
+            part = mixture._parts(scores, rng)
+        return cls._fitted(columns, scores, part, most)
+
+    @classmethod
+    def _fitted(cls, columns: np.ndarray, scores: np.ndarray, part: np.ndarray, components: int) -> Within:
+        """Moments of each component; one with too few rows has those of all."""
+        chance, center, precision = np.zeros(components), [], []
+        for k in range(components):
+            here = scores[part == k]
+            chance[k] = (len(here) + 1) / (len(scores) + components)
+            if len(here) < 5 * len(columns):
+                here = scores
+            covariance = np.atleast_2d(np.cov(here.T)) + RIDGE * np.eye(len(columns))
+            center.append(here.mean(0))
+            precision.append(np.linalg.inv(covariance))
+        return cls(columns, chance, np.array(center), np.array(precision))
+
+    def draw(self, ends: Ends, codes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, d) codes -> (rows, d) scores inside of their bins, and how far through them: 0 to 1."""
+        count = max(1, -(-len(codes) // BLOCK))
+        parts, coins = np.array_split(codes, count), rng.spawn(count)
+        drawn = in_blocks(lambda i, told: self._drawn(ends, parts[i], coins[i]), count, lambda share: None)
+        return drawn[..., 0], drawn[..., 1]
+
+    def _drawn(self, ends: Ends, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(rows, d, 2)"""
+        low, high = _intervals(ends, codes)
+        scores = _truncated(np.zeros_like(low), 1.0, low, high, rng)
+        for _ in range(SWEEPS):
+            scores = self._moved(scores, self._parts(scores, rng), low, high, rng)
+        below = ndtr(low)
+        return np.stack([scores, (ndtr(scores) - below) / np.maximum(ndtr(high) - below, 1e-12)], 2)
+
+    def _parts(self, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(rows,) a component for each row, drawn by its chances given the scores."""
+        logs = np.empty((len(scores), len(self.chance)))
+        for k, (center, precision) in enumerate(zip(self.center, self.precision, strict=True)):
+            root = np.linalg.cholesky(precision)
+            logs[:, k] = np.log(self.chance[k]) + np.log(np.diag(root)).sum()
+            logs[:, k] -= 0.5 * (((scores - center) @ root) ** 2).sum(1)
+        rising = np.exp(logs - logs.max(1, keepdims=True)).cumsum(1)
+        return (rising <= rng.random((len(scores), 1)) * rising[:, -1:]).sum(1)
+
+    def _moved(
+        self, scores: np.ndarray, part: np.ndarray, low: np.ndarray, high: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """The scores after one sweep: each redrawn given the others of its row, inside of its interval."""
+        moved = scores.copy()
+        for k, (center, precision) in enumerate(zip(self.center, self.precision, strict=True)):
+            here = np.flatnonzero(part == k)
+            own, lows, highs = moved[here] - center, low[here] - center, high[here] - center
+            for j in rng.permutation(own.shape[1]):
+                mean = own[:, j] - own @ precision[:, j] / precision[j, j]
+                own[:, j] = _truncated(mean, precision[j, j] ** -0.5, lows[:, j], highs[:, j], rng)
+            moved[here] = own + center
+        return moved
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def ends_of(shares: np.ndarray) -> np.ndarray:
+    """Ends of bins as normal scores. shares: (bins,) of rows."""
+    rising = np.concatenate([[0.0], np.cumsum(shares)])
+    inner = ndtri(np.clip(rising[1:-1] / max(rising[-1], 1e-300), 0, 1)).clip(1 - FARTHEST, FARTHEST - 1)
+    return np.concatenate([[-FARTHEST], inner, [FARTHEST]])
+
+
+def spread(codes: np.ndarray, scores: np.ndarray, through: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(rows,) places in [0, 1) inside of each code: the rows of a code lie evenly in it, in the order of their scores.
+
+    through: where each row lies by itself, for codes of a few rows.
+    """
+    count = np.bincount(codes)
+    rank = np.empty(len(codes))
+    rank[np.lexsort((scores, codes))] = np.arange(len(codes)) - np.repeat(np.cumsum(count) - count, count)
+    even = (rank + rng.random(len(codes))) / count[codes]
+    return np.clip(np.where(count[codes] < ENOUGH, through, even), 0.0, 1 - 1e-12)
+
+
+def _intervals(ends: Ends, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, d) where each code's interval starts, and where it ends; that of "missing" is everything."""
+    low, high = np.empty(codes.shape), np.empty(codes.shape)
+    for j, end in enumerate(ends):
+        at = codes[:, j]
+        low[:, j] = np.append(end[:-1], -FARTHEST)[at]
+        high[:, j] = np.append(end[1:], FARTHEST)[at]
+    return low, high
+
+
+def _truncated(
+    mean: np.ndarray, deviation: float, low: np.ndarray, high: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Normal numbers between `low` and `high`, by inversion in the left tail, where it is exact; the nearer end where
+    even that has no mass."""
+    start, end = (low - mean) / deviation, (high - mean) / deviation
+    right = start > 0
+    start, end = np.where(right, -end, start), np.where(right, -start, end)
+    below, above = ndtr(start), ndtr(end)
+    drawn = ndtri(below + rng.random(np.shape(start)) * (above - below))
+    drawn = np.where(above - below > 1e-300, drawn, np.clip(0.0, start, end)).clip(start, end)
+    return mean + deviation * np.where(right, -drawn, drawn)
