@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +14,10 @@ from privsynth.privacy.ledger import Run
 from privsynth.privacy.mechanisms.tables import Histograms
 from privsynth.scales import TELLING, Agreed, Scales, to_simplex
 from privsynth.table import PrivateTable, Rows
-from privsynth.within import Within, ends_of, spread
+from privsynth.within import ENOUGH, LAST, MOST, ROWS, Within, ends_of, evenly
 
 MOST_BINS, FEWEST_BINS = 32, 8
 BINS = 0.62  # of a numeric column, in roots of rows over the noise of a cell
-MOST_SCALED = 64  # numbers of which closed ones, too, help to tell where others lie in their bins
 RARE = 4.0  # standard deviations of its histogram's noise below which a category counts as rare
 
 
@@ -80,7 +80,7 @@ class ColumnCodec:
         wanted = start[codes] + places * (start[codes + 1] - start[codes])
         at = np.clip(np.searchsorted(reach, wanted, side="right"), first[codes], first[codes + 1] - 1)
         through = 1 - (reach[at] - wanted) / weight[cells[at]]
-        return cells[at], np.clip(through, 0.0, 1 - 1e-12)
+        return cells[at], np.clip(through, 0.0, LAST)
 
     def steps(self, cells: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Cells of numbers and places inside of them -> whole steps, NaN for missing."""
@@ -128,7 +128,7 @@ class Codec:
 
         known: values that stand already, as in `encode_known`: they stay as they are, and gaps start from them.
         """
-        places = self.places(codes, rng)
+        places = self.places(codes, rng, together=known is None)  # else they would have to go with what is known
         steps: dict[str, np.ndarray] = {}
         frame: dict[str, Any] = {}
         waiting = [(j, c) for j, c in enumerate(self.columns) if c.domain.name != STRATUM]
@@ -157,30 +157,34 @@ class Codec:
             steps[domain.name], frame[domain.name] = value, whole
         return pd.DataFrame({name: frame[name] for name in self.names if name != STRATUM})
 
-    def places(self, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """(rows, columns) where in its code each value lies, 0 to below 1."""
-        scores = rng.random(codes.shape)
-        places = scores.copy()
-        if self.within is not None:
-            at = self.within.columns
-            scores[:, at], places[:, at] = self.within.draw(self._ends(at), codes[:, at], rng)
+    def places(self, codes: np.ndarray, rng: np.random.Generator, together: bool = True) -> np.ndarray:
+        """(rows, columns) where in its code each value lies, 0 to below 1. together: as numbers go together, if known."""
+        scores, places, within = rng.random(codes.shape), rng.random(codes.shape), self.within if together else None
+        if within is not None:
+            scores[:, within.columns] = within.draw(self._ends(within.columns), codes[:, within.columns], rng)
         for j in (j for j, column in enumerate(self.columns) if column.open):
-            places[:, j] = spread(codes[:, j], scores[:, j], places[:, j], rng)
+            own, alone = codes[:, j], places[:, j].copy()
+            few = np.flatnonzero(np.bincount(own)[own] < ENOUGH)
+            places[:, j] = evenly(own, scores[:, j], rng)
+            places[few, j] = alone[few]
+            if within is not None and j in within.columns:
+                told = within.through(j, self._ends([j])[0], own[few], scores[few, j])
+                places[few, j] = np.where(np.isnan(told), alone[few], np.minimum(told, LAST))
         return places
 
-    def learning_within(self, codes: np.ndarray, rng: np.random.Generator) -> Codec:
-        """The codec that also knows how numbers go together inside of their bins. codes: (rows, columns), released.
+    def learning_within(self, sample: Callable[[int], np.ndarray], rng: np.random.Generator) -> Codec:
+        """The codec that also knows how numbers go together inside of their bins. sample: gives so many released rows.
 
-        Of fewer than two numbers with open bins there is nothing to know.
+        It stays as it is without two numbers with open bins, which nobody could see go together, and with too many.
         """
         numbers = [j for j, column in enumerate(self.columns) if column.is_number]
         opened = [j for j in numbers if self.columns[j].open]
-        if len(opened) < 2:
+        if not 2 <= len(opened) <= MOST:
             return self
-        at = np.array(numbers if len(numbers) <= MOST_SCALED else opened)
-        return replace(self, within=Within.learn(at, self._ends(at), codes[:, at], rng))
+        at = np.array(numbers if len(numbers) <= MOST else opened)  # closed ones, too, help to tell where others lie
+        return replace(self, within=Within.learn(at, self._ends(at), sample(ROWS)[:, at], rng))
 
-    def _ends(self, columns: np.ndarray) -> list[np.ndarray]:
+    def _ends(self, columns: Iterable[int]) -> list[np.ndarray]:
         return [ends_of(self.columns[j].shares[:-1]) for j in columns]
 
 

@@ -113,7 +113,6 @@ def _learn(policy: Policy, plan: Plan, data: Data, account: Run, holdout: float,
     from privsynth.reader import read_header, read_table
     from privsynth.table import check_header, take_in, without_values
     from privsynth.trainers import choose
-    from privsynth.within import ROWS
 
     check_header(read_header(data), policy)
     account.opened = True  # from here on a refusal would tell something of the rows: the reservation stays
@@ -140,7 +139,7 @@ def _learn(policy: Policy, plan: Plan, data: Data, account: Run, holdout: float,
     }
     layout, rng = Layout.of(policy, raw), account.randomness.generator()
     codec = clock(
-        "learning what lies in bins", lambda: model.codec.learning_within(model.sample(ROWS, rng, silent), rng)
+        "placing in bins", lambda: model.codec.learning_within(lambda n: model.sample(n, rng, clock.inner), rng)
     )
     return Synthesizer(trainer.name, codec, model, layout, plan.privacy(), facts), intake
 

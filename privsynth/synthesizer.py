@@ -189,7 +189,7 @@ class Synthesizer:
                 for j, d in enumerate(domain.columns)
             )
             own, within = _parts(tensors, "model."), _parts(tensors, "within.")
-            codec = Codec(domain, columns, meta["total"], Within(**within) if within else None)
+            codec = Codec(domain, columns, meta["total"], Within.restore(within) if within else None)
             model = TRAINERS[meta["trainer"]].restore(codec, own, meta["settings"])
             privacy = Privacy.model_validate(meta["privacy"])
             return cls(meta["trainer"], codec, model, Layout.from_json(meta["layout"]), privacy, meta["facts"])

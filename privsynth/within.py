@@ -6,7 +6,7 @@ narrow the line is. So a bin counts as an interval of normal scores, and a mixtu
 of which these intervals alone are known: stochastic EM (Celeux, Diebolt 1985), with the scores drawn by Gibbs sampling
 from truncated normals (Geweke 1991). Bins stay as they are; only the place inside is drawn.
 
-Rows of one bin lie in it evenly, not at random, so that single columns lose nothing to chance.
+The rows of a bin of many lie in it evenly, not at random, so that single columns lose little to chance.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from scipy.special import ndtr, ndtri
 from privsynth.blocks import in_blocks
 
 ROWS = 10_000  # released rows that a mixture is fitted to
-COMPONENTS, NUMBERS = 8, 2**17  # of a mixture: at most, and numbers in its covariances
+COMPONENTS, MOST = 8, 64  # of a mixture; numbers that it is about, since its cost grows with their square
 ROUNDS, SWEEPS = 20, 2  # of learning, and of drawing
 RIDGE = 1e-4  # added to variances: scores that are all the same have one as well
+LAST = 1 - 1e-12  # the last place inside of a bin
 BLOCK = 8192  # rows that are drawn together
 FARTHEST = 9.0  # where the outermost bins end, in normal scores
 ENOUGH = 20  # rows of a bin that are spread evenly; fewer lie where their scores are
+NARROW = 1e-12  # share of rows in an interval below which nothing is told of the place in it
 
 Ends = list[np.ndarray]  # for each number its bins' ends as normal scores, ascending: (bins + 1,)
 
@@ -42,18 +44,25 @@ class Within:
     @classmethod
     def learn(cls, columns: np.ndarray, ends: Ends, codes: np.ndarray, rng: np.random.Generator) -> Within:
         """codes: (rows, d) released rows of these columns; a code beyond the last bin is "missing"."""
-        from sklearn.cluster import KMeans
-
-        d = len(columns)
-        most = int(np.clip(min(NUMBERS // d**2, len(codes) // (10 * d)), 1, COMPONENTS))
+        most = int(np.clip(len(codes) // (10 * len(columns)), 1, COMPONENTS))
         low, high = _intervals(ends, codes)
         scores = _truncated(np.zeros_like(low), 1.0, low, high, rng)
-        part = KMeans(most, n_init=1, max_iter=20, random_state=int(rng.integers(2**31))).fit_predict(scores)
+        # at random: k-means would cut a narrow line into squares, which further rounds do not mend
+        part = rng.integers(0, most, len(codes))
         for _ in range(ROUNDS):
             mixture = cls._fitted(columns, scores, part, most)
             scores = mixture._moved(scores, part, low, high, rng)
             part = mixture._parts(scores, rng)
         return cls._fitted(columns, scores, part, most)
+
+    @classmethod
+    def restore(cls, tensors: dict[str, np.ndarray]) -> Within:
+        """What `tensors` gave. Raises ValueError or KeyError if these do not go together."""
+        within = cls(*(tensors[name] for name in cls.__dataclass_fields__))
+        k, d = within.center.shape
+        if within.columns.shape != (d,) or within.chance.shape != (k,) or within.precision.shape != (k, d, d):
+            raise ValueError("arrays of a mixture that do not go together")
+        return within
 
     @classmethod
     def _fitted(cls, columns: np.ndarray, scores: np.ndarray, part: np.ndarray, components: int) -> Within:
@@ -69,21 +78,31 @@ class Within:
             precision.append(np.linalg.inv(covariance))
         return cls(columns, chance, np.array(center), np.array(precision))
 
-    def draw(self, ends: Ends, codes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """(rows, d) codes -> (rows, d) scores inside of their bins, and how far through them: 0 to 1."""
+    def draw(self, ends: Ends, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(rows, d) codes -> (rows, d) scores inside of their bins."""
         count = max(1, -(-len(codes) // BLOCK))
         parts, coins = np.array_split(codes, count), rng.spawn(count)
-        drawn = in_blocks(lambda i, told: self._drawn(ends, parts[i], coins[i]), count, lambda share: None)
-        return drawn[..., 0], drawn[..., 1]
+        return in_blocks(lambda i, told: self._drawn(ends, parts[i], coins[i]), count, lambda share: None)
 
     def _drawn(self, ends: Ends, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """(rows, d, 2)"""
         low, high = _intervals(ends, codes)
         scores = _truncated(np.zeros_like(low), 1.0, low, high, rng)
         for _ in range(SWEEPS):
             scores = self._moved(scores, self._parts(scores, rng), low, high, rng)
-        below = ndtr(low)
-        return np.stack([scores, (ndtr(scores) - below) / np.maximum(ndtr(high) - below, 1e-12)], 2)
+        return scores
+
+    def through(self, column: int, end: np.ndarray, codes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """(rows,) how far through its bin each score of a column lies, 0 to 1, by the mixture's own law of it; NaN where a
+        bin has hardly any of it."""
+        j = int(np.flatnonzero(self.columns == column)[0])
+        low, high = _intervals([end], codes[:, None])
+        variance = np.linalg.inv(self.precision)[:, j, j]
+
+        def below(x: np.ndarray) -> np.ndarray:
+            return np.asarray(ndtr((x[:, None] - self.center[:, j]) / np.sqrt(variance)) @ self.chance)
+
+        start, stop = below(low[:, 0]), below(high[:, 0])
+        return np.where(stop - start < NARROW, np.nan, (below(scores) - start) / np.maximum(stop - start, NARROW))
 
     def _parts(self, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(rows,) a component for each row, drawn by its chances given the scores."""
@@ -120,16 +139,12 @@ def ends_of(shares: np.ndarray) -> np.ndarray:
     return np.concatenate([[-FARTHEST], inner, [FARTHEST]])
 
 
-def spread(codes: np.ndarray, scores: np.ndarray, through: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(rows,) places in [0, 1) inside of each code: the rows of a code lie evenly in it, in the order of their scores.
-
-    through: where each row lies by itself, for codes of a few rows.
-    """
+def evenly(codes: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(rows,) places in [0, 1) inside of each code: its rows lie evenly in it, in the order of their scores."""
     count = np.bincount(codes)
     rank = np.empty(len(codes))
     rank[np.lexsort((scores, codes))] = np.arange(len(codes)) - np.repeat(np.cumsum(count) - count, count)
-    even = (rank + rng.random(len(codes))) / count[codes]
-    return np.clip(np.where(count[codes] < ENOUGH, through, even), 0.0, 1 - 1e-12)
+    return np.minimum((rank + rng.random(len(codes))) / count[codes], LAST)
 
 
 def _intervals(ends: Ends, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from scipy.special import ndtr
 
 from privsynth.codec import Codec, ColumnCodec
 from privsynth.domain import ColumnDomain, Domain
-from privsynth.within import ENOUGH, FARTHEST, Within, _truncated, ends_of, spread
+from privsynth.within import FARTHEST, MOST, Within, _truncated, ends_of, evenly
 
 BINS = 12
 
@@ -32,6 +32,11 @@ def codec_of_bins() -> Codec:
     return Codec(Domain(tuple(c.domain for c in columns), 1000), tuple(columns), 1000.0)
 
 
+def knowing(codec: Codec, codes: np.ndarray, rng: np.random.Generator) -> Codec:
+    """The codec that has learned from these rows, again and again if there are few."""
+    return codec.learning_within(lambda n: np.resize(codes, (n, codes.shape[1])), rng)
+
+
 def coded(codec: Codec, values: np.ndarray) -> np.ndarray:
     return np.stack(
         [c.bins[np.searchsorted(c.domain.edges, values[:, j], side="right") - 1] for j, c in enumerate(codec.columns)],
@@ -44,10 +49,8 @@ def test_a_narrow_line_inside_wide_bins_is_found_again() -> None:
     rng = np.random.default_rng(0)
     real, codec = ridge(8000, rng), codec_of_bins()
     codes = coded(codec, real)
-    knowing = codec.learning_within(codes, rng)
-    assert knowing.within is not None
     apart = {}
-    for name, each in (("real", None), ("not knowing", codec), ("knowing", knowing)):
+    for name, each in (("real", None), ("not knowing", codec), ("knowing", knowing(codec, codes, rng))):
         rows = real if each is None else each.decode(codes, rng).to_numpy()
         if each is not None:
             assert (coded(codec, rows) == codes).all(), "bins stay as they are"
@@ -61,7 +64,7 @@ def test_rows_of_a_bin_lie_evenly_in_it() -> None:
     rng = np.random.default_rng(1)
     codec = codec_of_bins()
     codes = np.repeat(np.arange(BINS), 1000)[:, None].repeat(2, 1)
-    for each in (codec, codec.learning_within(codes[rng.permutation(len(codes))], rng)):
+    for each in (codec, knowing(codec, codes[rng.permutation(len(codes))], rng)):
         places = each.places(codes, rng)
         assert places.shape == codes.shape and (places >= 0).all() and (places < 1).all()
         for j in range(2):
@@ -70,14 +73,27 @@ def test_rows_of_a_bin_lie_evenly_in_it() -> None:
                 assert np.abs(counts - 1000 / 50).max() <= 1
 
 
-def test_a_few_rows_lie_where_their_scores_say() -> None:
+@pytest.mark.statistical
+def test_small_samples_lie_in_bins_as_large_ones_do() -> None:
+    """Bins of few rows are not spread evenly, and yet 300 samples of 40 rows, pooled, fill each bin as the histogram says:
+    a shift of .12 in the distribution within a bin is seen, which 1,000 even places exceed with a chance below 1e-11."""
     rng = np.random.default_rng(2)
-    codes, through = np.array([0] * (ENOUGH - 1) + [1] * ENOUGH), rng.random(2 * ENOUGH - 1)
-    places = spread(codes, through, through, rng)
-    assert (places[: ENOUGH - 1] == through[: ENOUGH - 1]).all() and (
-        places[ENOUGH - 1 :] != through[ENOUGH - 1 :]
-    ).all()
-    assert (np.argsort(places[ENOUGH - 1 :]) == np.argsort(through[ENOUGH - 1 :])).all(), "in the order of their scores"
+    codec = codec_of_bins()
+    learned = knowing(codec, coded(codec, ridge(8000, rng)), rng)
+    samples = [coded(codec, ridge(40, rng)) for _ in range(300)]
+    codes, places = np.concatenate(samples), np.concatenate([learned.places(sample, rng) for sample in samples])
+    for j in range(2):
+        for code in range(BINS):
+            inside = np.sort(places[codes[:, j] == code, j])
+            assert np.abs(inside - (np.arange(len(inside)) + 0.5) / len(inside)).max() < 0.12
+
+
+def test_rows_of_a_code_are_in_the_order_of_their_scores() -> None:
+    rng = np.random.default_rng(3)
+    codes, scores = rng.integers(0, 3, 200), rng.normal(size=200)
+    places = evenly(codes, scores, rng)
+    for code in range(3):
+        assert (np.argsort(places[codes == code]) == np.argsort(scores[codes == code])).all()
 
 
 def test_missing_values_and_empty_bins_do_no_harm() -> None:
@@ -85,19 +101,25 @@ def test_missing_values_and_empty_bins_do_no_harm() -> None:
     codec = codec_of_bins()
     codes = rng.integers(0, BINS + 1, (3000, 2))
     codes[codes[:, 0] == 3, 0] = 4
-    knowing = codec.learning_within(codes, rng)
-    rows = knowing.decode(codes, rng)
+    learned = knowing(codec, codes, rng)
+    rows = learned.decode(codes, rng)
     assert (rows.isna().to_numpy() == (codes == BINS)).all()
-    one = knowing.decode(codes[:1], rng)
-    assert len(one) == 1
+    assert len(learned.decode(codes[:1], rng)) == 1
 
 
-def test_nothing_is_learned_where_there_is_nothing_inside() -> None:
-    """Numbers of which each bin is one value have nothing inside."""
+def test_nothing_is_sampled_where_there_is_nothing_to_learn() -> None:
+    """Numbers of which each bin is one value have nothing inside, one number by itself goes with none, and with very many
+    it would take too long."""
+
+    def sample(n: int) -> np.ndarray:
+        raise AssertionError("there is nothing to learn")
+
     domain = ColumnDomain("a", "integer", (), 0, 4)
     closed = ColumnCodec.of(domain, np.arange(6, dtype=np.int32), np.full(6, 0.2), np.full(6, 1 / 6), np.full(6, 1e-3))
-    codec = Codec(Domain((domain, domain), 100), (closed, closed), 100.0)
-    assert codec.learning_within(np.zeros((100, 2), int), np.random.default_rng(0)) is codec
+    opened = codec_of_bins().columns[0]
+    for columns in ((closed, closed), (closed, opened), (opened,) * (MOST + 1)):
+        codec = Codec(Domain(tuple(c.domain for c in columns), 100), columns, 100.0)
+        assert codec.learning_within(sample, np.random.default_rng(0)) is codec
 
 
 @pytest.mark.statistical
@@ -124,10 +146,12 @@ def test_ends_rise_and_are_numbers() -> None:
     assert np.isfinite(ends_of(np.zeros(3))).all()
 
 
-def test_it_is_saved_as_plain_arrays() -> None:
+def test_it_is_saved_as_plain_arrays_and_damage_is_seen() -> None:
     rng = np.random.default_rng(5)
     codec = codec_of_bins()
-    within = codec.learning_within(coded(codec, ridge(2000, rng)), rng).within
+    within = knowing(codec, coded(codec, ridge(2000, rng)), rng).within
     assert within is not None
-    again = Within(**within.tensors())
+    again = Within.restore(within.tensors())
     assert all((getattr(again, name) == value).all() for name, value in within.tensors().items())
+    with pytest.raises(ValueError, match="do not go together"):
+        Within.restore(within.tensors() | {"columns": np.arange(3)})
