@@ -14,7 +14,7 @@ from privsynth.privacy.ledger import Run
 from privsynth.privacy.mechanisms.tables import Histograms
 from privsynth.scales import TELLING, Agreed, Scales, to_simplex
 from privsynth.table import PrivateTable, Rows
-from privsynth.within import ENOUGH, LAST, MOST, ROWS, Within, ends_of, evenly
+from privsynth.within import ENOUGH, FEWEST_ROWS, LAST, MOST, ROWS, Within, ends_of, evenly
 
 MOST_BINS, FEWEST_BINS = 32, 8
 BINS = 0.62  # of a numeric column, in roots of rows over the noise of a cell
@@ -181,8 +181,9 @@ class Codec:
         opened = [j for j in numbers if self.columns[j].open]
         if not 2 <= len(opened) <= MOST:
             return self
+        rows = int(np.clip(self.total, FEWEST_ROWS, ROWS))
         at = np.array(numbers if len(numbers) <= MOST else opened)  # closed ones, too, help to tell where others lie
-        return replace(self, within=Within.learn(at, self._ends(at), sample(ROWS)[:, at], rng))
+        return replace(self, within=Within.learn(at, self._ends(at), sample(rows)[:, at], rng))
 
     def _ends(self, columns: Iterable[int]) -> list[np.ndarray]:
         return [ends_of(self.columns[j].shares[:-1]) for j in columns]

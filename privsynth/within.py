@@ -18,7 +18,7 @@ from scipy.special import ndtr, ndtri
 
 from privsynth.blocks import in_blocks
 
-ROWS = 10_000  # released rows that a mixture is fitted to
+FEWEST_ROWS, ROWS = 2_000, 10_000  # released rows that a mixture is fitted to: as many as the table has, within these
 COMPONENTS, MOST = 8, 64  # of a mixture; numbers that it is about, since its cost grows with their square
 ROUNDS, SWEEPS = 20, 2  # of learning, and of drawing
 RIDGE = 1e-4  # added to variances: scores that are all the same have one as well

@@ -18,7 +18,7 @@ from replay import Tape, contents, recording, replay
 
 from privsynth import Policy, assess, codec, evidence, fit, pipeline, release, run
 from privsynth.policy.plan import Plan, make_plan
-from privsynth.trainers import vae
+from privsynth.trainers import anchor, vae
 
 # CTGAN's generator, which is what it saves, learns with the fourth step of its critic first
 NETWORK = "steps: 4, pretrain_steps: 1, hidden: 8, sweeps: 4, sampling_rate: 0.3"
@@ -81,6 +81,7 @@ def small_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is fitted to released rows of the model: at its full size that takes most of a fit here."""
     monkeypatch.setattr(vae, "COMPONENTS", 2)
     monkeypatch.setattr(codec, "ROWS", 200)
+    monkeypatch.setattr(anchor, "LEAST_FITTED", 300)
 
 
 def fitted(policy: Policy) -> Callable[[Any, Tape], dict[str, bytes]]:
