@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from neighbours import Neighbours, neighbours, people
 from replay import Tape, contents, recording, replay
 
-from privsynth import Policy, assess, codec, evidence, fit, pipeline, release, run
+from privsynth import Policy, assess, codec, evidence, fit, pipeline, release, run, within
 from privsynth.policy.plan import Plan, make_plan
 from privsynth.trainers import anchor, vae
 
@@ -81,6 +81,7 @@ def small_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is fitted to released rows of the model: at its full size that takes most of a fit here."""
     monkeypatch.setattr(vae, "COMPONENTS", 2)
     monkeypatch.setattr(codec, "ROWS", 200)
+    monkeypatch.setattr(within, "ROUNDS", 2)
     monkeypatch.setattr(anchor, "LEAST_FITTED", 300)
 
 
