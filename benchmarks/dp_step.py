@@ -1,11 +1,15 @@
-"""What privacy costs in time: one step of DP-SGD against the same step without it: python benchmarks/dp_step.py
+"""What privacy costs in time: one step of DP-SGD against the same step without it.
+
+    python benchmarks/dp_step.py                      on the CPU
+    python benchmarks/dp_step.py --device cuda        networks and batches on the CUDA device
 
 A step: draw a batch of about 1,024 out of 39,000 rows of 14 columns (Adult's size), gradients, and what the trainer does
 with them (Adam; for the critic also the terms of generated rows and of the gradient penalty; every fourth time a step of
 the generator, which the median leaves out). With privacy it is the mechanism itself: Poisson coins of every unit,
 clipping of every row, cryptographic noise, rounding, and double precision throughout. Without: shuffled batches and the
-mean loss, in double and in single precision. Steps are interleaved and their CPU time is taken, since other work on the
-machine would decide the wall time. One thread. Writes results/dp_step.md.
+mean loss, in double and in single precision. Steps are interleaved and, on the CPU, their CPU time is taken, since other
+work on the machine would decide the wall time; on a CUDA device the wall time, until the device is done. One thread. Coins
+and noise are drawn on the CPU in either case. Writes results/dp_step.md or results/dp_step_cuda.md.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from privsynth.trainers.base import LatentOptions, NetworkOptions
 from privsynth.trainers.ctgan import GAN, CTGANOptions
 from privsynth.trainers.vae import Autoencoder
 
-RESULT = Path(__file__).resolve().parent / "results" / "dp_step.md"
+RESULTS = Path(__file__).resolve().parent / "results"
 SIZES = (24, 9, 24, 16, 16, 7, 15, 6, 5, 2, 24, 24, 36, 42)
 ROWS, BATCH = 39_000, 1024
 NETWORKS: dict[str, Callable[[Any], Network]] = {
@@ -50,15 +54,20 @@ class RealTerm(GAN):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=100)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    arguments = parser.parse_args()
+    repeats, on_cpu = arguments.repeats, arguments.device == "cpu"
     torch.set_num_threads(1)
+    made = "python benchmarks/dp_step.py" + ("" if on_cpu else " --device cuda")
+    taken = "CPU time, one thread" if on_cpu else f"wall time, networks on {torch.cuda.get_device_name()}"
     lines = [
-        f"Made by `python benchmarks/dp_step.py`: CPU time in ms of one step, one thread, medians of {repeats} interleaved "
-        f"repeats. Batch {BATCH:,} of {ROWS:,} rows, {len(SIZES)} columns, {sum(SIZES)} codes.", "",
+        f"Made by `{made}`: ms of one step ({taken}), medians of {repeats} interleaved repeats. "
+        f"Batch {BATCH:,} of {ROWS:,} rows, {len(SIZES)} columns, {sum(SIZES)} codes.", "",
         "| network | parameters | DP-SGD | plain, double | ratio | plain, single | ratio |", "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name, make in NETWORKS.items():
-        parameters, private, double, single = measured(make, repeats)
+        with torch.device(arguments.device):
+            parameters, private, double, single = measured(make, repeats, cpu_time if on_cpu else wall_time)
         lines.append(
             f"| {name} | {parameters:,} | {private:.1f} | {double:.1f} | {private / double:.2f} | {single:.1f} | "
             f"{private / single:.2f} |"
@@ -68,10 +77,20 @@ def main() -> None:
         "", "Real rows are learned in double precision, since privacy rests on sums that err by less than a share of the "
         "noise (`docs/privacy.md`); networks that see only released rows learn in single precision.",
     ]  # fmt: skip
-    RESULT.write_text("\n".join(lines) + "\n")
+    (RESULTS / ("dp_step.md" if on_cpu else "dp_step_cuda.md")).write_text("\n".join(lines) + "\n")
 
 
-def measured(make: Callable[[Any], Network], repeats: int) -> tuple[int, float, float, float]:
+def cpu_time() -> float:
+    return time.thread_time()
+
+
+def wall_time() -> float:
+    """Now, with everything done that the CUDA device was given to do."""
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measured(make: Callable[[Any], Network], repeats: int, now: Callable[[], float]) -> tuple[int, float, float, float]:
     """(parameters, ms with privacy, ms without in double, in single precision)."""
     columns = [SimpleNamespace(shares=np.full(size, 1 / size)) for size in SIZES]
     codec = SimpleNamespace(sizes=SIZES, columns=columns)
@@ -83,10 +102,10 @@ def measured(make: Callable[[Any], Network], repeats: int) -> tuple[int, float, 
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(repeats + 3):
         for name, step in steps.items():
-            start = time.thread_time()
+            start = now()
             step()
             if turn >= 3:
-                taken[name].append(1e3 * (time.thread_time() - start))
+                taken[name].append(1e3 * (now() - start))
     parameters = sum(p.numel() for p in private.private.parameters())
     private_ms, double_ms, single_ms = (statistics.median(taken[name]) for name in steps)
     return parameters, private_ms, double_ms, single_ms
@@ -94,7 +113,7 @@ def measured(make: Callable[[Any], Network], repeats: int) -> tuple[int, float, 
 
 def private_step(network: Network, rows: np.ndarray) -> Callable[[], None]:
     network.private.double()
-    network.population = torch.from_numpy(rows)
+    network.population = torch.as_tensor(rows)
     event = SampledGaussian(2.0, BATCH / ROWS, 1)
     count, learn = itertools.count(), network.learner()
     mechanism = DPSGD(
@@ -106,7 +125,7 @@ def private_step(network: Network, rows: np.ndarray) -> Callable[[], None]:
 
 def plain_step(network: Network, rows: np.ndarray, dtype: torch.dtype) -> Callable[[], None]:
     module = network.private.to(dtype)
-    network.population = values = torch.from_numpy(rows)
+    network.population = values = torch.as_tensor(rows)
     count, learn = itertools.count(), network.learner()
 
     def step() -> None:

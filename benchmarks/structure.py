@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -23,10 +24,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+
+from runs import ONE_THREAD
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "structure.jsonl"
@@ -55,16 +59,10 @@ def main() -> None:
         if any(name in REAL for name in arguments.structure):
             command = [sys.executable, arguments.shared / "prepare.py", folder]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        for job in jobs(arguments):
-            if key(job) in known:
-                continue
-            row = in_own_process(job | {"folder": folder})
-            if row is None:
-                continue  # said why already; the next call tries again
-            with RESULTS.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            done.append(row)
-            print(json.dumps(row), flush=True)
+        missing = [job | {"folder": folder} for job in jobs(arguments) if key(job) not in known]
+        with ThreadPoolExecutor(arguments.at_once) as pool:
+            for row in pool.map(lambda job: in_own_process(job, arguments), missing):
+                done += [] if row is None else [row]  # said why already; the next call tries again
     (HERE / "results" / "structure.md").write_text(table(done))
     draw(done)
 
@@ -81,6 +79,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--setting", nargs="+", default=SETTINGS, choices=SETTINGS)
     parser.add_argument("--options", type=json.loads, default={}, help="trainer options of network and both, JSON")
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument(
+        "--at-once", type=int, default=1, help="runs side by side, each with one thread if more than one"
+    )
+    parser.add_argument("--note", default="", help="a word on the machine, kept with each run")
     parser.add_argument("--shared", type=Path, default=SHARED)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -109,14 +111,19 @@ def key(row: dict[str, Any]) -> str:
     return json.dumps([None if k == "rows" and row["structure"] in REAL else row[k] for k in KEY], sort_keys=True)
 
 
-def in_own_process(job: dict[str, Any]) -> dict[str, Any] | None:
-    """The row of one run, measured in a process of its own, so that peak memory is this run's."""
+def in_own_process(job: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """The row of one run, measured in a process of its own, so that peak memory is this run's; kept at once."""
     command = [sys.executable, __file__, "--one", json.dumps(job)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    environment = os.environ | (ONE_THREAD if arguments.at_once > 1 else {})
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=environment)
     if done.returncode:
         print(f"failed: {job}", file=sys.stderr, flush=True)
         return None
-    return json.loads(done.stdout.splitlines()[-1])
+    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1]) | {"note": arguments.note}
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    print(json.dumps(row), flush=True)
+    return row
 
 
 # --- one run ----------------------------------------------------------------------------------------------------------
@@ -280,7 +287,9 @@ def medians(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for (structure, size, epsilon, name), runs in groups.items():
         figures = {k: None if runs[0][k] is None else statistics.median(r[k] for r in runs) for k in names}
         found.append(
-            {"structure": structure, "rows": size, "epsilon": epsilon, "name": name, "runs": len(runs)} | figures
+            {"structure": structure, "rows": size, "epsilon": epsilon, "name": name, "runs": len(runs)}
+            | figures
+            | {"note": runs[0].get("note", "")}
         )
     return found
 
@@ -290,8 +299,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         "Made by `python benchmarks/structure.py`; medians over repeats. Distances stand with their floor behind them,",
         "that of other real rows; the area of a table whose columns are shuffled by themselves is the judge's scale.", "",
         "| structure | rows | epsilon | fitted by | runs | tvd3 / floor | tvd4 / floor | own / floor | area | real | shuffled "
-        "| seconds | peak MB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| seconds | peak MB | machine |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     found = medians(rows)
     control = {(r["structure"], r["rows"], r["name"]): r for r in found if r["name"] in CONTROLS}
@@ -302,7 +311,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         pairs = [f"{figure(r[k], 4)} / {figure(floor.get(k), 4)}" for k in ("tvd3", "tvd4", "own")]
         areas = [figure(x.get("area"), 3) for x in (r, floor, worst)]
         cells = [r["structure"], f"{r['rows']:,}", f"{r['epsilon']:g}", r["name"], str(r["runs"]), *pairs, *areas]
-        lines.append("| " + " | ".join([*cells, f"{r['seconds']:.0f}", f"{r['peak_mb']:.0f}"]) + " |")
+        lines.append("| " + " | ".join([*cells, f"{r['seconds']:.0f}", f"{r['peak_mb']:.0f}", r["note"]]) + " |")
     return "\n".join(lines) + "\n"
 
 

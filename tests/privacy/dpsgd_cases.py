@@ -16,6 +16,7 @@ from privsynth.trainers.networks import VAE, Critic, OneHot
 
 SIZES = (2, 3, 4)
 LATENT = 5  # of the VAE; the masked net takes the first four, the critic none
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 Loss = Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -49,7 +50,7 @@ CASES = pytest.mark.parametrize("case", [critic_case, vae_case, masked_case], id
 
 def some_rows(n: int, seed: int = 0) -> torch.Tensor:
     rng = np.random.default_rng(seed)
-    return torch.from_numpy(np.stack([rng.integers(0, size, n) for size in SIZES], 1))
+    return torch.as_tensor(np.stack([rng.integers(0, size, n) for size in SIZES], 1))
 
 
 def latent(rows: torch.Tensor) -> torch.Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
-from dpsgd_cases import CASES, SIZES, Loss, critic_case, flat, joined, latent, some_rows
+from dpsgd_cases import CASES, DEVICES, SIZES, Loss, critic_case, flat, joined, latent, some_rows
 from opacus.grad_sample import GradSampleModuleFastGradientClipping
 
 from privsynth.privacy import dpsgd
@@ -16,9 +17,12 @@ from privsynth.trainers.networks import OneHot
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
 
 
-@pytest.fixture(autouse=True)
-def same_weights() -> None:
+@pytest.fixture(autouse=True, params=DEVICES)
+def same_weights(request: pytest.FixtureRequest) -> Iterator[None]:
+    """On the CPU, and on the CUDA device where there is one."""
     torch.manual_seed(3)
+    with torch.device(request.param):
+        yield
 
 
 def row_gradients(module: torch.nn.Module, loss: Loss, rows: torch.Tensor) -> torch.Tensor:
