@@ -250,11 +250,16 @@ class NetworkModel:
     network: Network
 
     def sample(self, n: int, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
+        from privsynth.trainers.anchor import NETWORK_POOL
+
         def draw(block: slice, coins: Any) -> Any:
             return self.network.draw(block.stop - block.start, coins)
 
-        rows = self._known(drawn(draw, n, rng, lambda share: progress("sampling", share)), rng)
-        return self.anchor.refined(rows, rng, progress=progress) if self.anchor is not None else rows
+        times = 1 if self.anchor is None else self.anchor.times(n, NETWORK_POOL)
+        rows = self._known(drawn(draw, times * n, rng, lambda share: progress("sampling", share)), rng)
+        if self.anchor is None:
+            return rows
+        return self.anchor.balanced(self.anchor.refined(rows, rng, progress, n), n, rng, progress)
 
     def _known(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Redraws what the released histograms rule out: a softmax gives every value some chance."""

@@ -73,7 +73,7 @@ class Layout:
     def flat(self, shares: list[np.ndarray]) -> np.ndarray:
         """The tables' values (axes as their columns stand), laid out: (length,) float32."""
         copies = (np.moveaxis(share, axis, -1).ravel() for share in shares for axis in range(share.ndim))
-        return np.concatenate([*copies, np.zeros(0)]).astype(np.float32)
+        return np.concatenate([*copies, np.zeros(0)], dtype=np.float32, casting="same_kind")
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """One number for each table -> (length,) one for each cell."""

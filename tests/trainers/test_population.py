@@ -10,6 +10,7 @@ import pytest
 
 from privsynth.codec import Codec, ColumnCodec
 from privsynth.domain import ColumnDomain, Domain
+from privsynth.trainers import anchor
 from privsynth.trainers.anchor import Anchor, Goal
 from privsynth.trainers.base import silent
 from privsynth.trainers.gibbs import Layout
@@ -133,6 +134,52 @@ def test_large_samples_are_refined_in_blocks(monkeypatch: pytest.MonkeyPatch) ->
     anchor = anchor_of(truth)
     found = anchor.refined(anchor.independent(5500, np.random.default_rng(0)), np.random.default_rng(0))
     assert found.shape == (5500, len(SIZES)) and distance(anchor, found, truth) < 0.1
+
+
+TRIPLES = list(combinations(range(len(SIZES)), 3))
+
+
+def test_a_balanced_sample_follows_the_triples_of_a_larger_one() -> None:
+    """No released table has three columns here: a sample is off by chance alone, and less so when balanced."""
+    anchor, rng = anchor_of(real_rows()), np.random.default_rng(2)
+    rows = anchor.population(8 * N, rng, 20)
+    plain, balanced = rows[:N], anchor.balanced(rows, N, rng)
+    many, before, after = (tables_of(table, anchor.codec.sizes, TRIPLES) for table in (rows, plain, balanced))
+    off = [sum(float(np.abs(a - b).sum()) for a, b in zip(many, of, strict=True)) for of in (before, after)]
+    assert balanced.shape == plain.shape and not np.array_equal(balanced, plain)
+    assert off[1] < 0.5 * off[0]  # seen: .40 to .43
+    assert distance(anchor, balanced, real_rows()) < 0.02 and one_way(anchor, balanced) < 0.01
+    assert np.all(balanced < np.array(SIZES))  # nothing is invented
+
+
+def test_balancing_takes_the_triples_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, rng = real_rows(), np.random.default_rng(0)
+    model = anchor_of(truth)
+    largest = max(np.prod([model.codec.sizes[c] for c in columns]) for columns in TRIPLES)
+    assert {goal.columns for goal in model._triples(truth, N, rng)} == set(TRIPLES)
+    monkeypatch.setattr(anchor, "TRIPLE_CELLS", largest - 1)
+    found = [goal.columns for goal in model._triples(truth, N, rng)]
+    assert 0 < len(found) < len(TRIPLES)
+    assert sum(np.prod([model.codec.sizes[c] for c in columns]) for columns in found) < largest
+    monkeypatch.setattr(anchor, "TRIPLE_CELLS", 0)
+    assert model.balanced(truth, 2500, rng).shape == (2500, len(SIZES))
+
+
+def test_some_triples_of_many_columns() -> None:
+    rng = np.random.default_rng(0)
+    assert sorted(anchor.some_triples(4, rng)) == TRIPLES and anchor.some_triples(2, rng) == []
+    for columns in (20, 40, 300):
+        found = anchor.some_triples(columns, rng)
+        assert len(found) == len(set(found)) == min(anchor.TRIPLES, 1140 if columns == 20 else anchor.TRIPLES)
+        assert all(0 <= a < b < c < columns for a, b, c in found)
+
+
+def test_how_many_rows_a_sample_is_balanced_against() -> None:
+    model = anchor_of(real_rows())
+    assert [model.times(n) for n in (1, 20_000, 40_000, 100_000, 160_000, 160_001)] == [8, 8, 8, 3, 2, 1]
+    assert model.times(40_000, 160_000) == 4
+    narrow = replace(model, codec=replace(model.codec, columns=model.codec.columns[:2]), goals=())
+    assert narrow.times(1000) == 1
 
 
 @pytest.mark.parametrize("n", [1, 10, 3000, 5000, 9001])
