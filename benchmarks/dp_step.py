@@ -58,7 +58,7 @@ def main() -> None:
     arguments = parser.parse_args()
     repeats, on_cpu = arguments.repeats, arguments.device == "cpu"
     torch.set_num_threads(1)
-    made = "python benchmarks/dp_step.py" + ("" if on_cpu else " --device cuda")
+    made = "python benchmarks/dp_step.py" + ("" if on_cpu else " --device cuda") + f" --repeats {repeats}"
     taken = "CPU time, one thread" if on_cpu else f"wall time, networks on {torch.cuda.get_device_name()}"
     lines = [
         f"Made by `{made}`: ms of one step ({taken}), medians of {repeats} interleaved repeats. "

@@ -289,7 +289,7 @@ def medians(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         found.append(
             {"structure": structure, "rows": size, "epsilon": epsilon, "name": name, "runs": len(runs)}
             | figures
-            | {"note": runs[0].get("note", "")}
+            | {"note": "; ".join(sorted({r.get("note", "") for r in runs} - {""}))}
         )
     return found
 

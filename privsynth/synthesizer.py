@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Values = Mapping[str, Any]  # {column: value}
 
 FORMAT = 1
-BLOCK = 200_000  # rows that are sampled together: more than are calibrated at length, so large samples take no longer
+BLOCK = 200_000  # rows that are sampled together: more than are calibrated at length or balanced, so large samples take no longer
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,14 @@ POPULATION_START = 0.02
 LEAST_FITTED = 2_000  # rows
 LARGEST = 100_000  # rows of a population
 LONG = 160_000  # rows of a sample: above what is drawn for LARGEST rows in a table's mix of strata
-POOL, NETWORK_POOL = 320_000, 160_000  # rows that a sample is balanced against; of a network each takes longer
+SHORT = (
+    110_000  # rows of a sample up to which chance shows in it: above what is drawn for 70,000 rows in a mix of strata
+)
+POOL, NETWORK_POOL = 320_000, 160_000  # rows that a sample is balanced against, about; of a network each takes longer
+POOL_CODES = 16_000_000  # of all columns, about: for memory
 MOST_TIMES = 8  # its own number, at most: with four tvd3 came out 1 % higher
 TRIPLES, TRIPLE_CELLS = 1_200, 16_000_000  # that it is balanced by, and their cells, at most
-TRIPLE_SIGMA = 2.0  # rows by which a cell of three columns may be off; with four tvd3 came out 1 % higher
+TRIPLE_SIGMA = 2.0  # rows of noise that they pull as if they had: with four tvd3 came out 1 % higher
 BLOCK = 50_000  # rows that are fitted together: two blocks of 20,000 came out worse than one of 40,000, 40,000 as well as 80,000
 
 
@@ -43,6 +47,11 @@ def annealed(sweeps: int, start: float) -> list[float]:
     """Warmth of each sweep: it rises by equal factors from start to 1, and stays there for the last fifth."""
     warm = max(1, round(0.8 * sweeps) - 1)
     return [start ** (1 - min(1.0, turn / warm)) for turn in range(sweeps)]
+
+
+def blocks_of(n: int) -> int:
+    """In how many blocks n rows are fitted."""
+    return max(1, -(-n // BLOCK))
 
 
 def some_triples(columns: int, rng: np.random.Generator) -> list[tuple[int, int, int]]:
@@ -112,36 +121,38 @@ class Anchor:
         return self._moved(rows, annealed(COPY_SWEEPS, COPY_START), rng, lambda s: progress("calibrating", s))
 
     def times(self, n: int, pool: int = POOL) -> int:
-        """How many times n rows to draw, for `balanced`: once where a sample is so large that chance hardly shows."""
-        if n > LONG or len(self.codec.sizes) < 3:
+        """How many times n rows to draw, for `balanced`: once where a sample is so large that chance hardly shows, or so
+        small that it is cut out of LEAST_FITTED rows by chance."""
+        columns = len(self.codec.sizes)
+        if not LEAST_FITTED <= n <= SHORT or columns < 3:
             return 1
-        return max(2, min(MOST_TIMES, pool // max(n, LEAST_FITTED)))
+        return max(2, min(MOST_TIMES, pool // n, POOL_CODES // (n * columns)))
 
     def balanced(self, rows: np.ndarray, n: int, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
-        """The first n of rows, moved so that three columns together come as often as in all of them.
+        """The first n of rows, moved so that three columns together come more nearly as often as in all of them.
 
         Which of many equally likely rows a sample of n holds is chance, and in tables of three columns that is a large
         part of the error. It goes down as in a balanced sample of a survey (Deville and Tille 2004), here by redrawing
         every cell once with such tables, counted in all rows, as goals beside the released ones.
         """
-        kept = max(n, LEAST_FITTED)
-        if len(rows) <= kept:
+        if len(rows) <= n or self.times(n) == 1:
             return rows[:n]
-        goals = self.goals + tuple(self._triples(rows, min(kept, BLOCK), rng))
-        return replace(self, goals=goals)._moved(rows[:kept], [1.0], rng, lambda s: progress("balancing", s))[:n]
+        goals = self.goals + tuple(self._triples(rows, n, rng))
+        return replace(self, goals=goals)._moved(rows[:n], [1.0], rng, lambda s: progress("balancing", s))
 
     def _triples(self, rows: np.ndarray, n: int, rng: np.random.Generator) -> Iterator[Goal]:
         """Tables of three columns as counted in rows, for n rows to follow: all, or by chance as many as fit."""
-        sizes, cells = self.codec.sizes, 0
-        codes = np.ascontiguousarray(rows.T, np.int64)
+        sizes, cells, sigma = self.codec.sizes, 0, TRIPLE_SIGMA * blocks_of(n) / n
+        codes = np.ascontiguousarray(rows.T)
         for a, b, c in some_triples(len(sizes), rng):
             shape = (sizes[a], sizes[b], sizes[c])
             if cells + prod(shape) > TRIPLE_CELLS:
                 continue
             cells += prod(shape)
-            counts = np.bincount((codes[a] * shape[1] + codes[b]) * shape[2] + codes[c], minlength=prod(shape))
+            place = (codes[a].astype(np.int64) * shape[1] + codes[b]) * shape[2] + codes[c]
+            counts = np.bincount(place, minlength=prod(shape))
             share = (counts / len(rows)).astype(np.float32).reshape(shape)
-            yield Goal((a, b, c), share, TRIPLE_SIGMA / n, 0.0)
+            yield Goal((a, b, c), share, sigma, 0.0)
 
     def _moved(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, tell: Told) -> np.ndarray:
         """Large samples are moved in independent blocks; a small one is moved among more rows of its own kind."""
@@ -153,11 +164,15 @@ class Anchor:
 
     def _in_blocks(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, tell: Told) -> np.ndarray:
         """Rows fitted in independent blocks."""
-        count = max(-(-len(rows) // BLOCK), 1)
+        count = blocks_of(len(rows))
         blocks, coins = np.array_split(rows, count), rng.spawn(count)
-        return in_blocks(lambda i, told: self._fitted(blocks[i], schedule, coins[i], told), count, tell)
+        wanted = self._layout.flat([goal.share for goal in self.goals])
+        return in_blocks(lambda i, told: self._fitted(blocks[i], wanted, schedule, coins[i], told), count, tell)
 
-    def _fitted(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, progress: Told) -> np.ndarray:
+    def _fitted(
+        self, rows: np.ndarray, wanted: np.ndarray, schedule: list[float], rng: np.random.Generator, progress: Told
+    ) -> np.ndarray:
+        """Rows after these sweeps. wanted: the goals' shares, laid out."""
         from privsynth.trainers.gibbs import sweep
 
         n, d, layout = len(rows), len(self.codec.sizes), self._layout
@@ -167,8 +182,7 @@ class Anchor:
             np.hstack([rows, *(self.groups[j][rows[:, [j]]] for j in sorted(self.groups))]), np.int32
         )
         weights = np.array([goal.weight(n, self.strength) for goal in self.goals], np.float32)
-        by_entry, by_cell = weights[layout.table], layout.spread(weights)
-        wanted = n * layout.flat([goal.share for goal in self.goals])
+        by_entry = weights[layout.table]
         share1 = np.concatenate([c.shares for c in self.codec.columns])
         noise1 = np.concatenate([c.noise for c in self.codec.columns]) * n
         weight1 = (ONE_WAY_WEIGHT / np.maximum(noise1, 1) ** 2).astype(np.float32)
@@ -176,8 +190,8 @@ class Anchor:
         for turn, warmth in enumerate(schedule):
             # counted afresh each sweep, so that float32 sums do not drift
             residual = layout.count(viewed)
-            residual -= wanted
-            residual *= by_cell
+            for weight, cells in zip(weights, layout.tables, strict=True):  # table by table, which spares large arrays
+                residual[cells] = (residual[cells] - n * wanted[cells]) * weight
             flat = (viewed[:, :d] + offset).ravel()
             residual1 = (weight1 * (np.bincount(flat, minlength=len(share1)) - n * share1)).astype(np.float32)
             sweep(

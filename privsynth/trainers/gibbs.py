@@ -11,6 +11,7 @@ cell looks up for all values of its column then lies side by side. `Layout` says
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -75,9 +76,10 @@ class Layout:
         copies = (np.moveaxis(share, axis, -1).ravel() for share in shares for axis in range(share.ndim))
         return np.concatenate([*copies, np.zeros(0)], dtype=np.float32, casting="same_kind")
 
-    def spread(self, values: np.ndarray) -> np.ndarray:
-        """One number for each table -> (length,) one for each cell."""
-        return np.repeat(values, np.diff(np.append(self.span, self.length)))
+    @property
+    def tables(self) -> list[slice]:
+        """Where all copies of each table lie."""
+        return [slice(int(start), int(end)) for start, end in pairwise([*self.span, self.length])]
 
     def count(self, rows: np.ndarray) -> np.ndarray:
         """(length,) float32 counts of rows in every cell; exact below 2^24 rows."""

@@ -62,8 +62,11 @@ class PopulationModel:
         from privsynth.trainers.anchor import LEAST_FITTED
 
         size, many = len(self.population), max(n, LEAST_FITTED)  # few rows are moved among more of their kind
-        one = [lambda: rng.permutation(size)[:many], lambda: rng.integers(0, size, max(0, many - size))]
-        start = np.concatenate([draw() for _ in range(self.anchor.times(n)) for draw in one])
+
+        def copies() -> np.ndarray:
+            return np.concatenate([rng.permutation(size)[:many], rng.integers(0, size, max(0, many - size))])
+
+        start = np.concatenate([copies() for _ in range(self.anchor.times(n))])
         settled = self.anchor.settled(self.population[start].astype(np.int32), rng, progress)
         return self.anchor.balanced(settled, n, rng, progress)
 

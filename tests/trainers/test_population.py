@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from privsynth.codec import Codec, ColumnCodec
 from privsynth.domain import ColumnDomain, Domain
 from privsynth.trainers import anchor
 from privsynth.trainers.anchor import Anchor, Goal
+from privsynth.trainers.anchored import Network, NetworkModel
 from privsynth.trainers.base import silent
 from privsynth.trainers.gibbs import Layout
 from privsynth.trainers.marginals import PopulationModel
@@ -165,6 +168,39 @@ def test_balancing_takes_the_triples_that_fit(monkeypatch: pytest.MonkeyPatch) -
     assert model.balanced(truth, 2500, rng).shape == (2500, len(SIZES))
 
 
+def test_triples_pull_alike_in_blocks_of_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anchor, "BLOCK", 1000)
+    truth, rng = real_rows(), np.random.default_rng(0)
+    for n in (1000, 1002, 2997):
+        (weight,) = {g.weight(n // anchor.blocks_of(n), 1.0) for g in anchor_of(truth)._triples(truth, n, rng)}
+        assert weight == pytest.approx(anchor.LEAST_PULL / anchor.TRIPLE_SIGMA**2)
+
+
+class Drawing(Network):
+    """Draws rows of a fitted population."""
+
+    def __init__(self, rows: np.ndarray):
+        self.rows = rows
+
+    def draw(self, n: int, coins: Any = None) -> Any:
+        return torch.as_tensor(self.rows)[torch.randint(len(self.rows), (n,), generator=coins)]
+
+
+def test_models_balance_their_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = anchor_of(real_rows(), 0.003)
+    population = fitted.population(N, np.random.default_rng(2), 20)
+    many = np.concatenate([fitted.settled(population, np.random.default_rng(i)) for i in range(10)])
+    for model in (PopulationModel(fitted, population), NetworkModel(fitted.codec, fitted, Drawing(population))):
+        off = []
+        for short in (anchor.SHORT, 0):  # nothing is so short as to be balanced
+            monkeypatch.setattr(anchor, "SHORT", short)
+            sample = model.sample(N, np.random.default_rng(3), silent)
+            one, other = (tables_of(rows, fitted.codec.sizes, TRIPLES) for rows in (sample, many))
+            off.append(sum(float(np.abs(a - b).sum()) for a, b in zip(one, other, strict=True)))
+        monkeypatch.undo()
+        assert off[0] < 0.8 * off[1], off  # seen: .67 to .69
+
+
 def test_some_triples_of_many_columns() -> None:
     rng = np.random.default_rng(0)
     assert sorted(anchor.some_triples(4, rng)) == TRIPLES and anchor.some_triples(2, rng) == []
@@ -174,10 +210,12 @@ def test_some_triples_of_many_columns() -> None:
         assert all(0 <= a < b < c < columns for a, b, c in found)
 
 
-def test_how_many_rows_a_sample_is_balanced_against() -> None:
+def test_how_many_rows_a_sample_is_balanced_against(monkeypatch: pytest.MonkeyPatch) -> None:
     model = anchor_of(real_rows())
-    assert [model.times(n) for n in (1, 20_000, 40_000, 100_000, 160_000, 160_001)] == [8, 8, 8, 3, 2, 1]
+    assert [model.times(n) for n in (1, 1999, 2000, 40_000, 100_000, 110_000, 110_001)] == [1, 1, 8, 8, 3, 2, 1]
     assert model.times(40_000, 160_000) == 4
+    monkeypatch.setattr(anchor, "POOL_CODES", 480_000)  # of four columns
+    assert [model.times(n) for n in (40_000, 60_000)] == [3, 2]
     narrow = replace(model, codec=replace(model.codec, columns=model.codec.columns[:2]), goals=())
     assert narrow.times(1000) == 1
 
@@ -257,7 +295,8 @@ def test_layouts_count_every_copy_of_every_table() -> None:
     shares = tables_of(rows, sizes, tables)
     assert layout.length == 2 * 12 + 3 * 40 + 2 * 15 + 3 * 30 + 4 * 120
     assert layout.count(rows) == pytest.approx(500 * layout.flat(shares), abs=1e-3)
-    assert layout.spread(np.arange(5.0)).tolist() == [0.0] * 24 + [1.0] * 120 + [2.0] * 30 + [3.0] * 90 + [4.0] * 480
+    assert [cells.stop - cells.start for cells in layout.tables] == [24, 120, 30, 90, 480]
+    assert layout.tables[0].start == 0 and layout.tables[-1].stop == layout.length
 
 
 def test_what_a_sweep_keeps_current_is_what_a_new_count_says() -> None:
