@@ -122,9 +122,9 @@ class Anchor:
 
     def times(self, n: int, pool: int = POOL) -> int:
         """How many times n rows to draw, for `balanced`: once where a sample is so large that chance hardly shows, or so
-        small that it is cut out of LEAST_FITTED rows by chance."""
+        small that it is one of LEAST_FITTED rows or cut out of them by chance."""
         columns = len(self.codec.sizes)
-        if not LEAST_FITTED <= n <= SHORT or columns < 3:
+        if not LEAST_FITTED < n <= SHORT or columns < 3:
             return 1
         return max(2, min(MOST_TIMES, pool // n, POOL_CODES // (n * columns)))
 
