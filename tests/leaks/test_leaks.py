@@ -37,8 +37,8 @@ BOUNDARIES = f"{SOUND}::test_every_table_has_its_noise_at_every_boundary"
 DOMAIN = f"{SOUND}::test_the_domain_is_what_was_bought_and_nothing_else"
 SETTINGS = f"{SOUND}::test_mechanisms_are_set_up_alike_on_neighbours"
 POISSON = f"{DPSGD}::test_batches_are_poisson_over_units"
-ORACLE = f"{CLIPPING}::test_clipped_sum_equals_the_oracle[0.3-critic]"
-MIXING = f"{CLIPPING}::test_rows_do_not_mix[critic]"
+ORACLE = f"{CLIPPING}::test_clipped_sum_equals_the_oracle[cpu-0.3-critic]"
+MIXING = f"{CLIPPING}::test_rows_do_not_mix[cpu-critic]"
 SINGLETONS = f"{COUNTS}::test_a_singleton_survives_with_at_most_delta"
 GRAINS = "tests/conformance/test_mechanisms.py::test_gradients_have_the_noise_of_the_clip_and_come_in_grains"
 NUMBERS_OF_UNITS = "tests/test_unit_numbers.py::test_one_unit_more_moves_nobody"
@@ -60,7 +60,7 @@ LEAKS = [
     Leak(1, m.norms_computed_but_raw_gradients_summed, (f"{SENSITIVITY}[DPSGD]",)),
     Leak(2, m.ghost_clipping_by_a_norm_of_its_own, (f"{SENSITIVITY}[DPSGD]",)),
     Leak(3, m.norm_of_biases_is_wrong, (ORACLE,)),
-    Leak(4, m.earlier_physical_batches_added_again, (f"{CLIPPING}::test_physical_batches_do_not_show[critic]",)),
+    Leak(4, m.earlier_physical_batches_added_again, (f"{CLIPPING}::test_physical_batches_do_not_show[cpu-critic]",)),
     Leak(5, m.sum_divided_by_the_batch_that_came, (f"{DPSGD}::test_a_unit_without_gradient_changes_nothing",)),
     Leak(5, m.sum_divided_by_the_true_number_of_units, (f"{DPSGD}::test_a_unit_without_gradient_changes_nothing",)),
     Leak(6, m.shuffled_batches_of_fixed_size, (POISSON, COINS)),
@@ -90,7 +90,7 @@ LEAKS = [
     Leak(17, m.no_noise_where_there_is_one_column, (f"{BOUNDARIES}[1-one column]",)),
     Leak(17, m.no_noise_on_a_table_of_one_cell, (f"{BOUNDARIES}[1-two of one cell]",)),
     Leak(17, m.noise_of_scale_zero_is_drawn, (f"{NOISE}::test_integers_stand_at_the_ends_of_their_bounds",)),
-    Leak(18, m.nan_passes_the_clip, (f"{CLIPPING}::test_nan_and_infinity_add_nothing[4096-nan-critic]",)),
+    Leak(18, m.nan_passes_the_clip, (f"{CLIPPING}::test_nan_and_infinity_add_nothing[cpu-4096-nan-critic]",)),
     Leak(19, m.holdout_by_row, (f"{INTAKE}::test_no_unit_on_both_sides",)),
     Leak(19, m.reference_and_control_share_people, (
         "tests/audit/test_attack.py::test_parts_of_the_holdout_are_disjoint",
