@@ -32,9 +32,7 @@ POPULATION_START = 0.02
 LEAST_FITTED = 2_000  # rows
 LARGEST = 100_000  # rows of a population
 LONG = 160_000  # rows of a sample: above what is drawn for LARGEST rows in a table's mix of strata
-SHORT = (
-    110_000  # rows of a sample up to which chance shows in it: above what is drawn for 70,000 rows in a mix of strata
-)
+SHORT = 110_000  # rows of a sample in which chance shows: above what is drawn for 70,000 in a table's mix of strata
 POOL, NETWORK_POOL = 320_000, 160_000  # rows that a sample is balanced against, about; of a network each takes longer
 POOL_CODES = 16_000_000  # of all columns, about: for memory
 MOST_TIMES = 8  # its own number, at most: with four tvd3 came out 1 % higher
