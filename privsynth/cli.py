@@ -260,7 +260,8 @@ def _tell_plan(plan: Any, policy: Any) -> None:
     typer.echo(f"{policy.source} is valid. What a run would do to the table, and nothing else:\n")
     width = max(len(item.name) for item in plan.items)
     for item in plan.items:
-        typer.echo(f"  {item.name:<{width}}  {item.share:6.1%}  {item.purpose}\n  {'':<{width + 10}}{item.noise}")
+        share = f"{item.share:6.1%}" if item.share else f"{'–':>6}"  # what costs delta alone
+        typer.echo(f"  {item.name:<{width}}  {share}  {item.purpose}\n  {'':<{width + 10}}{item.noise}")
         typer.echo(f"  {'':<{width + 10}}{item.event}")
     for reason in plan.reasons:
         typer.echo(f"\n{reason}")

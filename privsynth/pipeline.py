@@ -123,6 +123,7 @@ def _learn(policy: Policy, plan: Plan, data: Data, account: Run, holdout: float,
     account.identify(content)
     for other in account.same_content:
         clock.progress(f"same content as data set {other!r}, one budget for both", 1.0)
+    account.charge("unit numbers", plan["unit numbers"])
     with without_values("checking and splitting"):
         intake = clock("checking and splitting", lambda: take_in(raw, policy, account.randomness, holdout))
     domain = clock("learning the domain", lambda: learn_domain(policy, intake.train, account, 1 - holdout))

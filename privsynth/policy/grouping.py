@@ -6,21 +6,33 @@ A code is exact (`250.01`), a prefix (`V*`), or a numeric range (`001-139`: the 
 from __future__ import annotations
 
 import csv
+import hashlib
+import heapq
+import io
 import re
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from itertools import islice
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from privsynth.errors import PolicyError, Problem
+from privsynth.policy.model import CONTROL
 
 SHIPPED = Path(__file__).parent / "groupings"
-_RANGE = re.compile(r"^(\d{1,15})-(\d{1,15})$")
+MOST_BYTES = 50_000_000
+MOST_LINES = 1_000_000
+_RANGE = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")
+_NUMBER = re.compile(r"([0-9]{1,15})(?:\.[0-9]+)?")
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """rules: (code pattern, group) in the file's order."""
+    """rules: (code pattern, group) in the file's order. sha256: of the file's bytes."""
 
     rules: tuple[tuple[str, str], ...]
+    sha256: str = ""
 
     @property
     def groups(self) -> list[str]:
@@ -33,41 +45,111 @@ class Grouping:
         >>> Grouping((("V*", "V"), ("001-139", "infectious"))).__call__("38.5")
         'infectious'
         """
-        for pattern, group in self.rules:
-            if pattern == code or (pattern.endswith("*") and code.startswith(pattern[:-1])):
-                return group
-            span = _RANGE.match(pattern)
-            if (
-                span
-                and re.match(r"^\d{1,15}(\.\d+)?$", code)
-                and int(span[1]) <= int(code.split(".")[0]) <= int(span[2])
-            ):
-                return group
-        return None
+        first = min(self._lines(code), default=None)
+        return None if first is None else self.rules[first][1]
+
+    def _lines(self, code: str) -> Iterator[int]:
+        """The first line of each kind that matches. By look-up, since a file may have as many lines as a table has codes."""
+        exact, prefixes, lengths = self._places
+        if code in exact:
+            yield exact[code]
+        yield from (prefixes[code[:n]] for n in lengths if n <= len(code) and code[:n] in prefixes)
+        if number := _NUMBER.fullmatch(code):
+            starts, lines = self._ranges
+            yield from lines[bisect_right(starts, int(number[1]))]
+
+    @cached_property
+    def _places(self) -> tuple[dict[str, int], dict[str, int], list[int]]:
+        """(line of each exact code, line of each prefix, lengths of prefixes)."""
+        exact: dict[str, int] = {}
+        prefixes: dict[str, int] = {}
+        for line, (pattern, _) in enumerate(self.rules):
+            exact.setdefault(pattern, line)
+            if pattern.endswith("*"):
+                prefixes.setdefault(pattern[:-1], line)
+        return exact, prefixes, sorted({len(prefix) for prefix in prefixes})
+
+    @cached_property
+    def _ranges(self) -> tuple[list[int], list[list[int]]]:
+        """(where stretches of numbers start, the first line whose range covers each: none before the first start)."""
+        spans = [(line, _RANGE.fullmatch(pattern)) for line, (pattern, _) in enumerate(self.rules)]
+        rising = sorted((int(span[1]), int(span[2]), line) for line, span in spans if span)
+        starts = sorted({start for low, high, _ in rising for start in (low, high + 1)})
+        lines: list[list[int]] = [[]]
+        begun: list[tuple[int, int]] = []  # (line, highest), a heap whose top has not ended
+        following = iter(rising)
+        ahead = next(following, None)
+        for start in starts:
+            while ahead and ahead[0] <= start:
+                heapq.heappush(begun, (ahead[2], ahead[1]))
+                ahead = next(following, None)
+            while begun and begun[0][1] < start:
+                heapq.heappop(begun)
+            lines.append([begun[0][0]] if begun else [])
+        return starts, lines
 
 
 def load_grouping(name: str, beside: Path | None) -> Grouping:
-    """Reads a grouping from beside the policy, or one that ships with privsynth.
+    """Reads a grouping from the policy's folder or below it, or one that ships with privsynth.
 
-    Raises PolicyError if there is none of that name or it is malformed.
+    Raises PolicyError if there is no such file there, or if it is malformed.
     """
-    places = [folder / name for folder in (beside, SHIPPED) if folder is not None]
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        shipped = ", ".join(sorted(p.name for p in SHIPPED.glob("*.csv")))
-        raise PolicyError(
-            Problem(name, "no such grouping file beside the policy", f"put it there, or name one of: {shipped}")
-        )
+    content = _bytes_of(name, beside)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error):
+        text = content.decode("utf-8-sig")
+        lines = list(islice(csv.reader(io.StringIO(text, newline=""), strict=True), MOST_LINES + 2))
+    except (UnicodeDecodeError, csv.Error):
         raise PolicyError(Problem(name, "cannot be read as a CSV in UTF-8", "save it so")) from None
-    if not lines or [cell.strip() for cell in lines[0]] != ["code", "group"]:
+    header, *rest = lines or [[]]
+    if [cell.strip() for cell in header] != ["code", "group"]:
         raise PolicyError(Problem(name, "a grouping file starts with the header `code,group`", "add it"))
-    rules = [
-        (line[0].strip(), line[1].strip()) for line in lines[1:] if len(line) == 2 and all(c.strip() for c in line)
-    ]
-    if len(rules) != len([line for line in lines[1:] if line]) or not rules:
+    if len(rest) > MOST_LINES:
+        raise PolicyError(Problem(name, f"has more than {MOST_LINES:,} lines", "join codes by a prefix or a range"))
+    if CONTROL.search(text):
+        mend = "leave it out: no cell that holds one can be read"
+        raise PolicyError(Problem(name, "holds a control character", mend))
+    filled = [tuple(cell.strip() for cell in line) for line in rest if line]
+    rules = tuple((line[0], line[1]) for line in filled if len(line) == 2 and all(line))
+    if len(rules) < len(filled) or not rules:
         raise PolicyError(Problem(name, "a line does not have a code and a group", "write `code,group` on every line"))
-    return Grouping(tuple(rules))
+    return Grouping(rules, hashlib.sha256(content).hexdigest())
+
+
+def _bytes_of(name: str, beside: Path | None) -> bytes:
+    """What stands in a grouping file, whose name must not lead out of the policy's folder."""
+    if not _is_plain(name):
+        rule = "a grouping is a file in the policy's folder or below it"
+        mend = "copy it there; name it without `..`, leading `/`, drive or backslash"
+        raise PolicyError(Problem(repr(name), rule, mend))
+    for folder in (beside, SHIPPED):
+        try:
+            if folder is not None and ((place := folder / name).exists() or place.is_symlink()):
+                return _read(name, place, folder)
+        except (OSError, ValueError, RuntimeError):  # no rights, a name too long or of no text, links in a circle
+            raise PolicyError(Problem(name, "cannot be read", "check the file and its rights")) from None
+    shipped = ", ".join(sorted(p.name for p in SHIPPED.glob("*.csv")))
+    raise PolicyError(
+        Problem(name, "no such grouping file beside the policy", f"put it there, or name one of: {shipped}")
+    )
+
+
+def _is_plain(name: str) -> bool:
+    path, windows = PurePosixPath(name), PureWindowsPath(name)
+    leads_out = path.is_absolute() or ".." in path.parts or windows.drive or "\\" in name
+    return bool(name) and name.isprintable() and not leads_out
+
+
+def _read(name: str, place: Path, folder: Path) -> bytes:
+    """Raises PolicyError for a link that leads out of the folder, for what is no regular file, and for a huge file."""
+    real = place.resolve(strict=True)
+    if not real.is_relative_to(folder.resolve()):
+        rule = "is a link that leads out of the policy's folder"
+        raise PolicyError(Problem(name, rule, "copy the grouping into the policy's folder"))
+    if not real.is_file():  # to open a pipe would wait for its other end
+        raise PolicyError(Problem(name, "is not a regular file", "name a CSV file `code,group`"))
+    with real.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        rule = f"is larger than {MOST_BYTES:,} bytes"
+        raise PolicyError(Problem(name, rule, "join codes by a prefix or a range, such as `V*` or `001-139`"))
+    return content

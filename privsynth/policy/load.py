@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import re
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -29,7 +29,7 @@ MOST_NODES = 100_000  # keys, values and items, each alias counted as what it st
 class Policy:
     """A valid policy: the model, where it came from (with the line of every key), and the grouping files that it names.
 
-    Everything here is public. Equality and hash go by the text's SHA-256.
+    Everything here is public. sha256: of the text and of every grouping file that is used; equality and hash go by it.
     """
 
     model: m.PolicyModel = field(hash=False)
@@ -74,7 +74,7 @@ class Policy:
                     problems += [Problem(place, f"{p.place}: {p.rule}", p.mend) for p in error.problems]
         if problems:
             raise PolicyError(problems)
-        digest = hashlib.sha256(text.encode()).hexdigest()
+        digest = _digest(text, groupings.values())
         warnings = tuple(f"{_place(loc, lines, source)}: {doubt}" for loc, doubt in doubts(model))
         return cls(model, source, digest, groupings, warnings, lines)
 
@@ -122,6 +122,11 @@ class Policy:
         return 1 if self.model.unit == "row" else self.model.unit.max_rows
 
     @property
+    def most_rows(self) -> int:
+        """Rows that the table may have at most; the plan pays for what so many may give away."""
+        return self.model.dataset.most_rows
+
+    @property
     def target(self) -> str | None:
         return next((name for name, column in self.model.columns.items() if column.role == "target"), None)
 
@@ -130,6 +135,13 @@ class Policy:
         spec = self.model.columns[column]
         rule = spec.unexpected or self.model.dataset.unexpected or ("missing" if spec.kind == "category" else "clip")
         return "missing" if rule == "clip" and spec.kind == "category" else rule
+
+
+def _digest(text: str, groupings: Iterable[Grouping]) -> str:
+    """SHA-256 of a policy's text; where it uses grouping files, of the digests of the text and of each of them."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    files = [grouping.sha256 for grouping in groupings]
+    return hashlib.sha256("\n".join([digest, *files]).encode()).hexdigest() if files else digest
 
 
 class _TooMuch(Exception):
@@ -145,7 +157,10 @@ class _Loader(yaml.SafeLoader):
         self.nodes += 1
         if self.nodes > MOST_NODES:
             raise _TooMuch(f"holds more than {MOST_NODES:,} values")
-        return super().compose_node(parent, index)
+        node = super().compose_node(parent, index)
+        if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):  # such text could never be written out
+            raise yaml.MarkedYAMLError(problem="half a character (a surrogate) in quotes", problem_mark=node.start_mark)
+        return node
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
@@ -157,6 +172,7 @@ def _integer(loader: _Loader, node: yaml.ScalarNode) -> int | str:
     return int(node.value) if _PLAIN.match(node.value) else node.value
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN = re.compile(r"^[-+]?(0|[1-9][0-9]*)$")
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)

@@ -27,6 +27,7 @@ NUMERIC: tuple[Kind, ...] = ("integer", "number", "date")
 MODELLED: tuple[Kind, ...] = ("category", *NUMERIC)
 LEAST_PLACES = 4  # decimals of a number for which the policy states none
 EPOCH = 719163  # date(1970, 1, 1).toordinal()
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # what no readable cell holds (`reader.py`)
 
 
 def _text(value: Any) -> Any:
@@ -66,6 +67,11 @@ class DatasetSpec(_Strict):
     rows: int | None = Field(default=None, ge=1, le=10**12)  # public row count; without it the count is bought
     missing: list[Text] = []  # tokens that mean "missing"; the empty cell always does
     unexpected: Unexpected | None = None  # the rule of every column that states none
+
+    @property
+    def most_rows(self) -> int:
+        """Rows that a table may have at most, by public facts alone."""
+        return 2**30 if self.rows is None else max(2**20, 4 * self.rows)
 
 
 class UnitSpec(_Strict):

@@ -14,9 +14,10 @@ from typing import Any
 from privsynth.errors import PolicyError, Problem
 from privsynth.evidence import MechanismRecord, Privacy, Risk
 from privsynth.policy.load import Policy
-from privsynth.policy.rules import CAP_MEND, above_cap
+from privsynth.policy.rules import CAP_MEND, above_cap, shared_number
 from privsynth.privacy.accountant import calibrate, compose, slack_of
 from privsynth.privacy.events import (
+    ApproximateDP,
     DiscreteGaussian,
     Event,
     Gaussian,
@@ -238,7 +239,7 @@ def _requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
     from privsynth.trainers import trainer_requests
     from privsynth.trainers.rules import histogram_share, histogram_tables
 
-    requests = _domain_requests(policy)
+    requests = [_unit_numbers(policy), *_domain_requests(policy)]
     left = 1 - sum(request.share for request in requests)
     share = histogram_share(policy) * left
     requests.append(
@@ -249,6 +250,13 @@ def _requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
     name, reasons, wanted = trainer_requests(policy)
     requests += [replace(r, share=r.share * left) for r in wanted]
     return name, reasons, requests
+
+
+def _unit_numbers(policy: Policy) -> Request:
+    """What it costs that `table.number_units` may give two units one number: no noise, a part of delta."""
+    purpose = "which rows belong together: units get numbers by a keyed hash, and two share one with a tiny chance"
+    event = ApproximateDP(0.0, shared_number(policy.most_rows))
+    return Request("unit numbers", purpose, 0.0, lambda mu: event)
 
 
 def _domain_requests(policy: Policy) -> list[Request]:
@@ -303,6 +311,8 @@ def noise_in_words(event: Event, tables: int = 0, at_most: bool = False) -> str:
                 f"{steps:,} steps, each on {100 * rate:.2g} % of units drawn at random; the sum of clipped gradients is off "
                 f"by {_figure(sigma)} clip norms in each coordinate (standard deviation)"
             )
+        case ApproximateDP(0.0, delta):
+            return f"no noise: nothing is told, but with a chance of at most {small(delta)} all of one unit"
         case PureDP(epsilon):
             return f"choices whose odds one unit changes by a factor of {_figure(math.exp(epsilon))} at most"
         case Gaussian(sigma):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterator
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from privsynth.errors import Problem, Refused
-from privsynth.policy.model import NUMERIC, Budget, PolicyModel
+from privsynth.policy.model import CONTROL, NUMERIC, Budget, PolicyModel
 
 if TYPE_CHECKING:
     from privsynth.policy.load import Policy
 
 Broken = tuple[tuple[str | int, ...], str, str]  # (place in the policy, rule, mend)
 CAP_MEND = "ask for less; to raise `hard_cap` is for whoever answers for the data"
+SAMPLE_DAYS = (date(2004, 2, 29), date(1999, 12, 31), date(2011, 10, 8))  # that a date's format must give back
+LONGEST_FORMAT = 100  # characters
 
 
 def broken_rules(policy: PolicyModel) -> Iterator[Broken]:
@@ -23,10 +27,26 @@ def broken_rules(policy: PolicyModel) -> Iterator[Broken]:
     yield from _roles(policy)
     yield from _constraints(policy)
     yield from _names(policy)
+    yield from _formats(policy)
+    yield from _control_characters(policy)
+
+
+def shared_number(rows: int) -> float:
+    """The chance, at most, that one unit more shares its number with another in a table of so many rows.
+
+    By 63 bits of a keyed hash (`table.number_units`) each other unit has it with 2^-63. Where rows are units, another row
+    is also taken for an equal one if the 64-bit hashes of the texts in which they differ agree: 2^-64, and both are below
+    2^-62.
+    """
+    return rows * 2.0**-62
 
 
 def _budget(policy: PolicyModel) -> Iterator[Broken]:
     budget, rows = policy.budget, policy.dataset.rows
+    if budget.delta <= (chance := shared_number(policy.dataset.most_rows)):
+        rule = f"delta {budget.delta:g} is not above {chance:.1e}, the chance that two units get one number by a hash"
+        mend = f"write more than {chance:.1e}" + ("" if rows else ", or state the number of rows as `dataset.rows`")
+        yield ("budget", "delta"), rule, mend
     if rows is not None:
         yield from _large_delta(budget, rows, "rows")
     if budget.epsilon is not None and (rule := above_cap(budget, budget.epsilon, "epsilon")):
@@ -129,6 +149,38 @@ def _names(policy: PolicyModel) -> Iterator[Broken]:
     for index, name in enumerate(policy.report.frameworks):
         if name not in known:
             yield ("report", "frameworks", index), f"no framework {name!r}", f"known: {', '.join(known)}"
+
+
+def _formats(policy: PolicyModel) -> Iterator[Broken]:
+    for name, column in policy.columns.items():
+        if column.format is not None and not _is_date_format(column.format):
+            rule = f"{column.format[:LONGEST_FORMAT]!r} does not write a day so that it can be read again"
+            mend = "name year, month and day as strptime does, such as `%Y-%m-%d`"
+            yield ("columns", name, "format"), rule, mend
+
+
+def _is_date_format(form: str) -> bool:
+    """True if days survive being written and read, as reader and writer do it: cells lose white space at their ends."""
+    if len(form) > LONGEST_FORMAT or any(unicodedata.category(character) == "Cc" for character in form):
+        return False
+    try:
+        return all(datetime.strptime(day.strftime(form).strip(), form).date() == day for day in SAMPLE_DAYS)
+    except Exception:  # a stray %, a directive twice (re.error), a surrogate: whatever strptime makes of it
+        return False
+
+
+def _control_characters(policy: PolicyModel) -> Iterator[Broken]:
+    """A cell that holds a control character counts as unreadable, so no row would ever meet what is named here."""
+    named: list[tuple[tuple[str | int, ...], str]] = [(("dataset", "description"), policy.dataset.description)]
+    named += [(("dataset", "missing", i), token) for i, token in enumerate(policy.dataset.missing)]
+    for name, column in policy.columns.items():
+        if any(unicodedata.category(character) == "Cc" for character in name):
+            yield ("columns",), f"the column name {name!r} holds a control character", "name the column in plain text"
+        if isinstance(column.categories, list):
+            named += [(("columns", name, "categories", i), value) for i, value in enumerate(column.categories)]
+    for place, text in named:
+        if CONTROL.search(text):
+            yield place, f"{text[:100]!r} holds a control character", "leave it out: no cell that holds one can be read"
 
 
 def doubts(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -128,7 +128,8 @@ def _points(curve: list[tuple[float, float]] | None) -> list[dict[str, float]]:
 
 
 def _mechanisms(evidence: Evidence) -> list[Any]:
-    return evidence.privacy.mechanisms[:40]
+    """Those that have a share: what costs delta alone would be a bar of no length."""
+    return [mechanism for mechanism in evidence.privacy.mechanisms if mechanism.share][:40]
 
 
 def _cut(text: str, most: int = 26) -> str:

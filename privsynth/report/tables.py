@@ -63,7 +63,7 @@ def ledger(evidence: Evidence) -> Table:
             [
                 _strong(m.name, m.purpose),
                 Markup("<code>{}</code>").format(m.event),
-                words.percent(m.share),
+                words.percent(m.share) if m.share else "–",  # what costs delta alone
                 words.epsilon(m.epsilon_alone, "–"),
             ]
         )
