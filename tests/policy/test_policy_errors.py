@@ -330,7 +330,7 @@ class TestGroupingFiles:
     def test_a_folder_of_that_name(self, clinic_text: str, tmp_path: Path) -> None:
         (tmp_path / "groups.csv").mkdir()
         (problem,) = problems(clinic_text.replace("categories: private", "grouping: groups.csv"), tmp_path)
-        assert "no such grouping file" in problem.rule
+        assert "is not a regular file" in problem.rule
 
     def test_first_line_that_fits_wins(self, clinic_text: str, tmp_path: Path) -> None:
         text = self.policy(clinic_text, tmp_path, "code,group\n250.01,exact\n249-250,range\nV*,letters\nV1,never\n")

@@ -109,7 +109,7 @@ def test_what_is_unexpected_by_kind(example: Policy) -> None:
 def test_shape_of_the_plan(example: Policy) -> None:
     plan = make_plan(example)
     names = [item.name for item in plan.items]
-    assert names[:4] == ["unit sizes", "categories: medical_specialty", "bounds: charge", "histograms"]
+    assert names[:5] == ["unit numbers", "unit sizes", "categories: medical_specialty", "bounds: charge", "histograms"]
     assert plan.trainer == "ctgan" and plan.delta == 1e-6 and plan.unit == "patient_nbr" and plan.max_rows == 4
     assert 2.9 < plan.epsilon <= 3.0
     assert sum(item.share for item in plan.items) == pytest.approx(1)

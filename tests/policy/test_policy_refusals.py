@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ CAPPED = ("delta: 1.0e-6", "delta: 1.0e-6\n  hard_cap: 4")
 CASES: dict[str, tuple[str, str, str, str, str]] = {
     "epsilon above the cap": ("delta: 1.0e-6", "delta: 1.0e-6\n  hard_cap: 2", "budget.epsilon", "epsilon = 3, above the hard cap of 2", "ask for less"),
     "delta of 1/rows": ("delta: 1.0e-6", "delta: 0.01", "budget.delta", "not below 1/rows", "write at most 3.3e-04"),
-    "delta of nothing": ("delta: 1.0e-6", "delta: 1.0e-15", "budget", "no amount of noise in these mechanisms meets the target at delta 1e-15", "or a larger delta"),
+    "delta of nothing": ("delta: 1.0e-6", "delta: 2.4e-13", "budget", "no amount of noise in these mechanisms meets the target at delta 2.4e-13", "or a larger delta"),
+    "delta of a shared number": ("delta: 1.0e-6", "delta: 2.2e-13", "budget.delta", "not above 2.3e-13, the chance that two units get one number", "write more than 2.3e-13"),
+    "format that is no date": ("admitted: {kind: date, ", 'admitted: {kind: date, format: "%", ', "columns.admitted.format", "'%' does not write a day", "`%Y-%m-%d`"),
     "run above its lifetime": ("delta: 1.0e-6", "delta: 1.0e-6\n  lifetime: {epsilon: 1, delta: 1.0e-5}", "budget", "must fit into the lifetime budget", "ask for less"),
     "kept identifier": ("ward: {kind: category, ", "ward: {kind: category, role: direct_identifier, ", "columns.ward", "a direct identifier must not leave", "`release: drop`"),
     "number without bounds": ("bounds: [0, 110]", "nullable: false", "columns.age", "numbers and dates need bounds", "`bounds: private` (bought)"),
@@ -79,6 +82,75 @@ def test_a_risk_that_comes_to_more_than_the_cap_is_refused(clinic_text: str) -> 
     assert error.value.problems[0].place == "p.yaml:8: budget.risk" and error.value.problems[0].mend
     allowed = asked.replace("max_tpr: 0.5", "max_tpr: 0.05")
     assert make_plan(Policy.from_text(allowed)).epsilon < 4
+
+
+def test_a_delta_below_that_of_unit_numbers_can_be_mended_by_stating_rows(clinic_text: str) -> None:
+    unstated = clinic_text.replace("  rows: 300\n", "").replace("delta: 1.0e-6", "delta: 2.0e-10")
+    with pytest.raises(PolicyError, match=r"not above 2\.3e-10") as error:
+        Policy.from_text(unstated)
+    (problem,) = error.value.problems
+    assert "state the number of rows as `dataset.rows`" in problem.mend
+    assert Policy.from_text(unstated.replace("2.0e-10", "2.4e-10")).most_rows == 2**30
+    assert Policy.from_text(clinic_text.replace("delta: 1.0e-6", "delta: 2.0e-10")).most_rows == 2**20
+    assert Policy.from_text(clinic_text.replace("rows: 300", "rows: 900000")).most_rows == 3_600_000
+
+
+DATES = ["%Y-%m-%d", "%d.%m.%Y", "%y%m%d", "%b %d, %Y", "%Y-%j", "%Y-%m-%dT%H:%M:%S", "%m/%d/%Y %I:%M %p"]
+NO_DATES = [
+    "%", "", " ", "date", "%Y", "%Y-%m", "%d.%m.", "%H:%M", "%Y-%m-%d %", "%Y-%m-%d %Q", "%Y%Y-%m-%d", "%F", "%s", "%e.%m.%Y",
+    " %Y-%m-%d", "%Y-%m-%d%z", "%Y-%m-%d\\0", "%Y\\n%m\\n%d", "%Y\\t%m-%d", "%Y-%m-%d\\x85", "%Y-%m-%d" + "x" * 93,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", DATES)
+def test_formats_of_dates(clinic_text: str, form: str) -> None:
+    text = clinic_text.replace("admitted: {kind: date, ", f'admitted: {{kind: date, format: "{form}", ')
+    assert Policy.from_text(text).model.columns["admitted"].format == form
+
+
+@pytest.mark.parametrize("form", NO_DATES)
+def test_a_format_that_loses_the_day_is_refused_before_anything_is_reserved(clinic_text: str, form: str) -> None:
+    text = clinic_text.replace("admitted: {kind: date, ", f'admitted: {{kind: date, format: "{form}", ')
+    with pytest.raises(PolicyError) as error:
+        Policy.from_text(text, "p.yaml")
+    (problem,) = error.value.problems
+    assert problem.place.endswith(": columns.admitted.format") and "so that it can be read again" in problem.rule
+    assert "`%Y-%m-%d`" in problem.mend and problem.rule.isprintable()
+
+
+CONTROLS = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) == "Cc"]
+HELD = {
+    "dataset.description": ("  rows: 300", '  description: "a{}b"\n  rows: 300'),
+    "dataset.missing[1]": ('missing: ["?"]', 'missing: ["a{}b"]'),
+    "columns.sex.categories[2]": ("[F, M]", '[F, "a{}b"]'),
+    "columns": ("  sex:", '  "a{}b":'),
+}  # where a control character may stand: (what is replaced, by what)
+
+
+@pytest.mark.parametrize("key", HELD)
+def test_control_characters_are_refused_where_no_cell_could_meet_them(clinic_text: str, key: str) -> None:
+    assert len(CONTROLS) == 65
+    old, new = HELD[key]
+    for character in CONTROLS:
+        text = clinic_text.replace(old, new.format(f"\\x{ord(character):02x}"))
+        if character in "\t\n\r" and key != "columns":
+            assert Policy.from_text(text)
+            continue
+        with pytest.raises(PolicyError) as error:
+            Policy.from_text(text, "p.yaml")
+        (problem,) = error.value.problems
+        assert problem.place.split(": ")[1] == key and "holds a control character" in problem.rule
+        assert problem.rule.isprintable() and problem.mend
+
+
+def test_half_a_character_is_refused(clinic_text: str) -> None:
+    """It could never be written to a table, and would stop a run when its budget is spent."""
+    for old, new in (("[F, M]", '[F, "\\ud800"]'), ("  sex:", '  "\\udfff":'), ("id: clinic", 'id: "x\\ud83d"')):
+        text = clinic_text.replace(old, new)
+        with pytest.raises(PolicyError, match="half a character") as error:
+            Policy.from_text(text, "p.yaml")
+        line = next(n for n, line in enumerate(text.splitlines(), 1) if "\\ud" in line)
+        assert error.value.problems[0].place == f"p.yaml:{line}"
 
 
 def test_the_command_line_cannot_take_the_cap_away(clinic_text: str) -> None:

@@ -40,7 +40,7 @@ def policy(
 
 def bought(p: Policy) -> dict[str, float]:
     """Share of each of the anchor's mechanisms in all of them."""
-    items = {i.name: i.share for i in make_plan(p).items if i.name not in ("histograms", "row count")}
+    items = {i.name: i.share for i in make_plan(p).items if i.share and i.name not in ("histograms", "row count")}
     return {name: share / sum(items.values()) for name, share in items.items()}
 
 
