@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from privsynth.domain import STRATUM, ColumnDomain, Domain
+from privsynth.loading import Damaged, Tensors, part, take, take_shares
 from privsynth.privacy.ledger import Run
 from privsynth.privacy.mechanisms.tables import Histograms
 from privsynth.scales import TELLING, Agreed, Scales, to_simplex
@@ -18,6 +19,7 @@ from privsynth.within import ENOUGH, FEWEST_ROWS, LAST, MOST, ROWS, Within, ends
 
 MOST_BINS, FEWEST_BINS = 32, 8
 BINS = 0.62  # of a numeric column, in roots of rows over the noise of a cell
+MOST_CODES = 2**20  # of all columns of a model that is loaded
 RARE = 4.0  # standard deviations of its histogram's noise below which a category counts as rare
 
 
@@ -46,6 +48,21 @@ class ColumnCodec:
         weight = inside + 1e-9 / len(inside)
         density = weight / np.bincount(bins, weight)[bins] * mass[bins]
         return cls(domain, bins, density, raw, noise)
+
+    @classmethod
+    def restore(cls, domain: ColumnDomain, tensors: Tensors, prefix: str) -> ColumnCodec:
+        """What `tensors` gave. Raises Damaged."""
+        cells = domain.cells + 1
+        bins = take(tensors, f"{prefix}bins", "int32", (cells,), 0, cells - 1)
+        used = np.bincount(bins)
+        if len(used) < 2 or not used.all() or bins[-1] != len(used) - 1 or used[-1] != 1:
+            raise Damaged(f"tensor `{prefix}bins` must use every code, and its last one for the missing value alone")
+        density = take_shares(tensors, f"{prefix}density", "float64", (cells,))
+        raw = take(tensors, f"{prefix}raw", "float64", used.shape)
+        return cls(domain, bins, density, raw, take(tensors, f"{prefix}noise", "float64", used.shape, low=0.0))
+
+    def tensors(self, prefix: str) -> Tensors:
+        return {f"{prefix}{name}": getattr(self, name) for name in ("bins", "density", "raw", "noise")}
 
     def told(self, raw: np.ndarray, noise: np.ndarray) -> ColumnCodec:
         """The same cells with better known shares of codes."""
@@ -98,6 +115,25 @@ class Codec:
     columns: tuple[ColumnCodec, ...]
     total: float
     within: Within | None = None
+
+    @classmethod
+    def restore(cls, domain: Domain, total: float, tensors: Tensors) -> Codec:
+        """What `tensors` gave. Raises Damaged."""
+        columns = tuple(ColumnCodec.restore(c, tensors, f"codec.{j}.") for j, c in enumerate(domain.columns))
+        codec, within = cls(domain, columns, total), part(tensors, "within.")
+        if sum(codec.sizes) > MOST_CODES:
+            raise Damaged(f"the columns have more than {MOST_CODES:,} codes together")
+        if domain.stratified and columns[-1].size != len(domain.mix) + 1:
+            raise Damaged(f"tensor `codec.{len(columns) - 1}.bins` must have a code for each stratum")
+        if not within:
+            return codec
+        numbers = [j for j, column in enumerate(columns) if column.is_number]
+        return replace(codec, within=Within.restore(within, numbers))
+
+    def tensors(self) -> Tensors:
+        within = {} if self.within is None else self.within.tensors()
+        columns = [column.tensors(f"codec.{j}.") for j, column in enumerate(self.columns)]
+        return {f"within.{name}": value for name, value in within.items()} | {k: v for c in columns for k, v in c.items()}
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from privsynth.identifiers import Invented
 from privsynth.policy import Policy
 from privsynth.reader import RawTable
 
-_WHOLE = re.compile(r"^-?(0|[1-9]\d*)$")
+WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)\Z")
 
 Table: TypeAlias = pd.DataFrame | Iterable[pd.DataFrame]  # whole, or block after block
 
@@ -60,7 +60,7 @@ class Layout:
         columns = tuple(
             OutputColumn(
                 n, by_name[n].kind, by_name[n].released_as, by_name[n].generator, by_name[n].pattern, by_name[n].format,
-                isinstance(by_name[n].categories, list) and all(_WHOLE.match(c) for c in by_name[n].categories or ()),
+                isinstance(by_name[n].categories, list) and all(WHOLE.match(c) for c in by_name[n].categories or ()),
             )
             for n in raw.columns if by_name[n].released_as != "drop"
         )  # fmt: skip
@@ -92,7 +92,8 @@ class Layout:
                     pd.to_numeric(typed[column.name]).astype("Int64") if column.whole else typed[column.name]
                 )
             elif column.kind == "date":
-                out[column.name] = pd.to_datetime(typed[column.name], unit="D").astype("datetime64[s]")
+                days = typed[column.name].to_numpy().astype("datetime64[D]")  # pandas' own reader knows 1677 to 2262 alone
+                out[column.name] = pd.Series(days.astype("datetime64[s]"), typed.index)
             elif column.kind == "integer":
                 out[column.name] = typed[column.name].astype("Int64")
             else:

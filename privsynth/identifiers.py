@@ -6,19 +6,27 @@ import math
 import re
 import string
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 
+from privsynth.errors import InputError, Problem
+from privsynth.policy.model import Generator
+
+GENERATORS = frozenset(get_args(Generator))  # and no other method that Faker has
 POOL = 2000  # distinct Faker values; large tables draw from so many
 
 
 class Invented:
     """One column's invented values, lot by lot: lots together repeat no more than one lot of all `total` rows would.
 
-    generator: a kind of `Generator`; pattern: # digit, ? letter; neither: unique whole numbers.
+    generator: a kind of `Generator`; pattern: # digit, ? letter; neither: unique whole numbers. Raises InputError for
+    another generator.
     """
 
     def __init__(self, total: int, generator: str | None, pattern: str | None, rng: np.random.Generator):
+        if generator is not None and generator not in GENERATORS:
+            raise InputError(Problem("generator", "is not known", f"name one of {', '.join(sorted(GENERATORS))}"))
         self.generator, self.pattern, self.rng, self.taken = generator, pattern, rng, 0
         self.base = 10 ** max(8, len(str(total)) + 1)
         self.pool: list[str] = []

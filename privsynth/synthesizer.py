@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from privsynth.codec import Codec, ColumnCodec
+from privsynth.codec import Codec
 from privsynth.domain import Domain
 from privsynth.errors import InputError, Problem
 from privsynth.evidence import Privacy
 from privsynth.finish import Layout
+from privsynth.loading import Damaged, Tensors, no_others, part, read_json, read_tensors
 from privsynth.privacy.noise import Randomness
 from privsynth.trainers.base import Model, Progress, silent
-from privsynth.within import Within
 
 if TYPE_CHECKING:
     from privsynth.given import Filling, Given
@@ -155,12 +155,7 @@ class Synthesizer:
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {f"model.{k}": np.ascontiguousarray(v) for k, v in self.model.tensors().items()}
-        for j, column in enumerate(self.codec.columns):
-            tensors |= {f"codec.{j}.{part}": getattr(column, part) for part in ("bins", "density", "raw", "noise")}
-        if self.codec.within is not None:
-            tensors |= {f"within.{part}": value for part, value in self.codec.within.tensors().items()}
-        save_file(tensors, folder / "model.safetensors")
+        save_file(self._tensors(), folder / "model.safetensors")
         meta = {
             "format": FORMAT, "trainer": self.trainer, "settings": self.model.settings(), "domain": self.codec.domain.to_json(),
             "total": self.codec.total, "layout": self.layout.to_json(),
@@ -169,39 +164,39 @@ class Synthesizer:
         (folder / "model.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
         return folder
 
+    def _tensors(self) -> Tensors:
+        own = {f"model.{name}": np.ascontiguousarray(value) for name, value in self.model.tensors().items()}
+        return own | self.codec.tensors()
+
     @classmethod
     def load(cls, folder: str | Path) -> Synthesizer:
-        """Reads what `save` wrote. Raises InputError if the folder does not hold a model."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        from privsynth.trainers import TRAINERS
-
+        """Reads what `save` wrote. Raises InputError if the folder does not hold a model, or one that has been edited into
+        something that no fit gives."""
         folder = Path(folder)
         try:
-            meta = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            tensors = load_file(folder / "model.safetensors")
-            if meta["format"] != FORMAT:
-                raise ValueError("another version of the format")
-            domain = Domain.from_json(meta["domain"])
-            columns = tuple(
-                ColumnCodec(d, *(tensors[f"codec.{j}.{part}"] for part in ("bins", "density", "raw", "noise")))
-                for j, d in enumerate(domain.columns)
-            )
-            own, within = _parts(tensors, "model."), _parts(tensors, "within.")
-            codec = Codec(domain, columns, meta["total"], Within.restore(within) if within else None)
-            model = TRAINERS[meta["trainer"]].restore(codec, own, meta["settings"])
-            privacy = Privacy.model_validate(meta["privacy"])
-            return cls(meta["trainer"], codec, model, Layout.from_json(meta["layout"]), privacy, meta["facts"])
-        except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-            rule = f"does not hold a privsynth model ({type(error).__name__})"
-            raise InputError(
-                Problem(str(folder), rule, "name the folder that `save` or `privsynth fit` wrote")
-            ) from None
+            return cls._read_files(folder)
+        except Damaged as error:
+            rule = f"does not hold a privsynth model: {error}"
+        except OSError as error:
+            rule = f"does not hold a privsynth model that can be read: {error.strerror}"
+        raise InputError(Problem(str(folder), rule, "name the folder that `save` or `privsynth fit` wrote, unchanged"))
 
+    @classmethod
+    def _read_files(cls, folder: Path) -> Synthesizer:
+        """Raises OSError or Damaged."""
+        from privsynth.saved import SavedModel
+        from privsynth.trainers import TRAINERS
 
-def _parts(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        saved = read_json(folder / "model.json", SavedModel)
+        if saved.trainer not in TRAINERS:
+            raise Damaged(f"`model.json`, `trainer`: must be one of {', '.join(TRAINERS)}")
+        tensors = read_tensors(folder / "model.safetensors")
+        codec = Codec.restore(Domain.from_json(saved.domain.model_dump()), saved.total, tensors)
+        model = TRAINERS[saved.trainer].restore(codec, part(tensors, "model."), saved.settings)
+        layout = Layout.from_json(saved.layout.model_dump())
+        synthesizer = cls(saved.trainer, codec, model, layout, saved.privacy, saved.facts)
+        no_others(tensors, synthesizer._tensors())
+        return synthesizer
 
 
 def at_least_one(number: Any, what: str) -> int:

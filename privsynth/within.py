@@ -11,12 +11,14 @@ The rows of a bin of many lie in it evenly, not at random, so that single column
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from privsynth.blocks import in_blocks
+from privsynth.loading import Damaged, Tensors, take, take_shares
 
 FEWEST_ROWS, ROWS = 2_000, 10_000  # released rows that a mixture is fitted to: as many as the table has, within these
 COMPONENTS, MOST = 8, 64  # of a mixture; numbers that it is about, since its cost grows with their square
@@ -26,6 +28,7 @@ LAST = 1 - 1e-12  # the last place inside of a bin
 BLOCK = 8192  # rows that are drawn together
 FARTHEST = 9.0  # where the outermost bins end, in normal scores
 ENOUGH = 20  # rows of a bin that are spread evenly; fewer lie where their scores are
+LARGEST_CENTER, LARGEST_PRECISION = 1e6, 1e9  # of a mixture that is loaded: what is computed of them stays finite
 NARROW = 1e-12  # share of rows in an interval below which nothing is told of the place in it
 
 Ends = list[np.ndarray]  # for each number its bins' ends as normal scores, ascending: (bins + 1,)
@@ -56,13 +59,14 @@ class Within:
         return cls._fitted(columns, scores, part, most)
 
     @classmethod
-    def restore(cls, tensors: dict[str, np.ndarray]) -> Within:
-        """What `tensors` gave. Raises ValueError or KeyError if these do not go together."""
-        within = cls(*(tensors[name] for name in cls.__dataclass_fields__))
-        k, d = within.center.shape
-        if within.columns.shape != (d,) or within.chance.shape != (k,) or within.precision.shape != (k, d, d):
-            raise ValueError("arrays of a mixture that do not go together")
-        return within
+    def restore(cls, tensors: Tensors, numbers: Sequence[int] | None = None) -> Within:
+        """What `tensors` gave. numbers: the columns that it may be about, if not any. Raises Damaged."""
+        columns, chance = take(tensors, "columns", "int64", (None,)), take_shares(tensors, "chance", "float64", (None,))
+        k, d = len(chance), len(columns)
+        if d == 0 or len(np.unique(columns)) < d or not (numbers is None or np.isin(columns, numbers).all()):
+            raise Damaged("tensor `within.columns` must name columns of numbers, each of them once")
+        center = take(tensors, "center", "float64", (k, d), -LARGEST_CENTER, LARGEST_CENTER)
+        return cls(columns, chance, center, _precisions(tensors, (k, d, d)))
 
     @classmethod
     def _fitted(cls, columns: np.ndarray, scores: np.ndarray, part: np.ndarray, components: int) -> Within:
@@ -128,8 +132,20 @@ class Within:
             moved[here] = own + center
         return moved
 
-    def tensors(self) -> dict[str, np.ndarray]:
+    def tensors(self) -> Tensors:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def _precisions(tensors: Tensors, shape: tuple[int, ...]) -> np.ndarray:
+    """Inverse covariances: symmetric and positive definite. Raises Damaged."""
+    precision = take(tensors, "precision", "float64", shape, -LARGEST_PRECISION, LARGEST_PRECISION)
+    if np.abs(precision - precision.transpose(0, 2, 1)).max() <= 1e-6 * np.abs(precision).max():
+        try:
+            np.linalg.cholesky(precision)
+            return precision
+        except np.linalg.LinAlgError:
+            pass
+    raise Damaged("tensor `precision` must hold symmetric, positive definite matrices")
 
 
 def ends_of(shares: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ import numpy as np
 
 from privsynth.blocks import Told, in_blocks
 from privsynth.codec import Codec
+from privsynth.loading import Damaged, Tensors, take
 from privsynth.privacy.unit import MOST_WAYS
 from privsynth.trainers.base import Progress, silent
 
@@ -38,6 +39,8 @@ POOL_CODES = 16_000_000  # of all columns, about: for memory
 MOST_TIMES = 8  # its own number, at most: with four tvd3 came out 1 % higher
 TRIPLES, TRIPLE_CELLS = 1_200, 16_000_000  # that it is balanced by, and their cells, at most
 TRIPLE_SIGMA = 2.0  # rows of noise that they pull as if they had: with four tvd3 came out 1 % higher
+# of tables that are loaded: whatever is computed of them stays finite in single precision, which kernels rely on
+MOST_GOALS, LARGEST_SHARE, LARGEST_SIGMA, LARGEST_SIGNAL, LARGEST_STRENGTH = 30_000, 1e6, 1e9, 1e9, 1e3
 BLOCK = 50_000  # rows that are fitted together: two blocks of 20,000 came out worse than one of 40,000, 40,000 as well as 80,000
 
 
@@ -220,7 +223,7 @@ class Anchor:
 
         return Layout.of(tuple(self._sizes.tolist()), [goal.columns for goal in self.goals])
 
-    def tensors(self) -> dict[str, np.ndarray]:
+    def tensors(self) -> Tensors:
         columns = np.full((len(self.goals), MOST_WAYS), -1, np.int32)
         for line, goal in zip(columns, self.goals, strict=True):
             line[: len(goal.columns)] = goal.columns
@@ -233,16 +236,35 @@ class Anchor:
         } | {f"groups.{j}": group.astype(np.int32) for j, group in self.groups.items()}
 
     @classmethod
-    def restore(cls, codec: Codec, tensors: dict[str, np.ndarray]) -> Anchor:
-        groups = {int(k.removeprefix("groups.")): v for k, v in tensors.items() if k.startswith("groups.")}
-        sizes = [*codec.sizes, *(int(groups[j].max()) + 1 for j in sorted(groups))]
-        goals, at = [], 0
-        for line, sigma, signal in zip(
-            tensors["goal_columns"], tensors["goal_sigma"], tensors["goal_signal"], strict=True
-        ):
-            columns = tuple(int(c) for c in line if c >= 0)
-            shape = tuple(sizes[c] for c in columns)
-            share = tensors["goal"][at : at + int(np.prod(shape))].reshape(shape)
-            goals.append(Goal(columns, share, float(sigma), float(signal)))
-            at += share.size
-        return cls(codec, tuple(goals), float(tensors["strength"][0]), groups)
+    def restore(cls, codec: Codec, tensors: Tensors) -> Anchor:
+        """What `tensors` gave. Raises Damaged."""
+        groups = {
+            j: take(tensors, f"groups.{j}", "int32", (size,), 0, size - 1)
+            for j, size in enumerate(codec.sizes) if f"groups.{j}" in tensors
+        }  # fmt: skip
+        sizes = [*codec.sizes, *(int(group.max()) + 1 for group in groups.values())]
+        tables = _tables(tensors, len(sizes))
+        shapes = [tuple(sizes[c] for c in columns) for columns in tables]
+        cells = [prod(shape) for shape in shapes]
+        share = take(tensors, "goal", "float32", (sum(cells),), -LARGEST_SHARE, LARGEST_SHARE)
+        sigma = take(tensors, "goal_sigma", "float64", (len(tables),), np.finfo(float).tiny, LARGEST_SIGMA)
+        signal = take(tensors, "goal_signal", "float64", (len(tables),), -LARGEST_SIGNAL, LARGEST_SIGNAL)
+        strength = take(tensors, "strength", "float64", (1,), 0.0, LARGEST_STRENGTH)
+        shares = np.split(share, np.cumsum(cells)[:-1]) if cells else []
+        goals = (
+            Goal(columns, part.reshape(shape), float(s), float(g))
+            for columns, part, shape, s, g in zip(tables, shares, shapes, sigma, signal, strict=True)
+        )
+        return cls(codec, tuple(goals), float(strength[0]), groups)
+
+
+def _tables(tensors: Tensors, views: int) -> list[tuple[int, ...]]:
+    """Columns, or groups of some, of each released table. Raises Damaged."""
+    lines = take(tensors, "goal_columns", "int32", (None, MOST_WAYS), -1, views - 1)
+    if len(lines) > MOST_GOALS:
+        raise Damaged(f"tensor `goal_columns` names more than {MOST_GOALS:,} tables")
+    tables = [tuple(c for c in line if c >= 0) for line in lines.tolist()]
+    distinct = len({frozenset(columns) for columns in tables}) == len(tables)
+    if not distinct or any(len(columns) < 2 or len(set(columns)) < len(columns) for columns in tables):
+        raise Damaged(f"tensor `goal_columns` must name tables of two to {MOST_WAYS} different columns, each table once")
+    return tables

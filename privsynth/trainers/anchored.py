@@ -170,9 +170,17 @@ class AnchoredTrainer(Trainer):
 
     @classmethod
     def restore(cls, codec: Codec, tensors: dict[str, np.ndarray], settings: dict[str, Any]) -> Model:
+        import torch
+
+        from privsynth.loading import Damaged, checked
         from privsynth.trainers.anchor import Anchor
 
-        network = cls(cls.Options(**settings["options"])).network(codec)
+        if settings.keys() != {"options"} or not isinstance(settings["options"], dict):
+            raise Damaged("`settings` must hold `options` alone")
+        trainer = cls(checked(cls.Options, settings["options"], "settings"))
+        with torch.device("meta"):  # shapes without memory: a network is made once its tensors are known to be there
+            trainer.network(codec).check(tensors)
+        network = trainer.network(codec)
         network.load(tensors)
         return cls.model(codec, Anchor.restore(codec, tensors) if "goal" in tensors else None, network)
 
@@ -234,11 +242,28 @@ class Network:
         """(n, columns) int64 codes."""
         raise NotImplementedError
 
-    def tensors(self) -> dict[str, np.ndarray]:
+    @property
+    def saved(self) -> dict[str, Any]:
+        """The modules that sampling needs, by what their tensors' names start with."""
         raise NotImplementedError
 
+    def tensors(self) -> dict[str, np.ndarray]:
+        from privsynth.trainers.networks import arrays
+
+        return {name: value for prefix, module in self.saved.items() for name, value in arrays(module, prefix).items()}
+
+    def check(self, tensors: dict[str, np.ndarray]) -> None:
+        """Raises Damaged if `load` could not take these."""
+        from privsynth.trainers.networks import check_arrays
+
+        for prefix, module in self.saved.items():
+            check_arrays(module, prefix, tensors)
+
     def load(self, tensors: dict[str, np.ndarray]) -> None:
-        raise NotImplementedError
+        from privsynth.trainers.networks import load_arrays
+
+        for prefix, module in self.saved.items():
+            load_arrays(module, prefix, tensors)
 
 
 @dataclass(frozen=True)

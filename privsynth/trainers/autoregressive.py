@@ -145,12 +145,6 @@ class MaskedPrediction(Network):
             entered[here] += columns[at][new] + columns[self.onehot.width + j]  # one column more is known
         return codes
 
-    def tensors(self) -> dict[str, np.ndarray]:
-        from privsynth.trainers.networks import arrays
-
-        return arrays(self.private, "masked")
-
-    def load(self, tensors: dict[str, np.ndarray]) -> None:
-        from privsynth.trainers.networks import load_arrays
-
-        load_arrays(self.private, "masked", tensors)
+    @property
+    def saved(self) -> dict[str, Any]:
+        return {"masked": self.private}

@@ -104,4 +104,4 @@ class Trainer(ABC):
     @staticmethod
     @abstractmethod
     def restore(codec: Codec, tensors: dict[str, np.ndarray], settings: dict[str, Any]) -> Model:
-        """The model back from its tensors and settings."""
+        """The model back from its tensors and settings. Raises Damaged if they are not such as a model gives."""

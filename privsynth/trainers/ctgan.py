@@ -144,12 +144,6 @@ class GAN(Network):
         optimizer.step()
         self.critic.zero_grad(set_to_none=True)
 
-    def tensors(self) -> dict[str, np.ndarray]:
-        from privsynth.trainers.networks import arrays
-
-        return arrays(self.generator, "generator")  # the critic stays behind: sampling does not need it
-
-    def load(self, tensors: dict[str, np.ndarray]) -> None:
-        from privsynth.trainers.networks import load_arrays
-
-        load_arrays(self.generator, "generator", tensors)
+    @property
+    def saved(self) -> dict[str, Any]:
+        return {"generator": self.generator}  # the critic stays behind

@@ -39,9 +39,18 @@ class Marginals(Trainer):
 
     @staticmethod
     def restore(codec: Codec, tensors: dict[str, np.ndarray], settings: dict[str, Any]) -> Model:
+        import numpy as np
+
+        from privsynth.loading import Damaged, take
         from privsynth.trainers.anchor import Anchor
 
-        return PopulationModel(Anchor.restore(codec, tensors), tensors["population"])
+        if settings:
+            raise Damaged("`settings` must be empty")
+        highest = np.array(codec.sizes) - 1
+        population = take(tensors, "population", "int32", (None, len(highest)), 0, highest)
+        if len(population) == 0:
+            raise Damaged("tensor `population` has no rows")
+        return PopulationModel(Anchor.restore(codec, tensors), population)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from privsynth.errors import InputError, Problem
+from privsynth.loading import take
+
 Coins = torch.Generator | None  # where random numbers come from; None for torch's own source
 
 
@@ -55,10 +58,13 @@ class OneHot:
 def draw_codes(logits: torch.Tensor, coins: Coins = None) -> torch.Tensor:
     """(b, k) logits -> (b,) codes, each with its softmax probability; never one whose logit is -inf.
 
-    By inversion, which takes less time than torch.multinomial. A single-precision uniform number is at most 1 - 2^-24,
-    so its product with the last sum stays below that sum.
+    Raises InputError if logits are no numbers. By inversion, which takes less time than torch.multinomial. A
+    single-precision uniform number is at most 1 - 2^-24, so its product with the last sum stays below that sum.
     """
     rising = logits.softmax(1).cumsum(1)
+    if not rising[:, -1].isfinite().all():  # or codes that do not exist would come out
+        rule = "its network has weights so large that what it says are no numbers"
+        raise InputError(Problem("model", rule, "fit the model again, or copy it afresh: it has been damaged"))
     place = torch.rand(len(rising), 1, generator=coins) * rising[:, -1:]
     return torch.searchsorted(rising, place, right=True)[:, 0]
 
@@ -199,6 +205,12 @@ class Average:
 def arrays(module: nn.Module, prefix: str) -> dict[str, np.ndarray]:
     """A module's parameters as named arrays, for safetensors."""
     return {f"{prefix}.{name}": value.detach().cpu().numpy().copy() for name, value in module.state_dict().items()}
+
+
+def check_arrays(module: nn.Module, prefix: str, tensors: dict[str, np.ndarray]) -> None:
+    """Raises Damaged if these are not a module's parameters."""
+    for name, value in module.state_dict().items():
+        take(tensors, f"{prefix}.{name}", "float32", tuple(value.shape))
 
 
 def load_arrays(module: nn.Module, prefix: str, tensors: dict[str, np.ndarray]) -> nn.Module:

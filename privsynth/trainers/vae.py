@@ -59,13 +59,12 @@ class Autoencoder(Network):
     def draw(self, n: int, coins: Any = None) -> Any:
         return self.onehot.draw(self.private.decode(self.prior.draw(n, coins)), coins)
 
-    def tensors(self) -> dict[str, np.ndarray]:
-        from privsynth.trainers.networks import arrays
+    def check(self, tensors: dict[str, np.ndarray]) -> None:
+        from privsynth.loading import take_shares
 
-        return arrays(self.private, "vae") | arrays(self.prior, "prior")
+        super().check(tensors)
+        take_shares(tensors, "prior.chance", "float32", tuple(self.prior.chance.shape))
 
-    def load(self, tensors: dict[str, np.ndarray]) -> None:
-        from privsynth.trainers.networks import load_arrays
-
-        load_arrays(self.private, "vae", tensors)
-        load_arrays(self.prior, "prior", tensors)
+    @property
+    def saved(self) -> dict[str, Any]:
+        return {"vae": self.private, "prior": self.prior}

@@ -1,0 +1,107 @@
+"""Reading files that anybody may have edited: each tensor is checked before it is used, for compiled kernels write wherever
+a code tells them to. What model.json may hold says `saved`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import BaseModel, ValidationError
+
+MOST_JSON, MOST_TENSORS = 2**26, 2**32  # bytes of a file
+
+Checked = TypeVar("Checked", bound=BaseModel)
+Tensors = dict[str, np.ndarray]
+
+
+class Damaged(ValueError):
+    """What is wrong with a file, in words without any value of it."""
+
+
+def check_file(path: Path, most: int) -> None:
+    """Raises Damaged for what is no file, as a pipe, which would never end, or holds more than so many bytes."""
+    if not path.is_file():
+        raise Damaged(f"there is no file `{path.name}`")
+    if path.stat().st_size > most:
+        raise Damaged(f"`{path.name}` has more than {most:,} bytes")
+
+
+def read_json(path: Path, kind: type[Checked]) -> Checked:
+    """Raises OSError or Damaged."""
+    check_file(path, MOST_JSON)
+    return checked(kind, path.read_bytes(), path.name)
+
+
+def read_tensors(path: Path) -> Tensors:
+    """Raises OSError or Damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    check_file(path, MOST_TENSORS)
+    try:
+        return load_file(path)
+    except (SafetensorError, KeyError, TypeError, ValueError):  # no such file, or types that numpy does not have
+        raise Damaged(f"`{path.name}` is not a whole safetensors file of plain numbers") from None
+
+
+def part(tensors: Tensors, prefix: str) -> Tensors:
+    """Those whose names start so, by the rest of their names."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def take(
+    tensors: Tensors, name: str, dtype: str, shape: tuple[int | None, ...], low: ArrayLike = -np.inf,
+    high: ArrayLike = np.inf,
+) -> np.ndarray:  # fmt: skip
+    """The tensor of this name: of this type and shape, all of it from low to high. shape: None for any length.
+
+    Raises Damaged.
+    """
+    if name not in tensors:
+        raise Damaged(f"tensor `{name}` is missing")
+    tensor = tensors[name]
+    if tensor.dtype != np.dtype(dtype):
+        raise Damaged(f"tensor `{name}` must be of type {dtype}")
+    if tensor.ndim != len(shape) or any(n not in (m, None) for m, n in zip(tensor.shape, shape, strict=True)):
+        wanted = " x ".join("any" if n is None else f"{n:,}" for n in shape)
+        raise Damaged(f"tensor `{name}` must be of shape {wanted}: the tensors do not go together")
+    if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+        raise Damaged(f"tensor `{name}` must hold finite numbers only")
+    if not np.all((tensor >= low) & (tensor <= high)):
+        limits = f" from {low:g} to {high:g}" if np.isscalar(low) and np.isscalar(high) else " that exist"
+        raise Damaged(f"tensor `{name}` must hold {'codes' if tensor.dtype.kind == 'i' else 'numbers'}{limits} only")
+    return tensor
+
+
+def take_shares(tensors: Tensors, name: str, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """As `take`, of shares that sum to 1. Raises Damaged."""
+    shares = take(tensors, name, dtype, shape, 0.0, 1.0 + 1e-6)
+    if abs(float(shares.sum(dtype=np.float64)) - 1) > 1e-5:
+        raise Damaged(f"tensor `{name}` must hold shares that sum to 1")
+    return shares
+
+
+def no_others(tensors: Tensors, known: Tensors) -> None:
+    """Raises Damaged if there are tensors that nothing was made of."""
+    strange = sorted(tensors.keys() - known.keys())
+    if strange:
+        raise Damaged(f"tensor `{plain(strange[0])}` does not belong to this model")
+
+
+def checked(kind: type[Checked], raw: bytes | dict[str, Any], what: str) -> Checked:
+    """JSON text, or what was read from it, as a pydantic model. Raises Damaged that names the first wrong key."""
+    try:
+        return kind.model_validate(raw) if isinstance(raw, dict) else kind.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(plain(str(key)) for key in first["loc"])
+        rule = first["msg"].removeprefix("Value error, ")
+        raise Damaged(f"`{what}`{f', `{place}`' if place else ''}: {rule}") from None
+
+
+def plain(text: str) -> str:
+    """Text of a file that may go to a terminal: without control characters, and short."""
+    shown = ascii(text)[1:-1]
+    return shown if len(shown) <= 60 else shown[:60] + "..."
