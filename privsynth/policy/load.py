@@ -157,10 +157,7 @@ class _Loader(yaml.SafeLoader):
         self.nodes += 1
         if self.nodes > MOST_NODES:
             raise _TooMuch(f"holds more than {MOST_NODES:,} values")
-        node = super().compose_node(parent, index)
-        if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):  # such text could never be written out
-            raise yaml.MarkedYAMLError(problem="half a character (a surrogate) in quotes", problem_mark=node.start_mark)
-        return node
+        return super().compose_node(parent, index)
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
@@ -181,7 +178,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
     """The content, and the line of every key and item."""
     lines: dict[Path_, int] = {}
-    repeated: list[Problem] = []
+    wrong: list[Problem] = []
     seen = count()
 
     def walk(node: yaml.Node, path: Path_) -> None:
@@ -191,14 +188,17 @@ def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 here = (*path, str(key.value))
+                wrong.extend(_half_characters(key, source))
                 if here in lines:
                     rule = f"key {_dotted(here)!r} stands twice, first on line {lines[here]}"
-                    repeated.append(Problem(f"{source}:{key.start_mark.line + 1}", rule, "leave one of them out"))
+                    wrong.append(Problem(f"{source}:{key.start_mark.line + 1}", rule, "leave one of them out"))
                 lines[here] = key.start_mark.line + 1
                 walk(value, here)
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 walk(item, (*path, index))
+        else:
+            wrong.extend(_half_characters(node, source))
 
     try:
         if len(text) > MOST_CHARACTERS:
@@ -226,9 +226,16 @@ def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
         place = f"{source}:{mark.line + 1}" if mark else source
         what = getattr(error, "problem", None) or str(error)
         raise PolicyError(Problem(place, f"not valid YAML: {what}", "check indentation, colons and quotes")) from None
-    if repeated:
-        raise PolicyError(repeated)
+    if wrong:
+        raise PolicyError(wrong)
     return content, lines
+
+
+def _half_characters(node: yaml.Node, source: str) -> Iterator[Problem]:
+    """A lone surrogate, as "\\ud800" in quotes, is text that could never be written to a table or a page."""
+    if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):
+        place = f"{source}:{node.start_mark.line + 1}"
+        yield Problem(place, "holds half a character (a surrogate)", "write the character itself")
 
 
 def _dotted(loc: Path_) -> str:
