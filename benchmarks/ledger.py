@@ -26,7 +26,7 @@ from ledger_tools import fresh_ledger, plan, policy  # noqa: E402
 
 from privsynth.privacy.chain import Entry  # noqa: E402
 from privsynth.privacy.database import ENTRIES  # noqa: E402
-from privsynth.privacy.fingerprint import fingerprint  # noqa: E402
+from privsynth.privacy.fingerprint import Fingerprint, fingerprint  # noqa: E402
 from privsynth.privacy.ledger import Ledger  # noqa: E402
 from privsynth.reader import read_table  # noqa: E402
 
@@ -59,7 +59,7 @@ def main() -> None:
             lines.append(f"| one reservation behind them, {name} | {1000 * seconds:.0f} ms |")
         for name, path in tables(Path(disk), arguments.rows):
             raw = read_table(path)
-            seconds = timed(lambda raw=raw: fingerprint(raw, b"k" * 32))
+            seconds = timed(lambda raw=raw: fingerprint(raw, b"k" * 32, raw.columns[2:]))
             lines.append(f"| fingerprint of {arguments.rows:,} rows, 10 columns, {name} | {seconds:.1f} s |")
     (HERE / "results" / "ledger.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
@@ -84,7 +84,7 @@ def whole(ledger: Ledger, entries: int) -> None:
 def fill(ledger: Ledger, entries: int) -> None:
     """Entries as runs write them: a real run's own, again and again under new names."""
     run = ledger.reserve(policy(), plan())
-    run.identify("1" * 64)
+    run.identify(Fingerprint("1" * 64))
     for name in ("histograms", "marginals"):
         run.charge(name, run.plan[name])
     run.finish_learning()

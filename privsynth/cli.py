@@ -198,13 +198,30 @@ def ledger_show(
     for statement in statements:
         typer.echo("\n".join(statement.lines()))
     for entry in entries:
-        body = json.loads(entry["body"])
-        told = body.get("name") or body.get("outcome") or body.get("what") or ", ".join(body.get("same_content", []))
-        what = told or (f"epsilon {body['epsilon']:.4g}, delta {body['delta']:.1e}" if "epsilon" in body else "")
+        what = _of_entry(json.loads(entry["body"]))
         typer.echo(
             f"  {entry['sequence']:>5}  {entry['time'][:19]}  {entry['dataset']}  {entry['run'][:8]}  {entry['kind']:<8} {what}"
         )
     typer.echo(f"head: {books.head()}")
+
+
+def _of_entry(body: dict[str, Any]) -> str:
+    """What an entry says, in a line."""
+    if "epsilon" not in body:
+        same = [f"{other['dataset']} by {other['by']}" for other in body.get("recognised", [])] or body.get("same_content", [])
+        return body.get("name") or body.get("outcome") or body.get("what") or ", ".join(same)
+
+    def amount(of: dict[str, Any]) -> str:
+        return f"epsilon {of['epsilon']:.4g}, delta {of['delta']:.1e}"
+
+    told = [amount(body)]
+    if raised := body.get("lifetime_raised"):
+        told.append(f"lifetime raised from {amount(raised['from'])} to {amount(raised['to'])}")
+    if (body.get("lifetime") or {}).get("locked"):
+        told.append("lifetime locked")
+    if "ledger" in body:
+        told.append(f"ledger {body['ledger']}")
+    return "; ".join(told)
 
 
 @ledger_app.command("verify")

@@ -171,6 +171,14 @@ class Handling(_Part):
     notes: list[str] = Field(default_factory=list)
 
 
+class Books(_Part):
+    """What the ledger noticed when it took this run into its books, in sentences."""
+
+    alarms: list[str] = Field(default_factory=list)  # what whoever decides must see: a raised lifetime, a ledger in memory
+    notes: list[str] = Field(default_factory=list)  # a new ledger, no lifetime budget
+    recognised: list[str] = Field(default_factory=list)  # other ids of the same people. Internal: it hangs on the rows
+
+
 class ReportMeta(_Part):
     frameworks: list[str] = Field(default_factory=list)
     recipient: str | None = None
@@ -229,6 +237,7 @@ class Evidence(_Part):
     audit: Audit
     utility: Utility
     handling: Handling | None = None
+    books: Books = Field(default_factory=Books)
     report: ReportMeta
     seconds: dict[str, float] = Field(default_factory=dict)
     provenance: Provenance
@@ -242,9 +251,12 @@ class Evidence(_Part):
         audit = Audit(findings=_by_family(self.audit.findings), verdict=self.audit.verdict, not_tested=self.audit.not_tested)
         bought = [c for c in self.utility.columns if c.reference_name != "real"]
         utility = Utility(target=self.utility.target, tvd1_bought=self.utility.tvd1_bought, columns=bought)
+        books = self.books.model_copy(update={"recognised": []})
         return self.model_copy(
-            update={"visibility": "public", "audit": audit, "utility": utility, "handling": None, "seconds": {}}
-        )
+            update={
+                "visibility": "public", "audit": audit, "utility": utility, "handling": None, "books": books, "seconds": {},
+            }
+        )  # fmt: skip
 
     def internal(self) -> Evidence:
         """The whole, with real columns as the reference wherever they are known."""

@@ -100,6 +100,7 @@ class Lifetime(_Strict):
 
     epsilon: Positive
     delta: Share
+    locked: bool = False  # once true in the ledger, no later policy may raise it, for any id of the same content
 
 
 class Budget(_Strict):

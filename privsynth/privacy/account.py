@@ -21,7 +21,8 @@ class Account:
     """One data set's reservations, as far as the entries were read. through, hash: of the last entry read.
 
     orders: what the first reservation fixed for the Rényi filter, returned or not; empty before it. kept: by run, without
-    those that were returned. units: whom the runs protect. seeded: runs that protect nobody, made with a seed.
+    those that were returned. locks: runs whose policies locked the lifetime budget. units: whom the runs protect. seeded:
+    runs that protect nobody, made with a seed.
     """
 
     dataset: str
@@ -30,6 +31,7 @@ class Account:
     orders: frozenset[float | None] = frozenset()
     kept: dict[str, tuple[Spending, tuple[Event, ...] | None]] = field(default_factory=dict)
     caps: dict[str, Cap] = field(default_factory=dict)
+    locks: set[str] = field(default_factory=set)
     units: set[str] = field(default_factory=set)
     seeded: int = 0
     spent: Spending = field(default_factory=Spending)
@@ -38,6 +40,15 @@ class Account:
     def cap(self) -> Cap | None:
         """The lifetime budget last stated by a run that was kept: to leave it out of a policy does not lift it."""
         return next(reversed(self.caps.values()), None)
+
+    @property
+    def locked(self) -> bool:
+        """True if a policy said so once: the lifetime budget may then be lowered, and never be raised again."""
+        return bool(self.locks)
+
+    def raised_by(self, cap: Cap | None) -> bool:
+        """True if a policy that states `cap` raises what was last stated, in epsilon or delta."""
+        return bool(cap and self.cap and (cap.epsilon > self.cap.epsilon or cap.delta > self.cap.delta))
 
     def read(self, entry: Entry, sound: bool = True) -> None:
         """Takes in the next entry of kind reserve or return. Raises InputError if it is no such thing, or not sound."""
@@ -58,8 +69,9 @@ class Account:
         epsilon, delta = float(body["epsilon"]), float(body["delta"])
         if not (0 < epsilon < math.inf and 0 < delta < 1) or run in self.kept:
             raise ValueError("no run ever reserves so")
-        if body.get("lifetime"):
-            self.caps[run] = Cap(**body["lifetime"])
+        if stated := body.get("lifetime"):
+            self.caps[run] = Cap(stated["epsilon"], stated["delta"])
+            self.locks |= {run} if stated.get("locked") else set()
         events = _events(body.get("plan"))
         spent = spending(epsilon, delta, events, next(iter(self.orders)))
         self.kept[run] = spent, events
@@ -69,6 +81,7 @@ class Account:
 
     def _give_back(self, run: str) -> None:
         self.caps.pop(run, None)
+        self.locks.discard(run)
         if self.kept.pop(run, None):
             self.spent = total(spent for spent, _ in self.kept.values())
 
@@ -106,6 +119,11 @@ class Statement:
         return filter_of(self.accounts)
 
     @property
+    def locked(self) -> bool:
+        """True if the lifetime budget of one of them is locked, and with it that of all."""
+        return any(account.locked for account in self.accounts)
+
+    @property
     def delta(self) -> float:
         """The delta at which `composed` is stated: the lifetime budget's, else the sum of all runs' deltas."""
         return self.filter.cap.delta if self.filter else self.spent.delta
@@ -134,7 +152,7 @@ class Statement:
         own, rule = self.accounts[0].spent, self.filter
         return {
             "epsilon": own.epsilon, "delta": own.delta, "linked": self.linked, "composed_epsilon": self.composed,
-            "composed_delta": self.delta, "lifetime": asdict(rule.cap) if rule else None,
+            "composed_delta": self.delta, "lifetime": asdict(rule.cap) if rule else None, "locked": self.locked,
             "order": rule.order if rule else None, "largest_gaussian_run": self.room,
         }  # fmt: skip
 
@@ -151,12 +169,12 @@ class Statement:
         if len(units) > 1:
             lines.append(f"  runs protect different units ({', '.join(units)}): their total is a claim for none of them")
         if self.linked:
-            lines.append(f"  the same content, and one budget, with {', '.join(self.linked)}")
+            lines.append(f"  the same content or columns, and one budget, with {', '.join(self.linked)}")
         known = "not known, since a plan in the books cannot be read"
         composed = known if self.composed is None else f"epsilon {at_most(self.composed, 4)} at delta {small(self.delta)}"
         lines.append(f"  all releases composed: {composed}, if no run was chosen after looking at another")
         if rule:
-            lines.append(f"  lifetime budget ({rule.cap}): {rule.told(self.spent)}")
+            lines.append(f"  lifetime budget ({rule.cap}{', locked' if self.locked else ''}): {rule.told(self.spent)}")
         if self.room is not None:
             lines.append(f"  one more run of Gaussian noise may have epsilon {self.room:.3g} at delta {self.delta:.1e}")
         return lines

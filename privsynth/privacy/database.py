@@ -1,7 +1,9 @@
 """The ledger's database: SQLite or PostgreSQL, one transaction at a time, every failure told in one sentence.
 
-Three tables: the entries; which content each id was given; the key of the fingerprints. Of these only the entries are
-ever exported. They commit to the other two by a keyed hash, so that `Database.check` finds a change there as well.
+Five tables: the entries; which content each id was given, as a whole; the marks of its parts; which ids were recognised
+by such marks, and so are linked; the key of the fingerprints. Of these only the entries are ever exported. They commit to
+contents, marks and key by keyed hashes and name the links, so that `Database.check` finds a change there as well. What a
+ledger of version 0.1.0 lacks of these is added when it is opened.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     BindParameter,
@@ -28,6 +30,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     bindparam,
     create_engine,
     event,
@@ -35,6 +38,7 @@ from sqlalchemy import (
     make_url,
     select,
     text,
+    union,
 )
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
@@ -42,6 +46,9 @@ from sqlalchemy.pool import NullPool, StaticPool
 from privsynth.errors import InputError, Problem
 from privsynth.privacy import chain
 from privsynth.privacy.chain import Checked, Entry
+
+if TYPE_CHECKING:
+    from privsynth.privacy.fingerprint import Fingerprint
 
 _METADATA = MetaData()
 ENTRIES = Table(
@@ -61,12 +68,23 @@ _CONTENTS = Table(
     Column("dataset", String(120), primary_key=True),
     Column("fingerprint", String(64), primary_key=True, index=True),
 )  # fmt: skip
+_MARKS = Table(
+    "privsynth_marks", _METADATA,
+    Column("dataset", String(120), primary_key=True),
+    Column("sketch", String(64), primary_key=True),  # the commitment to all marks of one content
+    Column("mark", String(64), primary_key=True, index=True),
+)  # fmt: skip
+_LINKS = Table(
+    "privsynth_links", _METADATA,
+    Column("dataset", String(120), primary_key=True),
+    Column("other", String(120), primary_key=True, index=True),
+)  # fmt: skip
 _SECRETS = Table("privsynth_secrets", _METADATA, Column("key", String(64), primary_key=True))  # one row
 _MINE, _THEIRS = _CONTENTS.alias(), _CONTENTS.alias()
 _FOUND: BindParameter[list[str]] = bindparam("found", expanding=True)
-_LINKED = (
-    select(_THEIRS.c.dataset).distinct().join(_MINE, _MINE.c.fingerprint == _THEIRS.c.fingerprint)
-    .where(_MINE.c.dataset.in_(_FOUND), _THEIRS.c.dataset.not_in(_FOUND))
+_LINKED = union(
+    select(_THEIRS.c.dataset).join(_MINE, _MINE.c.fingerprint == _THEIRS.c.fingerprint).where(_MINE.c.dataset.in_(_FOUND)),
+    select(_LINKS.c.other).where(_LINKS.c.dataset.in_(_FOUND)), select(_LINKS.c.dataset).where(_LINKS.c.other.in_(_FOUND)),
 )  # fmt: skip
 _NEWEST = select(ENTRIES.c.sequence, ENTRIES.c.hash).order_by(ENTRIES.c.sequence.desc()).limit(1)
 _ADVISORY_LOCK = 7263549  # a number that nothing else in the same PostgreSQL database takes
@@ -90,13 +108,18 @@ class Database:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.touch(mode=0o600)  # it holds the key of the fingerprints
             with self.reading() as connection:
-                made = inspect(connection).has_table(_SECRETS.name)
-            if must_exist and not made:
+                made = {name for name in _METADATA.tables if inspect(connection).has_table(name)}
+            if must_exist and _SECRETS.name not in made:
                 raise self._absent()
-            if not made:
+            if made < set(_METADATA.tables):
                 with self._locked() as connection:
                     _METADATA.create_all(connection)
             self._file = file
+
+    @property
+    def in_memory(self) -> bool:
+        """True if it ends with this process."""
+        return isinstance(self.engine.pool, StaticPool)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -161,7 +184,7 @@ class Database:
     def check(self, heads: Collection[str]) -> Checked:
         """Follows the whole chain, and whether contents and key are what the entries committed to."""
         query = select(*(ENTRIES.c[name] for name in Entry._fields)).order_by(ENTRIES.c.sequence)
-        identified = select(ENTRIES.c.body).where(ENTRIES.c.kind == "identify").distinct()
+        identified = select(ENTRIES.c.dataset, ENTRIES.c.body).where(ENTRIES.c.kind == "identify").distinct()
         try:
             return self._followed(query, identified, heads)
         except (AttributeError, RecursionError, TypeError, ValueError) as error:
@@ -175,12 +198,10 @@ class Database:
         with self.reading() as connection:
             streaming = connection.execution_options(yield_per=_STREAMED)
             checked = chain.check(streaming.execute(query), heads)
-            written = {_content_of(body) for body in streaming.scalars(identified)} - {None}
-            key = connection.scalar(select(_SECRETS.c.key)) or ""
-            contents = connection.execute(select(_CONTENTS.c.dataset, _CONTENTS.c.fingerprint))
-            stored = {_commitment(key, dataset, fingerprint) for dataset, fingerprint in contents}
+            written = {fact for dataset, body in streaming.execute(identified) for fact in _stated(dataset, body)}
+            stored = _stored(connection)
         if stored != written:
-            checked.problems.append("a fingerprint or its key has been changed: the entries committed to another")
+            checked.problems.append("a fingerprint, a link or the key has been changed: the entries say another")
         return checked
 
     def fingerprint_key(self, connection: Connection) -> str:
@@ -194,16 +215,33 @@ class Database:
             connection.execute(_SECRETS.insert(), {"key": key})
         return str(key)
 
-    def given(self, connection: Connection, fingerprint: str) -> list[str]:
-        """All ids that were given a content."""
-        return sorted(connection.scalars(select(_CONTENTS.c.dataset).where(_CONTENTS.c.fingerprint == fingerprint)))
+    def recognised(self, connection: Connection, dataset: str, fingerprint: Fingerprint) -> dict[str, str]:
+        """Other ids that were given this content, by name, and by what each is known: "content", or by `likeness`."""
+        shared: dict[tuple[str, str], set[str]] = {}
+        theirs = select(_MARKS).where(_MARKS.c.mark.in_(fingerprint.marks), _MARKS.c.dataset != dataset)
+        for other, sketch, mark in connection.execute(theirs):
+            shared.setdefault((other, sketch), set()).add(mark)
+        found: dict[str, str] = {}
+        for (other, _), marks in sorted(shared.items(), key=lambda item: -len(item[1])):  # the most alike first
+            if by := fingerprint.likeness(marks):
+                found.setdefault(other, by)
+        whole = select(_CONTENTS.c.dataset).where(_CONTENTS.c.fingerprint == fingerprint.whole)
+        found |= dict.fromkeys(connection.scalars(whole.where(_CONTENTS.c.dataset != dataset)), "content")
+        return dict(sorted(found.items()))
 
-    def know(self, connection: Connection, dataset: str, fingerprint: str) -> str:
-        """Notes that an id was given a content. Returns the commitment to it."""
-        commitment = _commitment(self.fingerprint_key(connection), dataset, fingerprint)
-        if dataset not in self.given(connection, fingerprint):
-            connection.execute(_CONTENTS.insert(), {"dataset": dataset, "fingerprint": fingerprint})
-        return commitment
+    def know(
+        self, connection: Connection, dataset: str, fingerprint: Fingerprint, others: Collection[str]
+    ) -> dict[str, str | None]:
+        """Notes that an id was given a content, and that it shares its people with others. Returns the commitments."""
+        key = self.fingerprint_key(connection)
+        content = _commitment(key, dataset, fingerprint.whole)
+        sketch = _sketch(key, dataset, fingerprint.marks)
+        _add(connection, _CONTENTS, {"dataset": dataset, "fingerprint": fingerprint.whole})
+        for mark in fingerprint.marks:
+            _add(connection, _MARKS, {"dataset": dataset, "sketch": sketch, "mark": mark})
+        for other in others:
+            _add(connection, _LINKS, {"dataset": dataset, "other": other})
+        return {"content": content, "marks": sketch if fingerprint.marks else None}
 
 
 _ELSEWHERE = "if one should have, check --ledger and PRIVSYNTH_LEDGER"
@@ -259,7 +297,7 @@ def linked(connection: Connection, dataset: str) -> list[str]:
     """The id itself and, behind it, every id that shares a content with it, or with one that does, and so on."""
     found = new = [dataset]
     while new:
-        new = sorted(connection.scalars(_LINKED, {"found": found}))
+        new = sorted(set(connection.scalars(_LINKED, {"found": found})) - set(found))
         found = found + new
     return found
 
@@ -274,13 +312,49 @@ def _commitment(key: str, dataset: str, fingerprint: str) -> str:
     return hmac.new(key.encode(), f"{dataset}\0{fingerprint}".encode(), hashlib.sha256).hexdigest()
 
 
-def _content_of(body: str) -> str | None:
-    """The commitment in an identify entry; None where the content was refused."""
+def _sketch(key: str, dataset: str, marks: Collection[str]) -> str:
+    """The commitment to all marks of one content."""
+    return _commitment(key, dataset, " ".join(sorted(marks)))
+
+
+def _add(connection: Connection, table: Table, row: dict[str, str]) -> None:
+    """Adds a row unless it is there."""
+    same = and_(*(table.c[name] == value for name, value in row.items()))
+    if connection.execute(select(table).where(same)).first() is None:
+        connection.execute(table.insert(), row)
+
+
+Fact = tuple[str, str, str]  # (what, of which id, commitment or other id)
+
+
+def _stated(dataset: str, body: str) -> Iterator[Fact]:
+    """What an identify entry says of contents, marks and links; nothing where the content was refused."""
     try:
-        content = json.loads(body).get("content")
-        return None if content is None else str(content)
-    except (ValueError, AttributeError):
-        return ""
+        said = json.loads(body)
+        if said["content"] is None:
+            return
+        yield "content", dataset, str(said["content"])
+        if said.get("marks"):
+            yield "marks", dataset, str(said["marks"])
+        for other in said.get("recognised", []):
+            if other["by"] != "content":
+                yield "link", dataset, str(other["dataset"])
+    except (ValueError, AttributeError, KeyError, TypeError):
+        yield "nothing", dataset, "that a run writes"
+
+
+def _stored(connection: Connection) -> set[Fact]:
+    """What the other tables hold, in the same form: commitments are computed anew."""
+    key = connection.scalar(select(_SECRETS.c.key)) or ""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for dataset, sketch, mark in connection.execute(select(_MARKS)):
+        groups.setdefault((dataset, sketch), []).append(mark)
+    return {
+        *(("content", dataset, _commitment(key, dataset, whole)) for dataset, whole in connection.execute(select(_CONTENTS))),
+        *(("marks", dataset, _sketch(key, dataset, marks)) for (dataset, _), marks in groups.items()),
+        *(("marks", dataset, sketch) for dataset, sketch in groups),
+        *(("link", dataset, other) for dataset, other in connection.execute(select(_LINKS))),
+    }
 
 
 __all__ = ["ENTRIES", "Database", "append", "head", "linked"]

@@ -1,70 +1,153 @@
-"""A keyed fingerprint of a table's content, by which the ledger knows the same table under another id.
+"""Keyed fingerprints of a table's content, by which the ledger knows the same people under another id.
 
-It is the same for CSV, Parquet and a data frame of the same values, whatever the order of rows and columns. It changes
-with any value (fractions: in their first seven digits), with a column's name, and with how often a row occurs. One
-changed cell makes another content: this finds a table that was renamed, not one that somebody altered to hide it.
+Three things are kept of a table, all of them the same for CSV, Parquet and a data frame, whatever the order of its rows:
+
+1. *The whole*: all columns with their names. It changes with any value (fractions: in their first seven digits), any
+   name, and with how often a row occurs.
+2. *The modelled rows*: the columns that the policy models, without names, places and the case of letters. A row's hash
+   is the sum of its cells' hashes, each mixed beforehand. Columns that no run models may come, go and change.
+3. *Each modelled column* by itself, as the multiset of its cells, again without name and case. So a table that lost or
+   gained modelled columns is known by the others, whichever rows their cells stand in: whoever pairs the cells of a
+   column anew still publishes the same people's values.
+
+*When two tables are the same.* By 1 always. By 2 and 3 if what agrees says enough. For a multiset with counts n_1, n_2, ...
+of n cells, `bits` is -log2 of the chance that n independent draws have exactly these counts, under the population that
+makes this most likely (shares n_v / n). So an independent sample, of whatever population, agrees with chance 2^-bits
+at most: about 2^-(1/2 sum log2(2 pi n_v) - 1/2 log2(2 pi n)), by Stirling. 2 counts from `LEAST_BITS` on. For 3, the
+columns that agree must reach `LEAST_BITS` without the one of them that says most: numbers like 1 to n are the same in
+many tables, though by the formula nothing says more. With 32 bits, a ledger of a thousand tables of as many
+populations has a false alarm with chance 1e6 / 2 / 2^32 = 1e-4 at most, by 2; by 3 as far as columns are independent.
+
+*Limits.* Rows that were added or removed, or a changed cell in all but one of the modelled columns, make another content:
+this finds a table that was renamed or re-cut, not one that somebody altered to hide it. Tables of few rows and few values
+say too little and are known by 1 alone. Tables laid out by design, such as one row a day with day, month and weekday, may
+be taken for one another by 3.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
-from dataclasses import replace
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.special import gammaln
 
 from privsynth.errors import InputError
 from privsynth.reader import RawTable
 
-_MISSING = [  # whatever a policy says: what readers of CSV take for missing, and what tables often write for it
-    "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "none",
+LEAST_BITS = 32.0
+_MISSING = {  # whatever a policy says: what readers of CSV take for missing, and what tables often write for it
+    "", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "none",
     "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "?", ".", "-", "*",
-]  # fmt: skip
+}  # fmt: skip
+_MISSING_FOLDED = {token.casefold() for token in _MISSING}
 _NUMBER = r"^([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|-?inf)$"
+_TRUTHS = {word: word.lower() for word in ("True", "TRUE", "False", "FALSE")}
 _LONG = r"^[+-]?[1-9][0-9]{15,}$"  # whole numbers that float64 cannot tell apart, identifiers mostly: compared as text
 _MIDNIGHT = r"^(\d{4}-\d\d-\d\d)[T ]00:00(:00(\.0+)?)?(Z|\+00:00)?$"
 _MOMENT = r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.0+|(\.\d*?[1-9])0*)?(?:Z|\+00:00)?$"
 
 
-def fingerprint(raw: RawTable, key: bytes) -> str:
-    """64 hexadecimal digits that stand for a table's content.
+@dataclass(frozen=True)
+class Fingerprint:
+    """What is kept of one table's content. All marks are 64 hexadecimal digits.
 
-    key: `Ledger.fingerprint_key`. Without it the digits tell nothing of the table, and cannot be found for a guessed one.
-    Made of each row's 64-bit hash (by the key, too), sorted, under HMAC-SHA256 (FIPS 198-1): a million rows of ten
-    columns take a few seconds. Columns that cannot be read as text, which no run could use, take no part.
+    whole: of all columns. rows: of the modelled rows; None where they say too little. columns: the mark of each modelled
+    column and its bits; columns of the same cells share one.
     """
-    rows = np.zeros(len(raw), np.uint64)
+
+    whole: str
+    rows: str | None = None
+    columns: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def marks(self) -> list[str]:
+        """All by which a part of the content is known."""
+        return sorted({*self.columns, *([self.rows] if self.rows else [])})
+
+    def likeness(self, marks: Collection[str]) -> str | None:
+        """By what a table that shares these marks is the same content: "modelled columns" or "N columns"; None: by nothing.
+
+        >>> known = Fingerprint("w", "r", {"age": 40.0, "ward": 30.0, "sex": 3.0})
+        >>> known.likeness({"r"}), known.likeness({"age", "ward", "sex"}), known.likeness({"age", "ward"})
+        ('modelled columns', '3 columns', None)
+        """
+        if self.rows in marks:
+            return "modelled columns"
+        bits = sorted(bits for mark, bits in self.columns.items() if mark in marks)
+        return f"{len(bits)} columns" if sum(bits[:-1]) >= LEAST_BITS else None
+
+
+def fingerprint(raw: RawTable, key: bytes, modelled: Collection[str] = ()) -> Fingerprint:
+    """What to keep of a table's content.
+
+    key: `Ledger.fingerprint_key`. Without it no mark tells anything of the table, and none can be found for a guessed one.
+    modelled: the columns that the policy models. Marks are made of 64-bit hashes (by the key, too), sorted, under
+    HMAC-SHA256 (FIPS 198-1): a million rows of ten columns take a few seconds. Columns that cannot be read as text, which
+    no run could use, count as empty.
+    """
+    whole, rows = np.zeros(len(raw), np.uint64), np.zeros(len(raw), np.uint64)
+    columns: dict[str, float] = {}
     for name in raw.columns:
-        column = np.frombuffer(_keyed(key, "column", name.encode()), np.uint64)[:1]
-        rows += _mixed(_cells(raw, name, key) ^ column)  # a sum: the order of columns does not matter
-    rows.sort()
-    return _keyed(key, "rows", rows.astype("<u8").tobytes()).hex()
+        written, folded = _cells(raw, name, key, name in modelled)
+        whole += _mixed(written ^ _word(key, "column", name))  # a sum: the order of columns does not matter
+        if name in modelled:
+            rows += _mixed(folded ^ _word(key, "any column"))
+            columns.update([_mark(folded, key, "modelled column")])
+    mark, bits = _mark(rows, key, "modelled rows")
+    return Fingerprint(_mark(whole, key, "rows")[0], mark if bits >= LEAST_BITS else None, columns)
 
 
-def _keyed(key: bytes, purpose: str, content: bytes) -> bytes:
+def _keyed(key: bytes, purpose: str, content: bytes = b"") -> bytes:
     return hmac.digest(key, purpose.encode() + b"\0" + content, "sha256")
 
 
-def _cells(raw: RawTable, name: str, key: bytes) -> np.ndarray:
-    """(rows,) uint64 for the values of one column, the same however they were written; 0 where missing."""
+def _word(key: bytes, purpose: str, content: str = "") -> np.uint64:
+    """64 secret bits."""
+    return np.uint64(int.from_bytes(_keyed(key, purpose, content.encode())[:8], "little"))
+
+
+def _mark(hashes: np.ndarray, key: bytes, purpose: str) -> tuple[str, float]:
+    """(mark, bits) of a multiset of hashes, (rows,) uint64."""
+    ordered = np.sort(hashes)
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    return _keyed(key, purpose, ordered.astype("<u8").tobytes()).hex(), _bits(np.diff(ends, prepend=-1))
+
+
+def _bits(counts: np.ndarray) -> float:
+    """-log2 of the largest chance, over all populations, that independent draws have exactly these counts, all above 0.
+
+    The multinomial chance n! prod (p_v^n_v / n_v!) is largest at p_v = n_v / n.
+
+    >>> round(2 ** -_bits(np.array([1, 1])), 6), round(2 ** -_bits(np.array([3])), 6)  # two of a coin; always the same
+    (0.5, 1.0)
+    """
+    n = float(counts.sum())
+    nats = n * math.log(n) - gammaln(n + 1) - (counts * np.log(counts) - gammaln(counts + 1)).sum()
+    return max(0.0, float(nats) / math.log(2))
+
+
+def _cells(raw: RawTable, name: str, key: bytes, folds: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Twice (rows,) uint64 for the values of one column, the same however they were stored; 0 where missing.
+
+    First with the case of letters as written, then whatever it is, if folds.
+    """
     values = raw.frame.column(name)
     kind = values.type
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or (pa.types.is_integer(kind) and not _long(values)):
-        return _of_numbers(values.cast(pa.float64(), safe=False).to_numpy())
+        numbers = _of_numbers(values.cast(pa.float64(), safe=False).to_numpy())
+        return numbers, numbers
     try:
-        plain = values.cast(kind.value_type) if pa.types.is_dictionary(kind) else values
-        large = plain.cast(pa.large_string()) if pa.types.is_string(plain.type) else plain  # no limit of 2 GiB
-        coded = pc.dictionary_encode(large.combine_chunks())
-        text = replace(raw, frame=pa.table({name: coded.dictionary})).text(name, _MISSING)
+        places, texts = _texts(raw, name)
     except (pa.ArrowException, InputError):
-        return np.zeros(len(raw), np.uint64)
-    known = text.notna().to_numpy()
-    hashes = np.zeros(len(text) + 1, np.uint64)  # the last for what is missing, whose place is -1
-    hashes[:-1][known] = _of_text(pa.array(text[known], pa.large_string()), key)
-    cells: np.ndarray = hashes[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
-    return cells
+        return np.zeros(len(raw), np.uint64), np.zeros(len(raw), np.uint64)
+    written, folded = _of_texts(texts, key, folds)
+    return written[places], folded[places]
 
 
 def _long(values: pa.ChunkedArray) -> bool:
@@ -73,20 +156,58 @@ def _long(values: pa.ChunkedArray) -> bool:
     return any(abs(value or 0) >= 10**15 for value in extremes.values())
 
 
-def _of_text(text: pa.Array, key: bytes) -> np.ndarray:
-    """(values,) uint64 for distinct texts. Numbers, moments and truth values count as what they mean."""
-    number = pc.and_not(pc.match_substring_regex(text, _NUMBER), pc.match_substring_regex(text, _LONG))
-    words = pc.replace_substring_regex(text.filter(pc.invert(number)), _MIDNIGHT, r"\1")
-    words = pc.replace_substring_regex(words, _MOMENT, r"\1 \2\3")
-    lower = pc.utf8_lower(words)
-    words = pc.if_else(pc.is_in(lower, pa.array(["true", "false"], text.type)), lower, words).to_numpy(
-        zero_copy_only=False
-    )
-    found, where = np.empty(len(text), np.uint64), number.to_numpy(zero_copy_only=False)
-    short = _keyed(key, "text", b"").hex()[:16]  # pandas takes a key of 16 bytes
-    found[~where] = pd.util.hash_array(words, hash_key=short, categorize=False)
-    found[where] = _of_numbers(text.filter(number).cast(pa.float64()).to_numpy())
-    return found
+def _texts(raw: RawTable, name: str) -> tuple[np.ndarray, list[str]]:
+    """((rows,) int64 place of each cell, -1 for null; the distinct cells as text). Arrow tells texts apart by their bytes.
+
+    Unlike for a run, a cell with control characters is text like any other. Raises ArrowException or InputError.
+    """
+    values = raw.frame.column(name)
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    text = any(is_one(kind) for is_one in _TEXT)
+    coded = values.cast(pa.large_binary() if text else kind).combine_chunks().dictionary_encode()  # no limit of 2 GiB
+    places: np.ndarray = coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+    if text:
+        return places, [cell.decode(errors="backslashreplace").strip() for cell in coded.dictionary.to_pylist()]
+    return places, [*replace(raw, frame=pa.table({name: coded.dictionary})).cells(name, ()).words()]
+
+
+_TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+
+
+def _of_texts(texts: Sequence[str], key: bytes, folds: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Twice (values + 1,) uint64 for distinct texts, as in `_cells`; the last for null, whose place is -1.
+
+    Numbers, moments and truth values count as what they mean.
+    """
+    array = pa.array(texts, pa.large_string())
+    number = pc.and_not(pc.match_substring_regex(array, _NUMBER), pc.match_substring_regex(array, _LONG))
+    words = pc.replace_substring_regex(array.filter(pc.invert(number)), _MIDNIGHT, r"\1")
+    words = pc.replace_substring_regex(words, _MOMENT, r"\1 \2\3").to_pylist()
+    is_number = np.append(number.to_numpy(zero_copy_only=False), True)  # null is none, and 0 already
+    numbers = np.append(_of_numbers(array.filter(number).cast(pa.float64()).to_numpy()), np.uint64(0))
+    written = np.empty(len(texts) + 1, np.uint64)
+    written[is_number], folded = numbers, written
+    written[~is_number] = _of_words([_TRUTHS.get(word, word) for word in words], _MISSING, key)
+    if folds:
+        folded = written.copy()
+        folded[~is_number] = _of_words([word.casefold() for word in words], _MISSING_FOLDED, key)
+    return written, folded
+
+
+def _of_words(words: Sequence[str], missing: Collection[str], key: bytes) -> np.ndarray:
+    """(words,) uint64: BLAKE2b (RFC 7693) under the key, of each word's exact UTF-8 bytes; 0 where missing."""
+    keyed = hashlib.blake2b(key=_keyed(key, "text"), digest_size=8)
+
+    def digest(word: str) -> bytes:
+        one = keyed.copy()
+        one.update(word.encode())
+        return one.digest()
+
+    hashes = [_NOTHING if word in missing else digest(word) for word in words]
+    return np.frombuffer(b"".join(hashes), "<u8")
+
+
+_NOTHING = bytes(8)
 
 
 def _of_numbers(values: np.ndarray) -> np.ndarray:
@@ -104,4 +225,4 @@ def _mixed(words: np.ndarray) -> np.ndarray:
     return mixed
 
 
-__all__ = ["fingerprint"]
+__all__ = ["Fingerprint", "fingerprint"]

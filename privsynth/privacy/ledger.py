@@ -5,8 +5,12 @@ writes down each mechanism before it runs, and settles at the end. What was rese
 read. Entries are hash-chained (`chain.py`), so that any later edit shows. What a further run may cost is decided by a
 filter (`filter.py`) that is valid however that run was chosen after looking at earlier ones.
 
-The budget hangs on the data set's id and on its content: ids that were given the same table share one total. A content is
-known by a keyed fingerprint (`fingerprint.py`), which stays inside the database (`database.py`).
+The budget hangs on the data set's id and on its content: ids that were given the same table, or the same columns under
+whatever names, share one total. A content is known by keyed fingerprints (`fingerprint.py`), which stay inside the
+database (`database.py`).
+
+What whoever decides on a release should know of the books is noticed, written into the entries and told (`Run.books`): a
+lifetime budget that a policy raises, books that were new or are in memory only, ids that turn out to be the same people.
 """
 
 from __future__ import annotations
@@ -15,21 +19,25 @@ import os
 import threading
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, bindparam, select
 
 from privsynth.errors import Problem, Refused
+from privsynth.evidence import Books
 from privsynth.policy.load import Policy
 from privsynth.policy.plan import Plan
 from privsynth.privacy.account import Account, Statement, filter_of
 from privsynth.privacy.chain import GENESIS, Checked, Entry, digest
 from privsynth.privacy.database import ENTRIES, Database, append, head, linked
 from privsynth.privacy.events import Event, to_json
-from privsynth.privacy.filter import Cap, spending, starting_order, total
+from privsynth.privacy.filter import Cap, Spending, spending, starting_order, total
 from privsynth.privacy.noise import Randomness
+
+if TYPE_CHECKING:
+    from privsynth.privacy.fingerprint import Fingerprint
 
 PATIENCE = 60.0  # seconds
 _BOOKED = (
@@ -63,12 +71,13 @@ class Run:
     opened: bool = False  # set before the first row is looked at
     learned: bool = False  # no mechanism runs any more; what reads rows from here on is the audit
     settled: bool = False
-    same_content: tuple[str, ...] = ()  # other ids that were given this run's table, and share its budget
+    same_content: tuple[str, ...] = ()  # other ids that were given this run's table or columns, and share its budget
+    books: Books = field(default_factory=Books)  # what was noticed
     shut: str | None = None  # why no mechanism may run any more
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def identify(self, fingerprint: str) -> tuple[str, ...]:
-        """Writes down which content was read, and returns the other ids that were given the same.
+    def identify(self, fingerprint: Fingerprint) -> tuple[str, ...]:
+        """Writes down which content was read, and returns the other ids that were given the same table or columns.
 
         fingerprint: by `fingerprint.fingerprint` with `Ledger.fingerprint_key`. Raises Refused if the ids together would
         pass the smallest of their lifetime budgets; the reservation stays on the books, since rows were read.
@@ -78,8 +87,9 @@ class Run:
             if self.shut:
                 raise Refused(Problem(f"data set {self.dataset!r}", f"its content {self.shut}"))
             self.shut = "comes after the run's content was refused"
-            self.same_content = self.ledger.identify(self.dataset, self.id, fingerprint)
-            self.shut = None
+            found = self.ledger.identify(self.dataset, self.id, fingerprint)
+            self.same_content, self.shut = tuple(found), None
+            self.books.recognised = [_recognition(other, by) for other, by in found.items()]
         return self.same_content
 
     def charge(self, name: str, event: Event) -> None:
@@ -143,42 +153,60 @@ class Ledger:
         cap = Cap(lifetime.epsilon, lifetime.delta) if lifetime else None
         run = Run(self, dataset, uuid.uuid4().hex, plan, Randomness(policy.model.seed))
         with self._database.writing() as connection:
-            own, *others = self._read(connection, *linked(connection, dataset))
+            before, *others = self._read(connection, *linked(connection, dataset))
+            noticed = self._noticed(connection, before, others, cap)
             claim = plan.epsilon, plan.delta, [item.event for item in plan.items]
-            caps = own.caps | ({run.id: cap} if cap else {})
-            own = replace(own, caps=caps, orders=own.orders or frozenset({starting_order(cap, *claim)}))
+            caps = before.caps | ({run.id: cap} if cap else {})
+            own = replace(before, caps=caps, orders=before.orders or frozenset({starting_order(cap, *claim)}))
             order = next(iter(own.orders))
-            asked = spending(*claim, order)
-            spent = total(account.spent for account in (own, *others))
-            rule = filter_of([own, *others])
-            if rule and not rule.accepts(spent + asked):
-                raise Refused(Problem(
-                    f"data set {dataset!r}" + (f", with the same content as {_named(others)}" if others else ""),
-                    f"this run (epsilon {plan.epsilon:.3g}, delta {plan.delta:.1e}) would pass its lifetime budget "
-                    f"({rule.cap}): {rule.told(spent)}",
-                    "ask for less, or let whoever owns the risk raise the lifetime budget",
-                ))  # fmt: skip
+            _refuse_above(own, others, plan, spending(*claim, order))
+            locked = {"locked": True} if lifetime and lifetime.locked else {}
             entry = append(connection, dataset, run.id, "reserve", {
                 "epsilon": plan.epsilon, "delta": plan.delta, "plan": plan.to_json(), "policy": policy.sha256,
                 "unit": plan.unit, "max_rows": plan.max_rows, "seeded": policy.model.seed is not None, "order": order,
-                "lifetime": {"epsilon": cap.epsilon, "delta": cap.delta} if cap else None,
+                "lifetime": asdict(cap) | locked if cap else None, **noticed,
             })  # fmt: skip
         self._newest[run.id] = entry
+        run.books = _told(noticed, own.cap)
         return run
 
-    def identify(self, dataset: str, run: str, fingerprint: str) -> tuple[str, ...]:
-        """Writes down the content that a run read; `Run.identify` calls it.
+    def _noticed(
+        self, connection: Connection, own: Account, others: list[Account], cap: Cap | None
+    ) -> dict[str, Any]:
+        """What a reservation's entry says of the books: `ledger` and `lifetime_raised`, each only where there is a reason.
+
+        Raises Refused if `cap` would raise a lifetime budget that is locked, for this id or one that shares its content.
+        """
+        noticed: dict[str, Any] = {}
+        if self._database.in_memory or head(connection) == GENESIS:
+            noticed["ledger"] = "in memory" if self._database.in_memory else "new"
+        if cap and own.cap and own.raised_by(cap):
+            if locked := [account for account in (own, *others) if account.locked]:
+                raise Refused(Problem(
+                    f"data set {own.dataset!r}",
+                    f"its policy raises the lifetime budget from {own.cap} to {cap}, but that of {_named(locked)} is locked",
+                    "state the former one, or less: a locked lifetime budget is never raised",
+                ))  # fmt: skip
+            noticed["lifetime_raised"] = {"from": asdict(own.cap), "to": asdict(cap)}
+        return noticed
+
+    def identify(self, dataset: str, run: str, fingerprint: Fingerprint) -> dict[str, str]:
+        """Writes down the content that a run read; `Run.identify` calls it. Returns by what each other id is the same.
 
         Raises Refused after writing that down. Then the id is not linked to the others: its reservation burdens it alone.
         """
         with self._database.writing() as connection:
-            same = [name for name in self._database.given(connection, fingerprint) if name != dataset]
-            names = dict.fromkeys(name for each in (dataset, *same) for name in linked(connection, each))
+            found = self._database.recognised(connection, dataset, fingerprint)
+            names = dict.fromkeys(name for each in (dataset, *found) for name in linked(connection, each))
             accounts = self._read(connection, *names)
             spent, rule = total(account.spent for account in accounts), filter_of(accounts)
             refused = len(accounts) > 1 and rule is not None and not rule.accepts(spent)
-            content = None if refused else self._database.know(connection, dataset, fingerprint)
-            entry = self._follow(connection, dataset, run, "identify", {"content": content, "same_content": same})
+            by_columns = [other for other, by in found.items() if by != "content"]
+            known = {} if refused else self._database.know(connection, dataset, fingerprint, by_columns)
+            entry = self._follow(connection, dataset, run, "identify", {
+                "content": None, "marks": None, **known, "same_content": [other for other in found if other not in by_columns],
+                "recognised": [{"dataset": other, "by": by} for other, by in found.items()],
+            })  # fmt: skip
         self._newest[run] = entry
         if refused and rule:
             raise Refused(Problem(
@@ -187,7 +215,7 @@ class Ledger:
                 f"lifetime budgets ({rule.cap}): {rule.told(spent)}",
                 "a table has one budget, whatever it is called: ask for less, or let whoever owns the risk raise it",
             ))  # fmt: skip
-        return tuple(same)
+        return found
 
     def fingerprint_key(self) -> bytes:
         """32 secret bytes that key this ledger's fingerprints. They must never leave the database."""
@@ -264,6 +292,39 @@ def _was_opened(connection: Connection, returned: Entry) -> bool:
         ENTRIES.c.dataset == returned.dataset, ENTRIES.c.run == returned.run, ENTRIES.c.kind.not_in(("reserve", "return"))
     )
     return connection.scalar(others.limit(1)) is not None
+
+
+def _refuse_above(own: Account, others: list[Account], plan: Plan, asked: Spending) -> None:
+    """Raises Refused if a run that costs `asked` would pass the lifetime budget of these accounts together."""
+    spent = total(account.spent for account in (own, *others))
+    rule = filter_of([own, *others])
+    if rule and not rule.accepts(spent + asked):
+        raise Refused(Problem(
+            f"data set {own.dataset!r}" + (f", with the same content as {_named(others)}" if others else ""),
+            f"this run (epsilon {plan.epsilon:.3g}, delta {plan.delta:.1e}) would pass its lifetime budget "
+            f"({rule.cap}): {rule.told(spent)}",
+            "ask for less, or let whoever owns the risk raise the lifetime budget",
+        ))  # fmt: skip
+
+
+def _told(noticed: dict[str, Any], cap: Cap | None) -> Books:
+    """In sentences. noticed: by `Ledger._noticed`. cap: the lifetime budget that now holds for the id."""
+    books = Books()
+    if raised := noticed.get("lifetime_raised"):
+        former, new = Cap(**raised["from"]), Cap(**raised["to"])
+        books.alarms.append(f"The policy raised the lifetime budget of this data set, from {former} to {new}.")
+    if noticed.get("ledger") == "in memory":
+        books.alarms.append("The ledger is in memory only. What this run spent is forgotten when the program ends.")
+    if noticed.get("ledger") == "new":
+        books.notes.append("The ledger was new. It knows of no earlier run, on whatever data set.")
+    if cap is None:
+        books.notes.append("No policy of this data set states a lifetime budget, so its runs may spend any amount together.")
+    return books
+
+
+def _recognition(other: str, by: str) -> str:
+    same = by if by in ("content", "modelled columns") else f"cells in {by}"
+    return f"The same {same} as data set {other!r}, one budget for both."
 
 
 def _named(accounts: Collection[Account]) -> str:

@@ -111,6 +111,11 @@ def not_tested(evidence: Evidence) -> list[str]:
     return [*evidence.audit.not_tested, *evidence.audit.left_out, *blank, *no_power]
 
 
+def noticed(evidence: Evidence) -> list[str]:
+    """What the ledger noticed when it took the run into its books; gravest first."""
+    return [*evidence.books.alarms, *evidence.books.notes, *evidence.books.recognised]
+
+
 def vocabulary(evidence: Evidence) -> dict[str, str]:
     """The words that a crosswalk's templates may use. Names are stable: yaml files rely on them."""
     return _claim_facts(evidence) | _audit_facts(evidence) | _table_facts(evidence)

@@ -37,6 +37,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "facts": facts.vocabulary(evidence),
         "bounds": facts.bounds(evidence),
         "contradictions": facts.contradictions(evidence),
+        "noticed": facts.noticed(evidence),
         "tested": facts.tested(evidence),
         "not_tested": facts.not_tested(evidence),
         "regenerated": [c.name for c in evidence.dataset.columns if c.release == "regenerate"],

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from privsynth.privacy.dpsgd import DPSGD, Batch
+from privsynth.privacy.fingerprint import Fingerprint
 from privsynth.privacy.mechanisms import MECHANISMS
 from privsynth.privacy.mechanisms.base import Mechanism
 from privsynth.privacy.noise import Randomness
@@ -109,7 +110,7 @@ def _freeze_surroundings(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(secrets, "token_bytes", lambda n=32: hashlib.sha256(b"replay").digest()[:n])
     patch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=next(counter)))
     patch.setattr(time, "perf_counter", lambda: 0.0)
-    patch.setattr("privsynth.privacy.fingerprint.fingerprint", lambda raw, key: "0" * 64)
+    patch.setattr("privsynth.privacy.fingerprint.fingerprint", lambda raw, key, modelled: Fingerprint("0" * 64))
     for module in ("privsynth.pipeline", "privsynth.privacy.database"):
         patch.setattr(f"{module}.datetime", Clock)
 

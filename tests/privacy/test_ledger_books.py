@@ -18,6 +18,7 @@ from privsynth.errors import InputError, Refused
 from privsynth.policy import Policy
 from privsynth.policy.plan import Plan
 from privsynth.privacy.events import Event, Gaussian, Geometric, to_json
+from privsynth.privacy.fingerprint import Fingerprint
 from privsynth.privacy.ledger import GENESIS, Ledger, Run
 
 
@@ -131,7 +132,7 @@ def test_the_audit_alone_keeps_the_reservation(ledger: Ledger) -> None:
 def test_an_account_is_closed_once_and_for_all(ledger: Ledger) -> None:
     run = ledger.reserve(policy(), plan())
     run.settle("stopped")
-    for again in (run.finish_learning, lambda: run.settle("finished"), lambda: run.identify("0" * 64)):
+    for again in (run.finish_learning, lambda: run.settle("finished"), lambda: run.identify(Fingerprint("0" * 64))):
         with pytest.raises(Refused):
             again()
     assert kinds(ledger) == ["reserve", "return"]

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from privsynth.errors import InputError
 from privsynth.privacy.chain import GENESIS, Checked, Entry, check, digest
 from privsynth.privacy.database import ENTRIES
+from privsynth.privacy.fingerprint import Fingerprint
 from privsynth.privacy.ledger import Ledger
 
 Books = list[Entry]
@@ -26,7 +27,7 @@ def written(ledger: Ledger, runs: int) -> Books:
     for place in range(runs):
         run = ledger.reserve(policy(f"set{place % 7}", ""), plan(0.1))
         if place % 5:
-            run.identify(str(place % 11) * 64)
+            run.identify(Fingerprint(str(place % 11) * 64, "r" * 64, {f"{place % 3}" * 64: 40.0}))
             run.charge("histograms", run.plan["histograms"])
             run.finish_learning()
         run.settle("finished")
@@ -213,7 +214,7 @@ def test_a_forged_return_gives_nothing_back(kind: str, tmp_path: Path) -> None:
     """Its hash is right and every head is still there; yet the run had opened the rows."""
     ledger = Ledger(fresh_ledger(kind, tmp_path))
     run = ledger.reserve(policy(), plan(2.0))
-    run.identify("1" * 64)
+    run.identify(Fingerprint("1" * 64))
     head = ledger.head()
     last = Entry(**ledger.entries()[-1])
     forged = Entry.after((last.sequence, last.hash), last.time, last.dataset, last.run, "return", "{}")

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from privsynth import fit
 from privsynth.errors import InputError, Refused
 from privsynth.privacy.chain import Entry, check
-from privsynth.privacy.fingerprint import fingerprint
+from privsynth.privacy.fingerprint import Fingerprint, fingerprint
 from privsynth.privacy.ledger import Ledger
 from privsynth.reader import read_table
 
@@ -28,7 +28,7 @@ KEY = b"k" * 32
 
 
 def of(table: pd.DataFrame, key: bytes = KEY) -> str:
-    return fingerprint(read_table(table), key)
+    return fingerprint(read_table(table), key).whole
 
 
 def mixed(rows: int = 400, seed: int = 0) -> pd.DataFrame:
@@ -53,7 +53,7 @@ def test_how_a_table_is_stored_does_not_matter(tmp_path: Path) -> None:
     frame.to_csv(tmp_path / "t.csv.gz", index=False)
     frame.to_parquet(tmp_path / "t.parquet", index=False)
     paths = [tmp_path / name for name in ("t.csv", "t.csv.gz", "t.parquet")]
-    assert {fingerprint(read_table(path), KEY) for path in paths} == {of(frame)}
+    assert {fingerprint(read_table(path), KEY).whole for path in paths} == {of(frame)}
     assert of(frame.astype({"name": "category"})) == of(frame)
     assert of(pd.read_csv(tmp_path / "t.csv")) == of(pd.read_csv(tmp_path / "t.csv", dtype=str)) == of(frame)
 
@@ -125,7 +125,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
 def run_of(ledger: Ledger, name: str, content: str, epsilon: float = 1.0, lifetime: str = CAP) -> tuple[str, ...]:
     run = ledger.reserve(policy(name, lifetime), plan(epsilon, 1e-7))
     try:
-        return run.identify(content)
+        return run.identify(Fingerprint(content))
     finally:
         run.settle("finished")
 
@@ -135,7 +135,7 @@ def test_another_id_of_the_same_content_is_named(ledger: Ledger) -> None:
     assert run_of(ledger, "b", OTHER) == ()
     assert run_of(ledger, "a", ONE) == ()
     run = ledger.reserve(policy("c"), plan(0.5))
-    assert run.identify(ONE) == ("a",) == run.same_content
+    assert run.identify(Fingerprint(ONE)) == ("a",) == run.same_content
     assert run.opened and kinds(ledger)[-2:] == ["reserve", "identify"]
     assert json.loads(ledger.entries()[-1]["body"])["same_content"] == ["a"]
     assert ledger.statement("c").linked == ["a"] and ledger.statement("a").linked == ["c"]
@@ -147,7 +147,7 @@ def test_together_they_keep_one_cap(ledger: Ledger, monkeypatch: pytest.MonkeyPa
     run_of(ledger, "a", ONE, 2.0)
     run, spy = ledger.reserve(policy("b"), plan(2.0)), Spy()
     with pytest.raises(Refused, match=r"data set 'b': holds the same content as 'a'.*smallest.*epsilon 3") as refusal:
-        run.identify(ONE)
+        run.identify(Fingerprint(ONE))
     assert refusal.value.exit_code == 3 and "already spent: epsilon 4, " in str(refusal.value)
     with pytest.raises(Refused, match="content was refused"):
         TABLE.ask(spy, run)
@@ -236,7 +236,7 @@ def test_edits_of_contents_and_key_show(statement: str, ledger: Ledger) -> None:
     assert ledger.verify(ledger.head()) == []
     with ledger.engine.begin() as connection:
         connection.execute(text(statement))
-    assert ledger.verify() == ["a fingerprint or its key has been changed: the entries committed to another"]
+    assert ledger.verify() == ["a fingerprint, a link or the key has been changed: the entries say another"]
 
 
 def test_a_lost_key_is_not_drawn_anew(ledger: Ledger) -> None:

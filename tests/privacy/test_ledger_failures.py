@@ -24,6 +24,7 @@ from sqlalchemy import create_engine, event, text
 
 from privsynth.errors import InputError, Refused
 from privsynth.privacy import database
+from privsynth.privacy.fingerprint import Fingerprint
 from privsynth.privacy.ledger import Ledger, Run
 
 
@@ -51,7 +52,7 @@ def nothing_works(ledger: Ledger, run: Run, match: str) -> None:
 
 def nothing_goes_on(run: Run, match: str) -> None:
     spy = Spy()
-    for attempt in (lambda: run.identify("0" * 64), lambda: TABLE.ask(spy, run), run.finish_learning):
+    for attempt in (lambda: run.identify(Fingerprint("0" * 64)), lambda: TABLE.ask(spy, run), run.finish_learning):
         run.shut = None
         with pytest.raises(InputError, match=match) as problem:
             attempt()
