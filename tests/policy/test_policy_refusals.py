@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -218,5 +219,6 @@ def test_check_shows_the_plan_in_words(clinic_policy: Callable[..., Path], comma
         "recognises a member with a chance of at most", "For one row, whoever attacks", "singles out anybody at all of 300",
     ):  # fmt: skip
         assert words in text, words
+    assert " 0.0%" not in text and re.search("unit numbers +–  which rows belong together", text)
     seeded = clinic_policy(("unit: row", "unit: row\nseed: 1"))
     assert "no privacy claim" in command("check", seeded).out and "whoever attacks" not in command("check", seeded).out

@@ -14,7 +14,8 @@ import pytest
 from privsynth.policy import Policy
 from privsynth.policy.plan import Plan, make_plan
 from privsynth.privacy.accountant import PrivacyLoss, compose
-from privsynth.privacy.events import Gaussian, from_json
+from privsynth.privacy.events import ApproximateDP, Gaussian, from_json
+from privsynth.privacy.filter import spending
 from privsynth.privacy.risk import max_tpr
 
 ROOT = Path(__file__).parents[2]
@@ -148,6 +149,35 @@ def test_every_bought_thing_stands_in_the_plan() -> None:
     }  # fmt: skip
     deltas = [item.event.delta for item in plan.items if item.name.startswith("categories")]
     assert sum(deltas) == pytest.approx(0.1 * plan.delta)
+
+
+@pytest.mark.parametrize("rows", ["", "  rows: 300000\n"])
+def test_the_chance_of_a_shared_number_is_paid_for(rows: str) -> None:
+    """By the accountant and by the ledger's filter, for the most rows that the table may have."""
+    path = next(p for p in SHIPPED if p.stem == "demo-finance")
+    text, found = re.subn(r"(?m)^  rows: 12000 .*\n", rows, path.read_text())
+    assert found == 1
+    policy = Policy.from_text(text)
+    plan, chance = make_plan(policy), policy.most_rows * 2.0**-62
+    assert (plan.items[0].name, plan.items[0].share) == ("unit numbers", 0)
+    assert plan["unit numbers"] == ApproximateDP(0.0, chance)
+    events = [item.event for item in plan.items]
+    told = compose(events).delta(500.0) - compose(events[1:]).delta(500.0)  # what no epsilon covers
+    assert told == pytest.approx(chance, rel=0.01, abs=0)
+    cost, rest = (spending(plan.epsilon, plan.delta, some, 4.0) for some in (events, events[1:]))
+    assert cost.approximate - rest.approximate == pytest.approx(chance, rel=1e-3, abs=0)
+    assert cost.renyi == rest.renyi
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=names)
+def test_what_unit_numbers_take_from_the_noise_is_little(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def strengths(plan: Plan) -> list[float]:
+        return [getattr(item.event, "noise_multiplier", 1.0) for item in plan.items]
+
+    policy = asked(path, "epsilon: 1.0")
+    paid = strengths(make_plan(policy))
+    monkeypatch.setattr("privsynth.policy.plan.shared_number", lambda rows: 1e-300)
+    assert strengths(make_plan(policy)) == pytest.approx(paid, rel=1e-4)
 
 
 def test_planning_imports_no_torch() -> None:

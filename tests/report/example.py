@@ -134,6 +134,8 @@ def _privacy(epsilon: float = 3.0) -> ev.Privacy:
         epsilon=epsilon, delta=1e-6, unit="patient_nbr", max_rows=4,
         composition="privacy loss distributions (dp-accounting PLD), add or remove",
         mechanisms=[
+            ev.MechanismRecord(name="unit numbers", event="ApproximateDP(epsilon=0, delta=2.3e-13)", share=0.0,
+                               epsilon_alone=1e-5, purpose="Which rows belong together."),
             ev.MechanismRecord(name="row count", event="Laplace(noise_multiplier=64)", share=0.01, epsilon_alone=0.016,
                                purpose="How many rows, so that shares can be told."),
             ev.MechanismRecord(name="open categories", event="Gaussian(noise_multiplier=21.4)", share=0.06,

@@ -92,6 +92,7 @@ def test_every_promised_section_stands(face: str) -> None:
         assert not any(f'id="{anchor}"' in html for anchor in internal_only)
     for mechanism in evidence().privacy.mechanisms:
         assert mechanism.name in html and mechanism.purpose in html
+    assert not re.search("[ >]0\N{NO-BREAK SPACE}%", html.split('<section id="ledger"')[1].split("</section>")[0])
     for name in evidence().report.frameworks:
         assert load_framework(name).title in html
     for role in ("Approver", "Recipient", "Named expert", "Data protection officer", "expiry"):
