@@ -104,10 +104,10 @@ class Domain:
                 out[:, j] = np.searchsorted(lowest, sizes, side="right") - 1
                 continue
             if column.kind == "category":
-                known = pd.Categorical(rows.values[column.name], categories=list(column.categories)).codes
-                cell = known.astype(np.int32)
-                if column.categories[-1] == OTHER:
-                    cell[(cell < 0) & rows.values[column.name].notna().to_numpy()] = len(column.categories) - 1
+                place = {name: at for at, name in enumerate(column.categories)}
+                unknown = len(column.categories) - 1 if column.categories[-1] == OTHER else -1
+                values = rows.values[column.name]
+                cell = np.array([place.get(v, unknown) if isinstance(v, str) else -1 for v in values], np.int32)
             else:
                 value = steps[column.name]
                 if column.gap_from is not None:

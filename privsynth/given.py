@@ -18,7 +18,7 @@ from privsynth.codec import Codec
 from privsynth.domain import ColumnDomain
 from privsynth.errors import InputError, Problem
 from privsynth.finish import Layout
-from privsynth.reader import RawTable, read_table
+from privsynth.reader import MISSING, UNREADABLE, RawTable, read_table
 from privsynth.trainers.base import Progress
 
 
@@ -49,8 +49,9 @@ class Given:
             there = column.name in raw.columns
             if column.release == "regenerate":
                 if there:
-                    values = raw.frame.column(column.name).to_pandas().astype(object)
-                    identifiers[column.name] = values.where(raw.text(column.name, [layout.missing]).notna(), None)
+                    values = np.array(raw.frame.column(column.name).to_pylist(), object)
+                    there = raw.cells(column.name, [layout.missing]).codes != MISSING
+                    identifiers[column.name] = np.where(there, values, None)
                 continue
             domain = codec.domain[column.name]
             empty = np.full(len(raw), None if column.kind == "category" else np.nan)
@@ -140,9 +141,9 @@ def _strangers(raw: RawTable, layout: Layout, has_header: bool) -> list[Problem]
 
 def _words(raw: RawTable, domain: ColumnDomain, missing: str, form: str | None) -> tuple[Any, str]:
     """(text or None, what is wrong)"""
-    text = raw.text(domain.name, [] if missing in domain.categories else [missing])
-    wrong = "" if text.dropna().isin(domain.categories).all() else "holds a value that is not among its categories"
-    return text.astype(object).where(text.notna(), None), wrong
+    cells = raw.cells(domain.name, [] if missing in domain.categories else [missing])
+    known = UNREADABLE not in cells.codes and set(cells.distinct) <= set(domain.categories)
+    return cells.words(), "" if known else "holds a value that is not among its categories"
 
 
 def _numbers(raw: RawTable, domain: ColumnDomain, missing: str, form: str | None) -> tuple[Any, str]:

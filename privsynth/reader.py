@@ -1,21 +1,30 @@
 """Reads CSV(.gz), Parquet and data frames strictly. Messages name files, lines and columns, never a value.
 
-How one cell is read must not hang on the others of its column, or one person more would change everybody: a number is
-read from its own text, and a cell of a mixed column as it would be in a column of its own kind.
+How one cell is read must not hang on the others of its column, or one person more would change everybody. So every cell
+becomes text by itself, equal texts are found by their exact bytes (`Cells`), and a typed value is a function of one text.
+No routine that groups, hashes, caches or infers over a column stands in between: pandas' string hashing stops at a NUL
+byte, its `to_datetime` and `to_numeric` read all cells otherwise if one is odd.
+
+A cell that holds a control character (Unicode category Cc) other than a tab or a line end holds no value: it is
+`UNREADABLE`, whatever else stands in it. So is what is no text at all, such as bytes that are not UTF-8.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import math
+import os
 import re
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +38,83 @@ import pyarrow.parquet
 from privsynth.errors import InputError, Problem
 
 LONGEST_LINE = 1 << 28  # bytes that are parsed together: whether a longer line is read hangs on where it stands
+SCANNED = 1 << 26  # bytes of a CSV that are looked at together
+MISSING, UNREADABLE = -1, -2  # codes of cells without a value
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_NO_TEXT = "\0"  # what stands for an object that is no text: by the rule of control characters it is unreadable
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One column as text. codes: (rows,) int64, the place of each cell's text in `distinct`, or MISSING, or UNREADABLE.
+
+    distinct: texts without white space at their ends, each once; two cells share a code only if their texts' bytes are
+    equal. A list by place with two entries more, for UNREADABLE and MISSING, is looked up by `codes` as it stands.
+    """
+
+    codes: np.ndarray
+    distinct: list[str]
+
+    @cached_property
+    def present(self) -> int:
+        """Cells that are not missing."""
+        return int(np.count_nonzero(self.codes != MISSING))
+
+    def numbers(self, read: Callable[[str], float]) -> np.ndarray:
+        """(rows,) float64: each cell as `read` reads its text; NaN without one."""
+        return np.array([*map(read, self.distinct), np.nan, np.nan])[self.codes]
+
+    def words(self, read: Callable[[str], str | None] = str) -> np.ndarray:
+        """(rows,) objects: each cell as `read` gives its text; None without one."""
+        found = np.empty(len(self.distinct) + 2, object)  # the last two stay None
+        found[:-2] = [read(text) for text in self.distinct]
+        return found[self.codes]
+
+    @classmethod
+    def of(cls, values: pa.ChunkedArray, missing: Iterable[str]) -> Cells:
+        """values: text or bytes, perhaps as a dictionary. missing: texts that mean that there is no value."""
+        places, raw = _exactly_coded(values)
+        place_of: dict[str, int] = dict.fromkeys(("", *missing), MISSING)
+        distinct: list[str] = []
+        codes = np.full(len(raw) + 1, MISSING)  # the last for null, whose place is -1
+        for place, written in enumerate(raw):
+            text = _decoded(written)
+            if text is None:
+                codes[place] = UNREADABLE
+                continue
+            codes[place] = place_of.setdefault(text, len(distinct))
+            if codes[place] == len(distinct):
+                distinct.append(text)
+        return cls(codes[places], distinct)
+
+
+def _exactly_coded(values: pa.ChunkedArray) -> tuple[np.ndarray, list[bytes | None]]:
+    """((rows,) place of each cell, -1 for null; the bytes at each place). Arrow compares bytes with their lengths."""
+    if not pa.types.is_dictionary(values.type):
+        values = values.cast(pa.large_binary()).dictionary_encode()  # no limit of 2 GiB
+    coded = values.unify_dictionaries().combine_chunks()
+    chunks = coded.chunks if isinstance(coded, pa.ChunkedArray) else [coded]
+    if not chunks:
+        return np.zeros(0, np.int64), []
+    (array,) = chunks
+    places = array.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
+    return places, array.dictionary.cast(pa.large_binary()).to_pylist()
+
+
+def _decoded(written: bytes | None) -> str | None:
+    """A cell's text without white space at its ends; None if it is none, or holds a control character."""
+    if written is None:  # a null inside of a dictionary
+        return ""
+    try:
+        text = written.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if _CONTROL.search(text) else text.strip()
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table as read: all text from CSV; with the source's types from Parquet or a data frame."""
+    """A table as read: all text from CSV; with the source's types from Parquet (text as a dictionary) or a data frame."""
 
     frame: pa.Table
 
@@ -44,105 +125,144 @@ class RawTable:
     def __len__(self) -> int:
         return int(self.frame.num_rows)
 
-    def text(self, name: str, missing: list[str]) -> pd.Series:
-        """A column as text as written; missing is NaN."""
+    def cells(self, name: str, missing: Iterable[str]) -> Cells:
+        """A column as text as written. missing: texts that mean that there is no value, beside the empty one."""
         values = self.frame.column(name)
-        if pa.types.is_dictionary(values.type):
-            values = self._cast(values, values.type.value_type, name)
-        if any(one_of(values.type) for one_of in _BY_CELL):
-            timed = pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)
-            found = _moments_as_written(values) if timed else values.to_pandas().map(_as_written, na_action="ignore")
-            found = found.astype(object)
-            return found.where(~found.isin({"", *missing}))
-        if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        kind = values.type
+        if pa.types.is_dictionary(kind) and not _is_text(kind.value_type):
+            values, kind = self._cast(values, kind.value_type, name), kind.value_type
+        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            values = _chunked(_moments_as_written(values))
+        elif pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+            values = _chunked([None if v is None else _as_written(v) for v in values.to_pylist()])
+        elif not (pa.types.is_dictionary(kind) or _is_text(kind)):
             values = self._cast(values, pa.string(), name)
-        found = values.to_pandas().astype(object)
-        found = found.str.strip()
-        return found.where(~found.isin({"", *missing}))
+        return Cells.of(values, missing)
 
     @staticmethod
     def _cast(values: pa.ChunkedArray, wanted: pa.DataType, name: str) -> pa.ChunkedArray:
         try:
             return values.cast(wanted)
-        except pa.ArrowException:  # lists, structures, bytes that are no text
+        except pa.ArrowException:  # lists, structures
             rule = f"is of type {values.type}, which cannot be read as text or numbers"
             raise InputError(Problem(f"column {name!r}", rule, "declare `release: drop`, or convert it")) from None
 
     def numbers(self, name: str, missing: list[str], dates: bool, form: str | None) -> tuple[np.ndarray, int]:
         """(values as float64, NaN where missing or unreadable; how many are present). Dates are days since 1970: the
         day that is written, whatever offset from UTC stands behind it."""
-        kind = self.frame.column(name).type
+        values = self.frame.column(name)
+        kind = values.type
         if dates and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
-            moments = self.frame.column(name)
-            moments = pc.local_timestamp(moments) if pa.types.is_timestamp(kind) and kind.tz else moments
-            days = moments.cast(pa.timestamp("s"), safe=False).to_pandas()
-            return _days(days), int(days.notna().sum())
+            return _days_of_moments(values), len(values) - values.null_count
         tokens = [float(token) for token in missing if _is_number(token)]
         if not dates and (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-            values = (
-                self.frame.column(name)
-                .cast(pa.float64(), safe=False)
-                .to_pandas()
-                .to_numpy(dtype=float, na_value=np.nan)
-            )
-            values = np.where(np.isin(values, tokens), np.nan, values)
-            return values, int((~np.isnan(values)).sum())
-        text = self.text(name, missing)
-        present = int(text.notna().sum())
+            found = values.cast(pa.float64(), safe=False).to_pandas().to_numpy(dtype=float, na_value=np.nan)
+            found = np.where(np.isin(found, tokens), np.nan, found)
+            return found, int((~np.isnan(found)).sum())
+        cells = self.cells(name, missing)
         if dates:
-            text = text.where(~text.str.lower().isin(["now", "today"]))  # pandas would read the clock
-            return _parsed_days(text, form), present
-        values = _parsed_numbers(text)
-        absent = np.isin(values, tokens)
-        return np.where(absent, np.nan, values), present - int(absent.sum())
+            return cells.numbers(lambda text: day_of(text, form)), cells.present
+        found = cells.numbers(number_of)
+        absent = np.isin(found, tokens)
+        return np.where(absent, np.nan, found), cells.present - int(absent.sum())
 
 
-def _parsed_numbers(text: pd.Series) -> np.ndarray:
-    """float64, NaN where there is no number. Each text by itself: pandas would read all otherwise if one is odd."""
-    place, distinct = pd.factorize(text)
-    values = np.array([float(t) if _NUMBER.match(t) else np.nan for t in distinct] + [np.nan])
-    return values[place]  # the place of what is missing is -1
+def _is_text(kind: pa.DataType) -> bool:
+    return any(
+        is_one(kind)
+        for is_one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary,
+                       pa.types.is_fixed_size_binary, pa.types.is_string_view, pa.types.is_binary_view)
+    )  # fmt: skip
+
+
+def _chunked(texts: list[str | None]) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array(texts, pa.large_string())])
+
+
+def number_of(text: str) -> float:
+    """The number that a text is, decimal, as Python reads it; NaN if it is none.
+
+    >>> number_of("-4e2"), number_of("1_000")
+    (-400.0, nan)
+    """
+    return float(text) if _NUMBER.match(text) else math.nan
 
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
-_BY_CELL = (pa.types.is_floating, pa.types.is_boolean, pa.types.is_timestamp, pa.types.is_date)
 
 
-def _parsed_days(text: pd.Series, form: str | None) -> np.ndarray:
-    """Days since 1970; the day is the one that is written, whatever offset from UTC stands behind it."""
-    if form is None:
-        text = text.str.replace(_OFFSET, r"\1", regex=True)
-    moments = pd.to_datetime(text, format=form or "ISO8601", errors="coerce", utc=True)
-    days = _days(moments.dt.tz_localize(None))
-    for place in np.flatnonzero(np.isnan(days) & text.notna().to_numpy()):  # years that pandas does not reach, as 9999
-        with suppress(ValueError):
-            value = text.iloc[place]
-            day = datetime.strptime(value, form) if form else datetime.fromisoformat(value)
-            days[place] = day.toordinal() - date(1970, 1, 1).toordinal()
-    return days
+def day_of(text: str, form: str | None) -> float:
+    """The day that a text states, in days since 1970, whatever time and offset stand behind it; NaN if it is none.
+
+    form: as in strptime; None: ISO 8601, also without the day or the month, which then are the first.
+
+    >>> day_of("1970-01-02T00+05:30", None), day_of("31.12.1969", "%d.%m.%Y"), day_of("1970-02-30", None)
+    (1.0, -1.0, nan)
+    """
+    try:
+        if form is not None:
+            return float(datetime.strptime(text, form).toordinal() - _EPOCH)
+        found = _ISO.match(text)
+        if found is None:  # a week of ISO 8601, if it is a date at all
+            return float(date.fromisoformat(text).toordinal() - _EPOCH)
+        year, _, month, day, *without_separators = found.groups()
+        month, day = (month, day) if month else without_separators
+        return float(date(int(year), int(month or 1), int(day or 1)).toordinal() - _EPOCH)
+    except (ValueError, OverflowError):  # no such day
+        return math.nan
 
 
-_OFFSET = re.compile(r"(:\d\d(?:\.\d+)?) ?(?:Z|[+-]\d\d:?\d\d)$")
+_EPOCH = date(1970, 1, 1).toordinal()
+_HOUR, _MINUTE, _PART = r"(?:[01]?\d|2[0-3])", r"[0-5]?\d", r"(?:[.,]\d+)?"
+_CLOCK = rf"(?:{_HOUR}(?::{_MINUTE}(?::{_MINUTE}{_PART})?)?|(?:[01]\d|2[0-3])(?:[0-5]\d){{1,2}}{_PART})"
+_OFFSET = rf" ?(?:Z|[+-]{_CLOCK})"  # from UTC; of old zones with seconds
+_TIME = rf"(?:[T ]{_CLOCK})?(?:{_OFFSET})?"
+_ISO = re.compile(rf"(\d{{4}})(?:([-./\\ ])(\d\d?)(?:\2(\d\d?){_TIME})?|(\d\d)(\d\d){_TIME})?\Z", re.ASCII)
 
 
-def _days(moments: pd.Series) -> np.ndarray:
-    stamps = moments.astype("datetime64[s]")
-    days = np.floor(stamps.astype("int64").to_numpy() / 86400)
-    return np.where(stamps.isna().to_numpy(), np.nan, days)
+def _days_of_moments(values: pa.ChunkedArray) -> np.ndarray:
+    """(rows,) float64 days since 1970 of dates or moments, as a clock in their time zone shows them; NaN where null."""
+    kind = values.type
+    if pa.types.is_timestamp(kind) and kind.tz:
+        values = pc.local_timestamp(values)
+    whole = values.cast(pa.int32() if kind == pa.date32() else pa.int64())
+    a_day = 1 if kind == pa.date32() else 86400 * _PER_SECOND["ms" if kind == pa.date64() else kind.unit]
+    days = np.floor_divide(whole.cast(pa.int64()).fill_null(0).to_numpy(), a_day).astype(float)
+    return np.where(values.is_null().to_numpy(), np.nan, days)
+
+
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def _as_written(value: Any) -> str:
-    """A cell as text, by itself: how the others of its column look must not change it. 1.0 was written 1."""
+    """An object as text, by itself: how the others of its column look must not change it. 1.0 was written 1."""
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value))
     if isinstance(value, (float, np.floating)):
         return str(int(value)) if math.isfinite(value) and value == round(value) else repr(float(value))
     if isinstance(value, datetime):
         return value.isoformat(sep=" ")
+    if isinstance(value, bytes):
+        return value.decode()
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def _moments_as_written(values: pa.ChunkedArray) -> pd.Series:
+def _object_as_text(value: Any) -> str | None:
+    """Any object of a data frame as text; None where it stands for nothing. What is no text is `_NO_TEXT`, not an error:
+    a signalling NaN, a whole number too long to print, half a surrogate pair, bytes that are not UTF-8."""
+    if type(value) is str and value.isascii():
+        return value
+    try:
+        if pd.api.types.is_scalar(value) and pd.isna(value):
+            return None
+        text = _as_written(value)
+        text.encode()
+        return text
+    except Exception:  # an object may raise anything when it is printed
+        return _NO_TEXT
+
+
+def _moments_as_written(values: pa.ChunkedArray) -> list[str | None]:
     """Dates or moments as text, with the offset from UTC where there is a time zone.
 
     pandas gets times of day without a zone alone: it ends the process at a zone's moment of the year 50, and Python has
@@ -151,13 +271,14 @@ def _moments_as_written(values: pa.ChunkedArray) -> pd.Series:
     kind = values.type
     if pa.types.is_date(kind):
         days = values.cast(pa.timestamp("ms" if kind == pa.date64() else "s"), safe=False).to_pandas()
-        return days.map(lambda day: day.isoformat(sep=" ").partition(" ")[0], na_action="ignore")
-    if kind.tz is None:
-        return values.to_pandas().map(_as_written, na_action="ignore")
-    local = pc.local_timestamp(values)
+        return [None if day is pd.NaT else day.isoformat(sep=" ").partition(" ")[0] for day in days]
+    local = pc.local_timestamp(values) if kind.tz else values
+    texts = [None if moment is pd.NaT else _as_written(moment) for moment in local.to_pandas()]
+    if not kind.tz:
+        return texts
     ahead = pc.subtract(local.cast(pa.int64()), values.cast(pa.int64()))
-    seconds = pc.divide(ahead, {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]).to_pandas()
-    return local.to_pandas().map(_as_written, na_action="ignore") + seconds.map(_offset, na_action="ignore")
+    seconds = pc.divide(ahead, _PER_SECOND[kind.unit]).to_pylist()
+    return [None if text is None else text + _offset(after) for text, after in zip(texts, seconds, strict=True)]
 
 
 def _offset(seconds: float) -> str:
@@ -180,24 +301,19 @@ def read_header(source: str | Path | pd.DataFrame) -> list[str]:
         return _check_names([str(name) for name in source.columns], "data frame")
     path = Path(source)
     with _readable(path) as start, _told_as_parquet(path):
-        names = pyarrow.parquet.read_schema(path).names if start == b"PAR1" else _header(path, start[:2] == b"\x1f\x8b")
-        return _check_names(names, str(path))
+        if start == b"PAR1":
+            return _check_names(pyarrow.parquet.read_schema(path).names, str(path))
+        with gzip.open(path, "rb") if start[:2] == _GZIP else path.open("rb") as file:
+            return _names_in(file.readline(LONGEST_HEADER + 1), str(path))
 
 
 def read_table(source: str | Path | pd.DataFrame) -> RawTable:
     """Reads a table from a CSV(.gz) or Parquet file, or takes a data frame. Raises InputError if it cannot be one."""
     if isinstance(source, pd.DataFrame):
-        _check_names([str(name) for name in source.columns], "data frame")
-        frame = source.rename(columns=str).reset_index(drop=True)
-        try:
-            table = pa.Table.from_pandas(_uniform(frame), preserve_index=False)
-        except (pa.ArrowException, TypeError, ValueError) as error:  # the error's own words may quote a value
-            rule = f"has a column whose type cannot be taken ({type(error).__name__})"
-            raise InputError(Problem("data frame", rule, "make every column text, numbers or dates")) from None
-        return _checked(RawTable(table), "data frame")
+        return _checked(_taken(source), "data frame")
     path = Path(source)
     with _readable(path) as start:
-        raw = _read_parquet(path) if start == b"PAR1" else _read_csv(path, start[:2] == b"\x1f\x8b")
+        raw = _read_parquet(path) if start == b"PAR1" else _read_csv(path, start[:2] == _GZIP)
     return _checked(raw, str(path))
 
 
@@ -218,23 +334,29 @@ def _readable(path: Path) -> Iterator[bytes]:
         raise InputError(Problem(str(path), f"cannot be read ({type(error).__name__})", "check the file")) from None
 
 
-def _uniform(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns of mixed objects as text, each cell as it would be in a column of its kind, so that Arrow takes them."""
-    mixed = [
-        c for c in frame if frame[c].dtype == object and pd.api.types.infer_dtype(frame[c], skipna=True) != "string"
-    ]
-    return frame.assign(**{c: frame[c].map(_as_written, na_action="ignore") for c in mixed})
+_GZIP = b"\x1f\x8b"
+
+
+def most_bytes() -> int:
+    """How much a file may unpack to: half of this machine's memory, so that no small file can end the process."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _check_size(size: int, path: Path) -> None:
+    if size > most_bytes():
+        rule = f"unpacks to more than {most_bytes() / 2**30:.1f} GiB, half of this machine's memory"
+        raise InputError(Problem(str(path), rule, "read it on a larger machine, or leave columns out"))
 
 
 def _checked(raw: RawTable, place: str) -> RawTable:
-    _check_names(raw.columns, place)
     if len(raw) == 0:
         raise InputError(Problem(place, "has a header but no rows", "name a table with rows"))
     return raw
 
 
 def _check_names(names: list[str], place: str) -> list[str]:
-    twice = [str(i + 1) for i, name in enumerate(names) if names.count(name) > 1]
+    often = Counter(names)
+    twice = [str(i + 1) for i, name in enumerate(names) if often[name] > 1]
     if len(twice) > 5:
         twice = [*twice[:5], f"and {len(twice) - 5} more"]
     if twice:  # by position: in a file without a header the "names" are somebody's data
@@ -242,6 +364,33 @@ def _check_names(names: list[str], place: str) -> list[str]:
             Problem(place, f"column names repeat: columns {', '.join(twice)}", "give each column its own name")
         )
     return names
+
+
+# --- data frames ------------------------------------------------------------------------------------------------------
+
+
+def _taken(frame: pd.DataFrame) -> RawTable:
+    """A data frame as an Arrow table: columns of objects as text, object by object, all others with their own type."""
+    names = _check_names([str(name) for name in frame.columns], "data frame")
+    try:
+        columns = [_as_arrow(frame.iloc[:, j]) for j in range(len(names))]
+        return RawTable(pa.table(columns, names) if names else pa.table({}))
+    except (pa.ArrowException, TypeError, ValueError) as error:  # the error's own words may quote a value
+        rule = f"has a column whose type cannot be taken ({type(error).__name__})"
+        raise InputError(Problem("data frame", rule, "make every column text, numbers or dates")) from None
+
+
+def _as_arrow(column: pd.Series) -> pa.ChunkedArray:
+    if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
+        return _chunked([_object_as_text(value) for value in column])
+    if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.categories.dtype == object:
+        texts = pa.array([_object_as_text(value) for value in column.cat.categories], pa.large_string())
+        codes = pa.array(column.cat.codes.to_numpy(np.int64), mask=column.isna().to_numpy())
+        return pa.chunked_array([pa.DictionaryArray.from_arrays(codes, texts)])
+    return pa.Table.from_pandas(column.to_frame("x"), preserve_index=False).column(0)
+
+
+# --- Parquet ----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -254,77 +403,165 @@ def _told_as_parquet(path: Path) -> Iterator[None]:
 
 
 def _read_parquet(path: Path) -> RawTable:
+    """Text stays a dictionary, as it lies in most files: what is short in a file is then short in memory, too."""
     with _told_as_parquet(path):
-        return RawTable(pyarrow.parquet.read_table(path))
+        schema = pyarrow.parquet.read_schema(path)
+        _check_names(schema.names, str(path))
+        texts = [
+            field.name for field in schema if _is_text(field.type) and not pa.types.is_fixed_size_binary(field.type)
+        ]
+        with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
+            _check_size(_size_in_memory(file.metadata), path)
+            return RawTable(file.read())
+
+
+def _size_in_memory(metadata: pyarrow.parquet.FileMetaData) -> int:
+    """Bytes of all columns: what their pages unpack to, and a word for each value, of which a page may hold any number."""
+    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+    columns = (group.column(j) for group in groups for j in range(group.num_columns))
+    return sum(max(column.total_uncompressed_size, 0) + 8 * max(column.num_values, 0) for column in columns)
+
+
+# --- CSV --------------------------------------------------------------------------------------------------------------
 
 
 def _read_csv(path: Path, zipped: bool) -> RawTable:
-    ragged: list[tuple[int, int, int]] = []
+    """A CSV that keeps the rules of `_check_grammar`, which leave no choice where to cut it, cut by Arrow."""
+    ragged: list[Any] = []
 
     def note(row: Any) -> str:
-        ragged.append((row.number or 0, row.expected_columns, row.actual_columns))
+        ragged.append(row)
         return "skip"
 
-    header = _header(path, zipped)
-    _check_names(header, str(path))
+    data = _unpacked(path) if zipped else _whole(path)
+    header = data[: data.find(b"\n") + 1 or len(data)]
+    names = _names_in(header, str(path))
+    if len(header) == len(data):
+        raise InputError(Problem(str(path), "has a header but no rows", "name a table with rows"))
+    _check_grammar(data, path)
     options = {
         "read_options": pyarrow.csv.ReadOptions(
-            use_threads=False, encoding="utf8", column_names=header, skip_rows=1, block_size=LONGEST_LINE
+            use_threads=False, encoding="utf8", column_names=names, block_size=LONGEST_LINE
         ),
         "parse_options": pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
         "convert_options": pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False, check_utf8=True
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, check_utf8=True
         ),
     }
     try:
-        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
-            table = pyarrow.csv.read_csv(file, **options)
+        # the line end stays in front, an empty line: Arrow would take a byte order mark off the first row as the file's
+        table = pyarrow.csv.read_csv(pa.BufferReader(memoryview(data)[len(header) - 1 :]), **options)
     except pa.ArrowException as error:
-        if "Empty CSV file" in str(error) or "Could not skip" in str(error):
+        if "Empty CSV file" in str(error):
             raise InputError(Problem(str(path), "has a header but no rows", "name a table with rows")) from None
         what = "is not UTF-8 text" if "UTF8" in str(error) else "is not a well-formed CSV file"
-        raise InputError(Problem(str(path), what, "save it as CSV in UTF-8, separated by commas")) from None
+        raise InputError(Problem(str(path), what, _SAVE_AS_CSV)) from None
     if ragged:
-        line, expected, actual = ragged[0]
-        rule = f"line {line} has {actual} fields where the header has {expected}"
+        line, fields = _first_ragged(data, len(names))
+        rule = f"line {line} has {fields} fields where the header has {len(names)}"
         more = f"; {len(ragged)} such lines in all" if len(ragged) > 1 else ""
         raise InputError(Problem(str(path), rule + more, "put values that hold a comma in quotes"))
-    _check_quotes(path, zipped)
     return RawTable(table)
 
 
-def _check_quotes(path: Path, zipped: bool) -> None:
-    """Refuses a quoted field that never ends: pyarrow would take all rows behind it for one person's value."""
-    with gzip.open(path, "rb") if zipped else path.open("rb") as file:
-        if not any(b'"' in block for block in iter(lambda: file.read(1 << 20), b"")):
-            return
-        file.seek(0)
-        lines = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""), strict=True)
-        before = csv.field_size_limit(1 << 30)  # the whole process's: put back, since a header is read by the usual one
-        try:
-            for _ in lines:
-                pass
-        except csv.Error as error:  # other strictness, as text behind a closing quote, pyarrow sees to
-            if "unexpected end of data" in str(error):
-                mend = "close the quotes; a quote inside a quoted value is written twice"
-                raise InputError(Problem(str(path), "a quoted value is still open at the end", mend)) from None
-        finally:
-            csv.field_size_limit(before)
+_SAVE_AS_CSV = "save it as CSV in UTF-8, separated by commas"
+LONGEST_HEADER = 1_000_000  # bytes
 
 
-def _header(path: Path, zipped: bool) -> list[str]:
-    with gzip.open(path, "rb") if zipped else path.open("rb") as file:
-        line = file.readline(1_000_000)
+def _whole(path: Path) -> bytes:
+    _check_size(path.stat().st_size, path)
+    return path.read_bytes().removeprefix(codecs.BOM_UTF8)
+
+
+def _unpacked(path: Path) -> bytes:
+    parts, size = [], 0
+    with gzip.open(path, "rb") as file:
+        while part := file.read(1 << 24):
+            size += len(part)
+            _check_size(size, path)
+            parts.append(part)
+    return b"".join(parts).removeprefix(codecs.BOM_UTF8)
+
+
+def _names_in(line: bytes, place: str) -> list[str]:
+    """The column names in the first line. A quote that does not close in it is an error: rows might stand behind it."""
     try:
-        text = line.decode("utf-8-sig").rstrip("\r\n")
+        text = line.removeprefix(codecs.BOM_UTF8).decode().rstrip("\r\n")
     except UnicodeDecodeError:
-        raise InputError(
-            Problem(str(path), "is not UTF-8 text", "save it as CSV in UTF-8, separated by commas")
-        ) from None
-    if "\0" in text or not text.strip():
-        raise InputError(Problem(str(path), "is not a CSV file with a header line", "name a CSV or Parquet file"))
+        raise InputError(Problem(place, "is not UTF-8 text", _SAVE_AS_CSV)) from None
+    if len(line) > LONGEST_HEADER or _CONTROL.search(text) or not text.strip():
+        raise InputError(Problem(place, "is not a CSV file with a header line", "name a CSV or Parquet file"))
     try:
-        return [name.strip() for name in next(csv.reader(io.StringIO(text)))]
-    except csv.Error:  # one endless line, or lines that end as on an old Macintosh
+        names = [name.strip() for name in next(csv.reader([text], strict=True))]
+    except csv.Error:  # an open quote, one endless line, or lines that end as on an old Macintosh
         rule = "has no header line that can be read"
-        raise InputError(Problem(str(path), rule, "save it as CSV, a line a row, separated by commas")) from None
+        raise InputError(Problem(place, rule, "save it as CSV, a line a row, separated by commas")) from None
+    return _check_names(names, place)
+
+
+_COMMA, _QUOTE, _FEED, _RETURN = b',"\n\r'
+_OPENS_AFTER, _CLOSES_BEFORE = np.zeros((2, 256), bool)
+_OPENS_AFTER[[_COMMA, _FEED, _QUOTE]] = _CLOSES_BEFORE[[_COMMA, _FEED, _RETURN, _QUOTE]] = True
+
+
+def _check_grammar(written: bytes, path: Path) -> None:
+    """Raises InputError for a CSV that two readers could cut differently (RFC 4180, section 2, taken strictly).
+
+    A quote opens where a field starts, closes where it ends, and is written twice inside of it; a
+    carriage return outside of quotes stands before a line feed. Then quotes open and close in turn, one that is written
+    twice closing and opening again. So a line more with an even number of quotes leaves all other lines as they were, and
+    one with an odd number leaves a quote open at the end: no line can swallow others in a file that is accepted.
+    """
+    if b'"' not in written and (b"\r" not in written or written.count(b"\r") == written.count(b"\r\n")):
+        return
+    data, quotes = np.frombuffer(written, np.uint8), 0
+    for start in range(0, len(data), SCANNED):
+        block = data[start : start + SCANNED]
+        at = start + np.flatnonzero(block == _QUOTE)
+        opening, closing = at[quotes % 2 :: 2], at[1 - quotes % 2 :: 2]
+        returns = start + np.flatnonzero(block == _RETURN)
+        lone = returns[_next_to(data, returns, 1) != _FEED]
+        lone = lone[(quotes + np.searchsorted(at, lone)) % 2 == 0]
+        inside = opening[~_OPENS_AFTER[_next_to(data, opening, -1)]]
+        behind = closing[~_CLOSES_BEFORE[_next_to(data, closing, 1)]]
+        wrong = [
+            (int(found[0]), rule) for found, rule in zip((inside, behind, lone), _RULES, strict=True) if len(found)
+        ]
+        if wrong:
+            raise _ungrammatical(data, path, *min(wrong))
+        quotes += len(at)
+    if quotes % 2:
+        at = np.flatnonzero(data == _QUOTE).tolist()
+        while len(at) > 1 and at[-1] == at[-2] + 1:  # it is written twice, inside of the value
+            at = at[:-2]
+        raise _ungrammatical(data, path, at[-1], "a quoted value opens that is still open at the end")
+
+
+_RULES = (
+    "a quote stands inside of a value that does not begin with one",
+    "text stands behind a closing quote, or a quote before it was never closed",
+    "a carriage return stands alone, without a line feed",
+)
+
+
+def _next_to(data: np.ndarray, places: np.ndarray, step: int) -> np.ndarray:
+    """(places,) the byte beside each; at the ends of the file a line feed."""
+    beside = places + step
+    outside = (beside < 0) | (beside >= len(data))
+    return np.where(outside, _FEED, data[np.where(outside, 0, beside)])
+
+
+def _ungrammatical(data: np.ndarray, path: Path, place: int, rule: str) -> InputError:
+    line = 1 + int(np.count_nonzero(data[:place] == _FEED))
+    mend = "put values that hold a comma, a quote or a line break in quotes, and write a quote inside of them twice"
+    return InputError(Problem(str(path), f"line {line}: {rule}", mend))
+
+
+def _first_ragged(data: bytes, width: int) -> tuple[int, int]:
+    """(the line on which it ends, number of fields) of the first row of another width, in a file that keeps the grammar."""
+    before = csv.field_size_limit(1 << 30)  # the whole process's: put back
+    try:
+        rows = csv.reader(line.decode(errors="replace") for line in io.BytesIO(data))
+        return next((rows.line_num, len(row)) for row in rows if row and len(row) != width)
+    finally:
+        csv.field_size_limit(before)

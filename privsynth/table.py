@@ -11,7 +11,8 @@ import hashlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -150,9 +151,12 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
                 "table", f"has fewer than {LEAST_ROWS} rows", "a handful of people cannot be hidden among each other"
             )
         )
+    if len(frame) > policy.most_rows:  # the chance that two units share a number is in the plan for so many
+        rule = f"has more than the {policy.most_rows:,} rows that the plan counts on, by the policy's `dataset.rows`"
+        raise InputError(Problem("table", rule, "declare how many rows it has, roughly"))
     share = policy.model.audit.holdout if holdout is None else holdout
-    owners = raw.text(policy.unit_column, policy.model.dataset.missing) if policy.unit_column else None
-    known = np.ones(len(frame), bool) if owners is None else owners.notna().to_numpy()
+    owners = raw.cells(policy.unit_column, policy.model.dataset.missing).words() if policy.unit_column else None
+    known = np.ones(len(frame), bool) if owners is None else np.array([owner is not None for owner in owners])
     frame = frame[known].reset_index(drop=True)
     numbered = number_units(frame, None if owners is None else list(owners[known]), randomness.bytes(32))
     rows_of_unit = np.unique(numbered.units, return_counts=True)[1]
@@ -189,9 +193,10 @@ def number_units(frame: pd.DataFrame, owners: list[str] | None, key: bytes) -> N
     """
     content = _content(frame, key)
     unit = [b""] * len(frame) if owners is None else [name.encode() for name in owners]
-    pairs = pd.DataFrame({"unit": unit, "content": content})
-    repeat = pairs.groupby(["unit", "content"], sort=False).cumcount().to_numpy()
-    rows = [f"{u!r}/{c!r}/{r}".encode() for u, c, r in zip(unit, content, repeat, strict=True)]
+    rows, seen = [], Counter[tuple[bytes, bytes]]()
+    for pair in zip(unit, content, strict=True):
+        rows.append(f"{pair[0]!r}/{pair[1]!r}/{seen[pair]}".encode())
+        seen[pair] += 1
     units, coin = _hashes(rows if owners is None else unit, key, b"unit")
     if owners is None:
         return Numbered(units, coin, np.zeros(len(frame), np.int64))
@@ -203,18 +208,25 @@ def number_units(frame: pd.DataFrame, owners: list[str] | None, key: bytes) -> N
 
 def _content(frame: pd.DataFrame, key: bytes) -> list[bytes]:
     """(rows,) keyed hash of each row's values: the same whatever other rows there are."""
-    columns = [_bits(frame[name], key) for name in frame]
-    packed = np.ascontiguousarray(np.stack(columns, 1) if columns else np.zeros((len(frame), 0), np.uint64))
+    words = [word for name in frame for word in _words_of(frame[name], key)]
+    packed = np.ascontiguousarray(np.stack(words, 1) if words else np.zeros((len(frame), 0), np.uint64))
     return [hashlib.blake2b(row.tobytes(), key=key, digest_size=16, person=b"content").digest() for row in packed]
 
 
-def _bits(values: pd.Series, key: bytes) -> np.ndarray:
-    """(rows,) uint64 for each value of a typed column: a keyed hash of text, the bits of a number."""
-    if values.dtype == object:
-        hashed = pd.util.hash_array(values.fillna("").to_numpy(), hash_key=key.hex()[:16], categorize=True)
-        return np.where(values.isna(), np.uint64(0), hashed)
-    numbers = values.to_numpy(float) + 0.0  # -0.0 is 0.0
-    return np.where(np.isnan(numbers), np.nan, numbers).view(np.uint64)
+def _words_of(values: pd.Series, key: bytes) -> list[np.ndarray]:
+    """One or two (rows,) uint64 for the values of a typed column: a keyed hash of text, the bits of a number.
+
+    A text's hash has 128 bits, so that two rows that differ have one content far less often than two units have one number.
+    """
+    if values.dtype != object:
+        numbers = values.to_numpy(float) + 0.0  # -0.0 is 0.0
+        return [np.where(np.isnan(numbers), np.nan, numbers).view(np.uint64)]
+    hashed: dict[str | None, bytes] = {None: bytes(16)}
+    for text in values:
+        if text not in hashed:
+            hashed[text] = hashlib.blake2b(text.encode(), key=key, digest_size=16, person=b"text").digest()
+    both = np.frombuffer(b"".join([hashed[text] for text in values]), np.uint64).reshape(-1, 2)
+    return [both[:, 0], both[:, 1]]
 
 
 def _hashes(tickets: list[bytes], key: bytes, purpose: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -301,17 +313,9 @@ def _typed_column(raw: RawTable, name: str, policy: Policy) -> tuple[Any, int, i
     column = policy.model.columns[name]
     clip = policy.unexpected(name) == "clip"
     if column.kind == "category":
-        values = raw.text(name, policy.model.dataset.missing)
-        present = int(values.notna().sum())
-        if name in policy.groupings:
-            groups = {code: policy.groupings[name](code) for code in values.dropna().unique()}
-            kept = values.map(groups)
-        elif isinstance(column.categories, list):
-            kept = values.where(values.isin(column.categories))
-        else:
-            kept = values
-        kept = kept.astype(object).where(kept.notna(), None)
-        return kept, present - int(kept.notna().sum()), present
+        cells = raw.cells(name, policy.model.dataset.missing)
+        kept = cells.words(_category(name, policy))
+        return kept, cells.present - sum(value is not None for value in kept), cells.present
     numbers, present = raw.numbers(name, policy.model.dataset.missing, column.kind == "date", column.format)
     result = numbers.copy()
     result[~np.isfinite(result)] = np.nan
@@ -323,6 +327,17 @@ def _typed_column(raw: RawTable, name: str, policy: Policy) -> tuple[Any, int, i
         result = clipped if clip else np.where(clipped == result, result, np.nan)
     odd = present - int(np.sum(result == numbers))  # NaN equals nothing: unreadable, infinite and changed values count
     return result, odd, present
+
+
+def _category(name: str, policy: Policy) -> Callable[[str], str | None]:
+    """What makes a code the category that the policy declares for it; None if there is none."""
+    if name in policy.groupings:
+        return policy.groupings[name]
+    categories = policy.model.columns[name].categories
+    if not isinstance(categories, list):
+        return str
+    declared = {category: category for category in categories}
+    return declared.get
 
 
 def _side(frame: pd.DataFrame, numbered: Numbered, chosen: np.ndarray) -> Rows[pd.DataFrame]:

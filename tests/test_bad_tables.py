@@ -24,8 +24,8 @@ def with_line(frame: pd.DataFrame, number: int, change: Callable[[bytes], bytes]
 # name -> (bytes of a table whose every identifier and ward is a canary, what is said)
 BAD: dict[str, tuple[Callable[[pd.DataFrame], bytes], str]] = {
     "picture": (lambda t: b"\x89PNG\r\n\x1a\n" + bytes(99), "is not UTF-8 text"),
-    "json": (lambda t: t.to_json(orient="records").encode(), "column names repeat"),
-    "json lines": (lambda t: t.to_json(orient="records", lines=True).encode(), "none of the policy's columns is in it"),
+    "json": (lambda t: t.to_json(orient="records").encode(), "has no header line that can be read"),
+    "json lines": (lambda t: t.to_json(orient="records", lines=True).encode(), "has no header line that can be read"),
     "zip": (lambda t: b"PK\x03\x04" + bytes(99), "is not a CSV file with a header line"),
     "broken parquet": (lambda t: parquet(t)[:900], "is not a readable Parquet file"),
     "start of a parquet": (lambda t: b"PAR1", "is not a readable Parquet file"),
@@ -59,7 +59,7 @@ BAD: dict[str, tuple[Callable[[pd.DataFrame], bytes], str]] = {
     "endless line": (lambda t: b"CANARY" * 60_000, "has no header line that can be read"),
     "too many fields": (lambda t: with_line(t, 8, lambda s: s + b",CANARY"), "line 8 has 10 fields where the header has 9"),
     "too few fields": (lambda t: with_line(t, 200, lambda s: s[: s.rindex(b",")]), "line 200 has 8 fields where the header has 9"),
-    "open quote": (lambda t: csv(t).replace(b"CANARYn7,", b'"CANARYn7,'), "fields where the header has 9"),
+    "open quote": (lambda t: csv(t).replace(b"CANARYn7,", b'"CANARYn7,'), "line 9: a quoted value opens that is still open at the end"),
     "words for integers": (lambda t: csv(t.assign(age="CANARY")), "column 'age': is declared as integer, but none"),
     "words for numbers": (lambda t: csv(t.assign(weight="CANARY")), "column 'weight': is declared as number, but none"),
     "words for dates": (lambda t: csv(t.assign(admitted="CANARY")), "column 'admitted': is declared as date, but none"),

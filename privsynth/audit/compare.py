@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from privsynth.audit.tables import AuditTables
 from privsynth.errors import InputError, Problem
 from privsynth.policy import Policy
 from privsynth.policy.model import Thresholds
-from privsynth.reader import RawTable, read_table
+from privsynth.reader import RawTable, number_of, read_table
 
 ID_LIKE = 0.5  # a text column in which more than this share of values is unique tells nothing but who it is
 
@@ -31,8 +32,9 @@ def comparable(synthetic: Any, train: Any, holdout: Any, policy: Any) -> tuple[A
     roles = {n: model.columns[n].role for n in names}
     units: list[np.ndarray | None] = [None, None]
     if policy.unit_column and all(policy.unit_column in raw.columns for raw in raws[1:]):
-        sides = [raw.text(policy.unit_column, model.dataset.missing).fillna("") for raw in raws[1:]]
-        units = list(np.split(pd.factorize(pd.concat(sides))[0], [len(sides[0])]))
+        number: dict[str | None, int] = {}
+        sides = [raw.cells(policy.unit_column, model.dataset.missing).words() for raw in raws[1:]]
+        units = [np.array([number.setdefault(owner, len(number)) for owner in side]) for side in sides]
     tables = AuditTables(*shared_categories(frames), *units, roles)
     return tables, model.thresholds.model_dump(), model.audit.effort
 
@@ -42,37 +44,40 @@ def shared_categories(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
     out = [frame.copy() for frame in frames]
     for name in frames[0].columns:
         if any(frame[name].dtype == object for frame in frames):
-            values = pd.unique(pd.concat([frame[name] for frame in frames]).dropna().astype(str))
+            categories = sorted({str(value) for frame in frames for value in frame[name].dropna()})
             for frame in out:
-                frame[name] = pd.Categorical(frame[name].astype(object), categories=sorted(values))
+                frame[name] = categorical(frame[name], categories)
         else:
             for frame in out:
                 frame[name] = frame[name].astype(float)
     return out
 
 
-def _declared(raw: RawTable, name: str, policy: Policy) -> pd.Series | np.ndarray:
+def categorical(values: Iterable[Any], categories: Sequence[str]) -> pd.Categorical:
+    """Values as codes of these categories; what is none of them is missing. By whole texts: pandas' own stops at a NUL byte."""
+    place = {category: code for code, category in enumerate(categories)}
+    return pd.Categorical.from_codes([place.get(value, -1) for value in values], categories=list(categories))
+
+
+def _declared(raw: RawTable, name: str, policy: Policy) -> np.ndarray:
     column, missing = policy.model.columns[name], policy.model.dataset.missing
     if column.kind != "category":
         return raw.numbers(name, missing, column.kind == "date", column.format)[0]
-    values = raw.text(name, missing)
     grouping = policy.groupings.get(name)
-    if grouping is not None:  # a synthetic table holds groups already
-        known = set(grouping.groups)
-        values = values.map({v: v if v in known else grouping(v) for v in values.dropna().unique()})
-    return values.astype(object)
+    known = set(grouping.groups) if grouping else set()  # a synthetic table holds groups already
+    return raw.cells(name, missing).words(lambda v: v if grouping is None or v in known else grouping(v))
 
 
 def _inferred(raws: list[RawTable]) -> AuditTables:
     names = [n for n in raws[0].columns if all(n in raw.columns for raw in raws)]
     columns: dict[str, list[Any]] = {}
     for name in names:
-        texts = [raw.text(name, []) for raw in raws]
-        numbers = [pd.to_numeric(t, errors="coerce") for t in texts]
-        if all(n.notna().sum() == t.notna().sum() for n, t in zip(numbers, texts, strict=True)):
+        cells = [raw.cells(name, []) for raw in raws]
+        numbers = [cell.numbers(number_of) for cell in cells]
+        if all((~np.isnan(n)).sum() == cell.present for n, cell in zip(numbers, cells, strict=True)):
             columns[name] = numbers
-        elif texts[1].nunique() <= ID_LIKE * max(texts[1].notna().sum(), 1):
-            columns[name] = [t.astype(object) for t in texts]
+        elif len(cells[1].distinct) <= ID_LIKE * max(cells[1].present, 1):
+            columns[name] = [cell.words() for cell in cells]
     _enough(list(columns))
     frames = [pd.DataFrame({n: values[i] for n, values in columns.items()}) for i in range(len(raws))]
     return AuditTables(*shared_categories(frames), None, None, dict.fromkeys(columns, "attribute"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,7 @@ class OpenCategories(Mechanism[Tally, Tally, list[str]]):
 
     def query(self, rows: Rows[Any]) -> Tally:
         values = rows.values[self.column].iloc[rows.one_of_each]
-        return {str(value): int(count) for value, count in values.dropna().value_counts().items()}
+        return Counter(value for value in values if isinstance(value, str))  # exact: pandas stops at a NUL byte
 
     def noised(self, exact: Tally, randomness: Randomness) -> Tally:
         noise = randomness.discrete_gaussian(self.event.noise_multiplier, len(exact))

@@ -8,6 +8,7 @@ place comes out, so that there are no low bits to read.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,8 +94,8 @@ class MostCommon(Selection):
 
     def query(self, rows: Rows[Any]) -> Floats:
         values = rows.values[self.column].iloc[rows.one_of_each]
-        counts = values.value_counts()
-        return np.array([float(counts.get(candidate, 0)) for candidate in self.candidates])
+        counts = Counter(value for value in values if isinstance(value, str))
+        return np.array([float(counts[candidate]) for candidate in self.candidates])
 
     def released(self, noisy: int) -> str:
         return self.candidates[noisy]
