@@ -215,6 +215,12 @@ class Database:
             connection.execute(_SECRETS.insert(), {"key": key})
         return str(key)
 
+    def has_former_contents(self) -> bool:
+        """True if contents were written down by version 0.1.0, whose entries know of no marks."""
+        former = ENTRIES.c.kind == "identify", ENTRIES.c.body.not_like('%"marks"%')
+        with self.reading() as connection:
+            return connection.execute(select(ENTRIES.c.sequence).where(*former).limit(1)).first() is not None
+
     def recognised(self, connection: Connection, dataset: str, fingerprint: Fingerprint) -> dict[str, str]:
         """Other ids that were given this content, by name, and by what each is known: "content", or by `likeness`."""
         shared: dict[tuple[str, str], set[str]] = {}
@@ -225,7 +231,8 @@ class Database:
         for (other, _), marks in sorted(shared.items(), key=lambda item: -len(item[1])):  # the most alike first
             if by := fingerprint.likeness(marks):
                 found.setdefault(other, by)
-        whole = select(_CONTENTS.c.dataset).where(_CONTENTS.c.fingerprint == fingerprint.whole)
+        wholes = [whole for whole in (fingerprint.whole, fingerprint.former) if whole]
+        whole = select(_CONTENTS.c.dataset).where(_CONTENTS.c.fingerprint.in_(wholes))
         found |= dict.fromkeys(connection.scalars(whole.where(_CONTENTS.c.dataset != dataset)), "content")
         return dict(sorted(found.items()))
 
@@ -337,8 +344,7 @@ def _stated(dataset: str, body: str) -> Iterator[Fact]:
         if said.get("marks"):
             yield "marks", dataset, str(said["marks"])
         for other in said.get("recognised", []):
-            if other["by"] != "content":
-                yield "link", dataset, str(other["dataset"])
+            yield "link", dataset, str(other["dataset"])
     except (ValueError, AttributeError, KeyError, TypeError):
         yield "nothing", dataset, "that a run writes"
 

@@ -29,10 +29,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.special import gammaln
@@ -58,12 +59,13 @@ class Fingerprint:
     """What is kept of one table's content. All marks are 64 hexadecimal digits.
 
     whole: of all columns. rows: of the modelled rows; None where they say too little. columns: the mark of each modelled
-    column and its bits; columns of the same cells share one.
+    column and its bits; columns of the same cells share one. former: of the whole as version 0.1.0 made it, if asked for.
     """
 
     whole: str
     rows: str | None = None
     columns: dict[str, float] = field(default_factory=dict)
+    former: str | None = None
 
     @property
     def marks(self) -> list[str]:
@@ -83,13 +85,13 @@ class Fingerprint:
         return f"{len(bits)} columns" if sum(bits[:-1]) >= LEAST_BITS else None
 
 
-def fingerprint(raw: RawTable, key: bytes, modelled: Collection[str] = ()) -> Fingerprint:
+def fingerprint(raw: RawTable, key: bytes, modelled: Collection[str] = (), former: bool = False) -> Fingerprint:
     """What to keep of a table's content.
 
     key: `Ledger.fingerprint_key`. Without it no mark tells anything of the table, and none can be found for a guessed one.
-    modelled: the columns that the policy models. Marks are made of 64-bit hashes (by the key, too), sorted, under
-    HMAC-SHA256 (FIPS 198-1): a million rows of ten columns take a few seconds. Columns that cannot be read as text, which
-    no run could use, count as empty.
+    modelled: the columns that the policy models. former: `Ledger.has_former_contents`. Marks are made of 64-bit hashes
+    (by the key, too), sorted, under HMAC-SHA256 (FIPS 198-1): a million rows of ten columns take a few seconds. Columns
+    that cannot be read as text, which no run could use, count as empty.
     """
     whole, rows = np.zeros(len(raw), np.uint64), np.zeros(len(raw), np.uint64)
     columns: dict[str, float] = {}
@@ -100,7 +102,16 @@ def fingerprint(raw: RawTable, key: bytes, modelled: Collection[str] = ()) -> Fi
             rows += _mixed(folded ^ _word(key, "any column"))
             columns.update([_mark(folded, key, "modelled column")])
     mark, bits = _mark(rows, key, "modelled rows")
-    return Fingerprint(_mark(whole, key, "rows")[0], mark if bits >= LEAST_BITS else None, columns)
+    marks = _mark(whole, key, "rows")[0], mark if bits >= LEAST_BITS else None, columns
+    return Fingerprint(*marks, _former(raw, key) if former else None)
+
+
+def _former(raw: RawTable, key: bytes) -> str:
+    """The mark of the whole in ledgers of version 0.1.0, where pandas hashed texts (up to a NUL byte)."""
+    rows = np.zeros(len(raw), np.uint64)
+    for name in raw.columns:
+        rows += _mixed(_cells(raw, name, key, False, _of_words_by_pandas)[0] ^ _word(key, "column", name))
+    return _mark(rows, key, "rows")[0]
 
 
 def _keyed(key: bytes, purpose: str, content: bytes = b"") -> bytes:
@@ -132,10 +143,12 @@ def _bits(counts: np.ndarray) -> float:
     return max(0.0, float(nats) / math.log(2))
 
 
-def _cells(raw: RawTable, name: str, key: bytes, folds: bool) -> tuple[np.ndarray, np.ndarray]:
+def _cells(
+    raw: RawTable, name: str, key: bytes, folds: bool, of_words: OfWords | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Twice (rows,) uint64 for the values of one column, the same however they were stored; 0 where missing.
 
-    First with the case of letters as written, then whatever it is, if folds.
+    First with the case of letters as written, then whatever it is, if folds. of_words: `_of_words`, or what stands for it.
     """
     values = raw.frame.column(name)
     kind = values.type
@@ -146,7 +159,7 @@ def _cells(raw: RawTable, name: str, key: bytes, folds: bool) -> tuple[np.ndarra
         places, texts = _texts(raw, name)
     except (pa.ArrowException, InputError):
         return np.zeros(len(raw), np.uint64), np.zeros(len(raw), np.uint64)
-    written, folded = _of_texts(texts, key, folds)
+    written, folded = _of_texts(texts, key, folds, of_words or _of_words)
     return written[places], folded[places]
 
 
@@ -174,7 +187,12 @@ def _texts(raw: RawTable, name: str) -> tuple[np.ndarray, list[str]]:
 _TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 
 
-def _of_texts(texts: Sequence[str], key: bytes, folds: bool) -> tuple[np.ndarray, np.ndarray]:
+OfWords = Callable[[Sequence[str], Collection[str], bytes], np.ndarray]
+
+
+def _of_texts(
+    texts: Sequence[str], key: bytes, folds: bool, of_words: OfWords
+) -> tuple[np.ndarray, np.ndarray]:
     """Twice (values + 1,) uint64 for distinct texts, as in `_cells`; the last for null, whose place is -1.
 
     Numbers, moments and truth values count as what they mean.
@@ -187,10 +205,10 @@ def _of_texts(texts: Sequence[str], key: bytes, folds: bool) -> tuple[np.ndarray
     numbers = np.append(_of_numbers(array.filter(number).cast(pa.float64()).to_numpy()), np.uint64(0))
     written = np.empty(len(texts) + 1, np.uint64)
     written[is_number], folded = numbers, written
-    written[~is_number] = _of_words([_TRUTHS.get(word, word) for word in words], _MISSING, key)
+    written[~is_number] = of_words([_TRUTHS.get(word, word) for word in words], _MISSING, key)
     if folds:
         folded = written.copy()
-        folded[~is_number] = _of_words([word.casefold() for word in words], _MISSING_FOLDED, key)
+        folded[~is_number] = of_words([word.casefold() for word in words], _MISSING_FOLDED, key)
     return written, folded
 
 
@@ -205,6 +223,13 @@ def _of_words(words: Sequence[str], missing: Collection[str], key: bytes) -> np.
 
     hashes = [_NOTHING if word in missing else digest(word) for word in words]
     return np.frombuffer(b"".join(hashes), "<u8")
+
+
+def _of_words_by_pandas(words: Sequence[str], missing: Collection[str], key: bytes) -> np.ndarray:
+    """As `_of_words`, by SipHash under a key of 16 bytes."""
+    short = _keyed(key, "text").hex()[:16]
+    hashes = pd.util.hash_array(np.array(words, object), hash_key=short, categorize=False)
+    return np.where([word in missing for word in words], np.uint64(0), hashes)
 
 
 _NOTHING = bytes(8)

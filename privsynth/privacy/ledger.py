@@ -201,10 +201,9 @@ class Ledger:
             accounts = self._read(connection, *names)
             spent, rule = total(account.spent for account in accounts), filter_of(accounts)
             refused = len(accounts) > 1 and rule is not None and not rule.accepts(spent)
-            by_columns = [other for other, by in found.items() if by != "content"]
-            known = {} if refused else self._database.know(connection, dataset, fingerprint, by_columns)
+            known = {} if refused else self._database.know(connection, dataset, fingerprint, found)
             entry = self._follow(connection, dataset, run, "identify", {
-                "content": None, "marks": None, **known, "same_content": [other for other in found if other not in by_columns],
+                "content": None, "marks": None, **known, "same_content": [o for o, by in found.items() if by == "content"],
                 "recognised": [{"dataset": other, "by": by} for other, by in found.items()],
             })  # fmt: skip
         self._newest[run] = entry
@@ -221,6 +220,10 @@ class Ledger:
         """32 secret bytes that key this ledger's fingerprints. They must never leave the database."""
         with self._database.writing() as connection:
             return bytes.fromhex(self._database.fingerprint_key(connection))
+
+    def has_former_contents(self) -> bool:
+        """True if the ledger knows contents by the fingerprints of version 0.1.0, so that they must be made as well."""
+        return self._database.has_former_contents()
 
     def append(self, dataset: str, run: str, kind: str, body: dict[str, Any]) -> str:
         """Adds one entry at the head of the chain and returns its hash."""

@@ -110,7 +110,7 @@ def _freeze_surroundings(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(secrets, "token_bytes", lambda n=32: hashlib.sha256(b"replay").digest()[:n])
     patch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=next(counter)))
     patch.setattr(time, "perf_counter", lambda: 0.0)
-    patch.setattr("privsynth.privacy.fingerprint.fingerprint", lambda raw, key, modelled: Fingerprint("0" * 64))
+    patch.setattr("privsynth.privacy.fingerprint.fingerprint", lambda raw, key, *_: Fingerprint("0" * 64))
     for module in ("privsynth.pipeline", "privsynth.privacy.database"):
         patch.setattr(f"{module}.datetime", Clock)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
@@ -210,6 +211,91 @@ def test_to_leave_the_cap_out_does_not_lift_it(ledger: Ledger, url: str) -> None
         ledger.reserve(policy(lifetime=""), plan(3.0))
     ledger.reserve(policy(lifetime=raised), plan(3.0))  # raised in writing, for all to see in the books
     ledger.reserve(policy(lifetime=""), plan(3.0))
+
+
+def lifetime(epsilon: float, delta: float = 1e-5, locked: str = "") -> str:
+    return f", lifetime: {{epsilon: {epsilon}, delta: {delta:.1e}{locked}}}"
+
+
+LOCKED = ", locked: true"
+
+
+def reserved(ledger: Ledger, place: int = -1) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads([e for e in ledger.entries() if e["kind"] == "reserve"][place]["body"])
+    return body
+
+
+def test_a_raised_lifetime_is_written_down_and_told(ledger: Ledger, command: Callable[..., Any]) -> None:
+    first = ledger.reserve(policy(), plan(0.1, 1e-9))
+    assert first.books.alarms == [] and "lifetime_raised" not in reserved(ledger)
+    for epsilon, delta in ((3.0, 1e-5), (2.0, 1e-5), (2.0, 1e-6)):  # the same, or lower
+        run = ledger.reserve(policy(lifetime=lifetime(epsilon, delta)), plan(0.1, 1e-9))
+        assert run.books.alarms == [] and "lifetime_raised" not in reserved(ledger)
+    for epsilon, delta, was in ((2.0, 1e-5, (2.0, 1e-6)), (9.0, 1e-6, (2.0, 1e-5))):  # in delta; in epsilon alone
+        run = ledger.reserve(policy(lifetime=lifetime(epsilon, delta)), plan(0.1, 1e-9))
+        change = {"from": dict(zip(("epsilon", "delta"), was, strict=True)), "to": {"epsilon": epsilon, "delta": delta}}
+        assert reserved(ledger)["lifetime_raised"] == change
+        assert len(run.books.alarms) == 1 and f"from epsilon {was[0]:g}, delta {was[1]:.1e} to" in run.books.alarms[0]
+    address = ledger.engine.url.render_as_string(hide_password=False)
+    shown = command("ledger", "show", "--ledger", address).out
+    assert "; lifetime raised from epsilon 2, delta 1.0e-05 to epsilon 9, delta 1.0e-06" in shown
+
+
+def test_a_locked_lifetime_is_never_raised(ledger: Ledger, command: Callable[..., Any]) -> None:
+    ledger.reserve(policy(lifetime=lifetime(3.0, locked=LOCKED)), plan(0.1))
+    for words in ("", lifetime(3.0), lifetime(2.0), lifetime(2.0, locked=LOCKED)):  # lowering is allowed
+        ledger.reserve(policy(lifetime=words), plan(0.1))
+    before = kinds(ledger)
+    for words in (lifetime(2.5), lifetime(2.0, 2e-5), lifetime(3.0, locked=LOCKED)):
+        with pytest.raises(Refused, match=r"raises the lifetime budget from epsilon 2, .* that of 'books' is locked"):
+            ledger.reserve(policy(lifetime=words), plan(0.1))
+    assert kinds(ledger) == before
+    address = ledger.engine.url.render_as_string(hide_password=False)
+    shown = command("ledger", "show", "--ledger", address).out
+    assert shown.count("; lifetime locked") == 2 and "lifetime budget (epsilon 2, delta 1.0e-05, locked): " in shown
+    assert ledger.statement("books").to_json()["locked"] is True and ledger.statement("other").to_json()["locked"] is False
+
+
+def test_a_lock_that_read_no_row_comes_back(ledger: Ledger) -> None:
+    ledger.reserve(policy(), plan(0.1))
+    ledger.reserve(policy(lifetime=lifetime(3.0, locked=LOCKED)), plan(0.1)).settle("stopped")
+    assert ledger.reserve(policy(lifetime=lifetime(9.0)), plan(0.1)).books.alarms
+
+
+def test_another_id_of_a_locked_content_has_no_more(ledger: Ledger) -> None:
+    content = Fingerprint("0" * 64)
+    ledger.reserve(policy("a", lifetime(1.0, locked=LOCKED)), plan(0.5)).identify(content)
+    ledger.reserve(policy("b", lifetime(20.0)), plan(0.3)).identify(content)
+    for name, words in (("b", lifetime(20.0)), ("b", ""), ("a", "")):
+        with pytest.raises(Refused, match=r"lifetime budget \(epsilon 1, "):
+            ledger.reserve(policy(name, words), plan(0.3))
+    with pytest.raises(Refused, match=r"from epsilon 20, .* to epsilon 21, .* that of 'a' is locked"):
+        ledger.reserve(policy("b", lifetime(21.0)), plan(0.1))
+    with pytest.raises(Refused, match="holds the same content as"):
+        ledger.reserve(policy("c", lifetime(20.0)), plan(0.3)).identify(content)
+    assert ledger.reserve(policy("d", lifetime(20.0)), plan(9.0)).identify(Fingerprint("1" * 64)) == ()
+
+
+def test_a_new_ledger_is_told_once(ledger: Ledger, url: str, command: Callable[..., Any]) -> None:
+    Ledger(url)  # who only looks in does not make it older
+    run = ledger.reserve(policy(), plan(0.1))
+    assert reserved(ledger)["ledger"] == "new" and run.books.notes[0].startswith("The ledger was new.")
+    for books in (ledger, Ledger(url)):
+        assert not books.reserve(policy("another"), plan(0.1)).books.notes and "ledger" not in reserved(books)
+    assert command("ledger", "show", "--ledger", url).out.count("; ledger new") == 1
+
+
+def test_a_ledger_in_memory_is_told_each_time() -> None:
+    ledger = Ledger("sqlite://")
+    for _ in range(2):
+        run = ledger.reserve(policy(), plan(0.1))
+        assert reserved(ledger)["ledger"] == "in memory" and "forgotten" in run.books.alarms[0] and not run.books.notes
+
+
+def test_no_lifetime_is_told(ledger: Ledger) -> None:
+    for words, told in (("", 1), (CAP, 0), ("", 0)):
+        notes = ledger.reserve(policy(lifetime=words), plan(0.1)).books.notes
+        assert sum("No policy of this data set states a lifetime budget" in note for note in notes) == told
 
 
 def test_the_statement_names_what_the_total_does_not_cover(ledger: Ledger) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
+import itertools
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +18,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_tools import CAP, TABLE, Spy, admit, fresh_ledger, kinds, plan, policy
+from scipy.stats import multinomial
 from sqlalchemy import text
 
 from privsynth import fit
 from privsynth.errors import InputError, Refused
 from privsynth.privacy.chain import Entry, check
-from privsynth.privacy.fingerprint import Fingerprint, fingerprint
+from privsynth.privacy.fingerprint import Fingerprint, _bits, fingerprint
 from privsynth.privacy.ledger import Ledger
 from privsynth.reader import read_table
 
@@ -112,6 +116,132 @@ def test_a_column_that_nothing_can_read_takes_no_part() -> None:
     assert fingerprint(raw, KEY) != fingerprint(replace(raw, frame=frame.drop_columns(["a"])), KEY)
 
 
+def test_a_nul_byte_ends_no_text() -> None:
+    """pandas' hash of strings stops there."""
+    tables = [pa.table({"a": pa.array(["x\0" + end, "y"], kind)}) for end in "pq" for kind in (pa.string(), pa.binary())]
+    raws = [replace(read_table(pd.DataFrame({"a": ["x"]})), frame=table) for table in tables]
+    raws.append(replace(raws[0], frame=pa.table({"a": tables[0]["a"].dictionary_encode()})))
+    found = [fingerprint(raw, KEY).whole for raw in raws]
+    assert found[0] == found[1] == found[4] != found[2] == found[3]
+
+
+def test_the_former_fingerprint_is_that_of_version_0_1_0() -> None:
+    columns = {
+        "a": ["x", "Ły", "NA", "TRUE"], "b": [1.5, 2.0, None, 7.0], "c": ["2020-01-01T00:00:00", "x", "3", " z "],
+    }  # fmt: skip
+    found = fingerprint(read_table(pd.DataFrame(columns)), KEY, former=True)
+    assert found.former == "3f972bd880507ef9c9da54442f0797e6c2e75be101fe5a78f9593ae2c47603b2" != found.whole
+
+
+# --- the same people in another cut -----------------------------------------------------------------------------------
+
+MODELLED = ["name", "age", "weight", "exact", "small", "day", "ill", "gaps"]
+
+
+def alike(one: pd.DataFrame, other: pd.DataFrame, first: list[str] = MODELLED, second: list[str] = MODELLED) -> str | None:
+    """By what the second table is recognised behind the first, as the ledger would; never by the whole."""
+    before = fingerprint(read_table(one), KEY, first)
+    after = fingerprint(read_table(other), KEY, second)
+    assert before.whole != after.whole
+    return after.likeness(set(before.marks))
+
+
+def recased(values: pd.Series) -> pd.Series:
+    return values.str.upper() if values.dtype == object else values
+
+
+def test_other_cuts_of_one_table_are_recognised(tmp_path: Path) -> None:
+    frame = mixed()
+    names = {name: name.upper() for name in frame}
+    upper = [names[name] for name in MODELLED]
+    odd = frame.rename(columns={"age": "years", "ill": "weight", "weight": "ill"})
+    shuffled = frame.assign(same="x").sample(frac=1, random_state=1)[["same", *frame.columns[::-1]]]
+    frame.assign(same="x").to_csv(tmp_path / "t.csv", index=False)
+    for table, modelled in [
+        (frame.assign(same="x"), MODELLED), (frame.drop(columns="code"), MODELLED), (shuffled, MODELLED),
+        (frame.assign(code="x", id=range(400)), MODELLED), (frame.rename(columns=names), upper),
+        (odd, ["name", "years", "ill", "exact", "small", "day", "weight", "gaps"]), (frame.apply(recased), MODELLED),
+        (pd.read_csv(tmp_path / "t.csv"), MODELLED), (pd.read_csv(tmp_path / "t.csv", dtype=str), MODELLED),
+    ]:  # fmt: skip
+        assert alike(frame, table, second=modelled) == alike(table, frame, modelled) == "modelled columns"
+
+
+def test_columns_that_are_left_tell_the_rest() -> None:
+    """A modelled column less or more, a changed cell in some columns, or cells paired anew: the same people's values."""
+    frame = mixed()
+    few = MODELLED[1:]
+    assert alike(frame, frame.drop(columns="name"), second=few) == alike(frame.drop(columns="name"), frame, few) == "7 columns"
+    assert alike(frame, frame.assign(new=1.0), second=[*MODELLED, "new"]) == "8 columns"
+    changed = frame.copy()
+    changed.loc[3, ["name", "age", "weight", "ill"]] = ["Bo", 100, 75.05, not frame["ill"][3]]
+    assert alike(frame, changed) == "4 columns"
+    paired = frame.assign(**{n: frame[n].sample(frac=1, random_state=i).to_numpy() for i, n in enumerate(MODELLED)})
+    assert alike(frame, paired) == "8 columns"
+    assert alike(frame, frame.assign(new=1), MODELLED[:5], MODELLED[2:]) == "3 columns"
+
+
+def test_one_column_is_not_enough() -> None:
+    """Numbers from 1 to n stand in many tables: the rest must tell, without the column that says most."""
+    def patients(seed: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        return pd.DataFrame({"n": range(1, 1001), "sex": rng.permutation(["F", "M"] * 500), "age": rng.integers(0, 99, 1000)})
+
+    one, other = patients(1), patients(2)
+    assert fingerprint(read_table(one), KEY, one.columns).columns.keys() & fingerprint(
+        read_table(other), KEY, other.columns
+    ).columns.keys()
+    assert alike(one, other, ["n", "sex", "age"], ["n", "sex", "age"]) is None
+    assert alike(one, other.assign(age=one["age"]), ["n", "sex", "age"], ["n", "sex", "age"]) == "3 columns"
+
+
+def test_other_people_are_other_people() -> None:
+    frame = mixed()
+    for other in (mixed(seed=1), frame.iloc[1:], pd.concat([frame, frame.iloc[:1]]), frame.iloc[:200], mixed(401)):
+        assert alike(frame, other) is None
+    noisy = frame.copy()
+    for column in MODELLED:  # a cell in every column
+        noisy.loc[5, column] = {"name": "Nobody", "ill": not frame["ill"][5], "day": pd.Timestamp("1999-01-01")}.get(column, 777)
+    assert alike(frame, noisy) is None
+
+
+@pytest.mark.parametrize("rows", [50, 200, 2000])
+def test_samples_of_one_population_are_not_taken_for_each_other(rows: int) -> None:
+    """Few columns of few values. The chance of a false alarm among these 4,950 pairs is below 4950 / 2^32 = 1e-6."""
+    rng = np.random.default_rng(rows)
+    seen: list[set[str]] = []
+    columns = ["a", "b", "c"]
+    for _ in range(100):
+        table = pd.DataFrame({name: rng.choice(list("xyz")[: 2 + i], rows) for i, name in enumerate(columns[:2])})
+        table["c"] = rng.permutation(rows) if rows < 100 else rng.integers(0, 5, rows)
+        found = fingerprint(read_table(table), KEY, columns)
+        assert not any(found.likeness(marks) for marks in seen)
+        seen.append(set(found.marks))
+    assert len(set[str]().union(*seen)) < sum(map(len, seen)), "single columns do agree by chance"
+
+
+def test_tables_that_say_too_little_are_known_by_the_whole_alone() -> None:
+    tiny = pd.DataFrame({"a": ["x", "y"] * 25, "b": ["p", "p", "q", "q", "q"] * 10})
+    assert fingerprint(read_table(tiny), KEY, ["a", "b"]).rows is None
+    assert alike(tiny, tiny.assign(c=1), ["a", "b"], ["a", "b"]) is None
+    large = pd.DataFrame({"a": range(50), "b": ["p", "q"] * 25})
+    assert alike(large, large.assign(c=1), ["a", "b"], ["a", "b"]) == "modelled columns"
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.1), (0.2, 0.3, 0.5)])
+def test_bits_bound_the_chance_of_agreement(shares: tuple[float, ...]) -> None:
+    """Against all outcomes of 12 draws: no population gives the counts more often than 2^-bits."""
+    for counts in itertools.product(range(13), repeat=len(shares)):
+        if sum(counts) == 12:
+            chance = multinomial.pmf(counts, 12, shares)
+            bits = _bits(np.array([n for n in counts if n]))
+            assert chance <= 2**-bits * (1 + 1e-9)
+            assert multinomial.pmf(counts, 12, np.array(counts) / 12) == pytest.approx(2**-bits)
+
+
+def test_doctests_of_the_fingerprint() -> None:
+    assert doctest.testmod(sys.modules[fingerprint.__module__]).failed == 0
+
+
 # --- in the ledger ----------------------------------------------------------------------------------------------------
 
 ONE, OTHER = "1" * 64, "2" * 64
@@ -122,10 +252,10 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
     return Ledger(fresh_ledger(request.param, tmp_path))
 
 
-def run_of(ledger: Ledger, name: str, content: str, epsilon: float = 1.0, lifetime: str = CAP) -> tuple[str, ...]:
+def run_of(ledger: Ledger, name: str, content: str | Fingerprint, epsilon: float = 1.0, lifetime: str = CAP) -> tuple[str, ...]:
     run = ledger.reserve(policy(name, lifetime), plan(epsilon, 1e-7))
     try:
-        return run.identify(Fingerprint(content))
+        return run.identify(content if isinstance(content, Fingerprint) else Fingerprint(content))
     finally:
         run.settle("finished")
 
@@ -192,6 +322,75 @@ def test_nobody_has_a_cap(ledger: Ledger) -> None:
     assert run_of(ledger, "a", ONE, 50.0, "") == () and run_of(ledger, "b", ONE, 50.0, "") == ("a",)
 
 
+ROWS, AGE, WARD, SEX = "a" * 64, "b" * 64, "c" * 64, "d" * 64
+WHOLE_ONE, NEW_ONE = Fingerprint(ONE, ROWS, {AGE: 300.0, WARD: 40.0, SEX: 3.0}), "3" * 64
+
+
+@pytest.mark.parametrize(
+    ("other", "by"),
+    [
+        (Fingerprint(NEW_ONE, ROWS, {AGE: 300.0, WARD: 40.0, SEX: 3.0}), "modelled columns"),
+        (Fingerprint(NEW_ONE, "e" * 64, {AGE: 300.0, WARD: 40.0}), "2 columns"),
+        (Fingerprint(NEW_ONE, None, {AGE: 300.0, WARD: 40.0, SEX: 3.0, "f" * 64: 900.0}), "3 columns"),
+        (Fingerprint(ONE), "content"),
+        (Fingerprint(NEW_ONE, None, {}, former=ONE), "content"),
+    ],
+)
+def test_a_table_in_another_cut_shares_the_budget(other: Fingerprint, by: str, ledger: Ledger) -> None:
+    run_of(ledger, "a", WHOLE_ONE)
+    run = ledger.reserve(policy("b"), plan(1.0))
+    assert run.identify(other) == ("a",) and run.books.recognised[0].endswith(" as data set 'a', one budget for both.")
+    said = json.loads(ledger.entries()[-1]["body"])
+    assert said["recognised"] == [{"dataset": "a", "by": by}] and said["same_content"] == ["a"] * (by == "content")
+    assert ledger.statement("a").linked == ["b"] and ledger.statement("b").linked == ["a"] and ledger.verify() == []
+    for name in "ab":
+        with pytest.raises(Refused, match="with the same content as"):
+            ledger.reserve(policy(name), plan(1.1))
+    with pytest.raises(Refused, match=r"holds the same content as 'a', 'b'; .*epsilon 4\.5"):
+        run_of(ledger, "c", other, 2.5)
+    assert ledger.statement("a").linked == ["b"], "a refused run is nobody else's burden"
+    assert run_of(ledger, "d", replace(other, whole="4" * 64, former=None), 0.1) == (("a", "b") if by != "content" else ())
+    assert ledger.verify() == []
+
+
+def test_what_is_not_enough_in_common_is_no_link(ledger: Ledger) -> None:
+    run_of(ledger, "a", WHOLE_ONE)
+    assert run_of(ledger, "b", Fingerprint(NEW_ONE, None, {WARD: 40.0, SEX: 3.0})) == ()
+    assert run_of(ledger, "b", Fingerprint("4" * 64, None, {AGE: 300.0, SEX: 3.0})) == ()
+    assert run_of(ledger, "c", Fingerprint("5" * 64, None, {AGE: 300.0, "f" * 64: 90.0})) == ()
+    assert ledger.statement("a").linked == [] == ledger.statement("b").linked and ledger.verify() == []
+
+
+def test_columns_of_different_tables_are_not_added_up(ledger: Ledger) -> None:
+    """An id may be given another table each month."""
+    run_of(ledger, "a", Fingerprint(ONE, None, {AGE: 40.0, SEX: 3.0}), 0.5)
+    run_of(ledger, "a", Fingerprint(OTHER, None, {WARD: 40.0, SEX: 3.0}), 0.5)
+    assert run_of(ledger, "b", Fingerprint(NEW_ONE, None, {AGE: 40.0, WARD: 40.0}), 0.5) == ()
+    assert run_of(ledger, "b", Fingerprint("4" * 64, None, {AGE: 40.0, WARD: 40.0, SEX: 33.0}), 0.5) == ("a",)
+
+
+def test_a_ledger_of_the_first_version_goes_on(tmp_path: Path) -> None:
+    """Without tables of marks and links, and entries that know of none; its contents are found by the former method."""
+    frame = mixed()
+    ledger = Ledger(url := fresh_ledger("sqlite", tmp_path))
+    raw, key = read_table(frame), ledger.fingerprint_key()
+    known = Fingerprint("0" * 64, former=fingerprint(raw, key, former=True).former)
+    assert known.former not in (None, fingerprint(raw, key).whole) and not ledger.has_former_contents()
+    with ledger.engine.begin() as connection:
+        commitment = ledger._database.know(connection, "a", Fingerprint(str(known.former)), [])["content"]
+    run = ledger.reserve(policy("a"), plan(2.0))
+    head = ledger.append("a", run.id, "identify", {"content": commitment, "same_content": []})
+    with ledger.engine.begin() as connection:
+        for table in ("marks", "links"):
+            connection.execute(text(f"DROP TABLE privsynth_{table}"))
+    for reader in (Ledger(url, must_exist=True), Ledger(url)):
+        assert reader.verify(head) == [] and reader.has_former_contents() and reader.spent("a")[0] == 2.0
+    with pytest.raises(Refused, match="holds the same content as 'a'"):
+        run_of(reader, "b", fingerprint(raw, key, MODELLED, reader.has_former_contents()), 2.0)
+    assert run_of(reader, "c", fingerprint(raw, key, MODELLED, True), 0.5) == ("a",)
+    assert reader.statement("a").linked == ["c"] and reader.verify() == []
+
+
 def test_a_key_that_cannot_be_guessed(ledger: Ledger) -> None:
     key = ledger.fingerprint_key()
     assert len(key) == 32 and ledger.fingerprint_key() == key and Ledger("sqlite://").fingerprint_key() != key
@@ -202,14 +401,14 @@ def test_a_key_that_cannot_be_guessed(ledger: Ledger) -> None:
 def test_key_and_fingerprint_stay_inside(ledger: Ledger, command: Callable[..., Any], tmp_path: Path) -> None:
     key = ledger.fingerprint_key()
     for name in "ab":
-        run_of(ledger, name, ONE)
+        run_of(ledger, name, WHOLE_ONE)
     address = ledger.engine.url.render_as_string(hide_password=False)
     assert command("ledger", "export", "--ledger", address, "--out", tmp_path / "books.json").code == 0
     said = [command("ledger", "show", "--ledger", address, *more).all for more in ([], ["--json"])]
     for text_ in (*said, (tmp_path / "books.json").read_text(), json.dumps(ledger.entries())):
-        assert ONE not in text_ and key.hex() not in text_
-    contents = [json.loads(e["body"])["content"] for e in ledger.entries() if e["kind"] == "identify"]
-    assert len(set(contents)) == 2, "an outsider cannot compare contents of two ids"
+        assert not any(secret in text_ for secret in (ONE, *WHOLE_ONE.marks, key.hex()))
+    bodies = [json.loads(e["body"]) for e in ledger.entries() if e["kind"] == "identify"]
+    assert len({body[what] for body in bodies for what in ("content", "marks")}) == 4, "nobody can compare two ids' contents"
     told = command("ledger", "verify", "--export", tmp_path / "books.json", "--head", ledger.entries()[2]["hash"])
     assert told.code == 0 and "entries: 6" in told.out
     exported = json.loads((tmp_path / "books.json").read_text())["entries"]
@@ -226,13 +425,22 @@ def test_key_and_fingerprint_stay_inside(ledger: Ledger, command: Callable[..., 
         "DELETE FROM privsynth_contents WHERE dataset = 'a'",
         "DELETE FROM privsynth_contents",
         "INSERT INTO privsynth_contents (dataset, fingerprint) VALUES ('c', '1')",
+        f"UPDATE privsynth_marks SET mark = '3' WHERE dataset = 'a' AND mark = '{ROWS}'",
+        "UPDATE privsynth_marks SET dataset = 'c' WHERE dataset = 'b'",
+        "UPDATE privsynth_marks SET sketch = '3' WHERE dataset = 'b'",
+        f"DELETE FROM privsynth_marks WHERE mark = '{SEX}'",
+        "DELETE FROM privsynth_marks",
+        "INSERT INTO privsynth_marks (dataset, sketch, mark) VALUES ('c', '1', '1')",
+        "DELETE FROM privsynth_links",
+        "UPDATE privsynth_links SET other = 'c'",
+        "INSERT INTO privsynth_links (dataset, other) VALUES ('a', 'c')",
         "UPDATE privsynth_secrets SET key = 'ab'",
         "DELETE FROM privsynth_secrets",
     ],
 )
 def test_edits_of_contents_and_key_show(statement: str, ledger: Ledger) -> None:
     for name in "ab":
-        run_of(ledger, name, ONE)
+        run_of(ledger, name, WHOLE_ONE)
     assert ledger.verify(ledger.head()) == []
     with ledger.engine.begin() as connection:
         connection.execute(text(statement))
