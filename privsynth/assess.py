@@ -13,6 +13,7 @@ import pandas as pd
 
 from privsynth import evidence as e
 from privsynth.audit.attack import attack
+from privsynth.audit.compare import categorical
 from privsynth.audit.tables import AuditTables
 from privsynth.codec import Codec, ColumnCodec
 from privsynth.domain import OTHER, STRATUM
@@ -69,8 +70,9 @@ def _audit_frame(frame: pd.DataFrame, codec: Codec) -> pd.DataFrame:
         values = frame[domain.name]
         if domain.kind == "category":
             if domain.categories[-1] == OTHER:
-                values = values.where(values.isin(domain.categories) | values.isna(), OTHER)
-            out[domain.name] = pd.Series(pd.Categorical(values, categories=list(domain.categories)))
+                known = set(domain.categories)
+                values = [value if value is None or value in known else OTHER for value in values]
+            out[domain.name] = pd.Series(categorical(values, domain.categories))
         else:
             out[domain.name] = values.astype(float)
     return pd.DataFrame(out)
@@ -78,7 +80,7 @@ def _audit_frame(frame: pd.DataFrame, codec: Codec) -> pd.DataFrame:
 
 def gather(
     policy: Policy, plan: Plan, synthesizer: Synthesizer, intake: Intake, assessment: Assessment, typed: pd.DataFrame,
-    seconds: dict[str, float], now: str, head: str,
+    books: e.Books, seconds: dict[str, float], now: str, head: str,
 ) -> e.Evidence:  # fmt: skip
     """One evidence (internal face) of everything that happened."""
     verdict, reasons = judge(policy, assessment.audit)
@@ -90,7 +92,7 @@ def gather(
     return e.Evidence(
         verdict=verdict, reasons=reasons, dataset=_dataset(policy, synthesizer.codec), privacy=plan.privacy(),
         trainer=e.TrainerFacts(name=plan.trainer, options=dict(model.trainer.options), notes=list(plan.reasons)),
-        audit=assessment.audit, utility=utility, handling=_handling(policy, intake),
+        audit=assessment.audit, utility=utility, handling=_handling(policy, intake), books=books,
         report=e.ReportMeta(
             frameworks=model.report.frameworks, recipient=model.report.recipient, approver=model.report.approver,
             rows_released=len(typed), formats=list(model.release.formats),

@@ -79,7 +79,7 @@ def run(
     from privsynth.assess import gather
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    evidence = gather(policy, plan, synthesizer, intake, assessment, typed, clock.seconds, now, head)
+    evidence = gather(policy, plan, synthesizer, intake, assessment, typed, account.books, clock.seconds, now, head)
     evidence = clock(
         "writing", lambda: publish(folder, evidence, synthesizer, synthetic, books.entries(policy.model.dataset.id))
     )
@@ -114,15 +114,18 @@ def _learn(policy: Policy, plan: Plan, data: Data, account: Run, holdout: float,
     from privsynth.table import check_header, take_in, without_values
     from privsynth.trainers import choose
 
+    for noticed in (*account.books.alarms, *account.books.notes):
+        clock.progress(noticed, 1.0)
     check_header(read_header(data), policy)
     account.opened = True  # from here on a refusal would tell something of the rows: the reservation stays
     with without_values("reading"):
         raw = clock("reading", lambda: read_table(data))
-        key = account.ledger.fingerprint_key()
-        content = clock("recognising the content", lambda: fingerprint(raw, key))
+        key, former = account.ledger.fingerprint_key(), account.ledger.has_former_contents()
+        modelled = [name for name, column in policy.model.columns.items() if column.modelled]
+        content = clock("recognising the content", lambda: fingerprint(raw, key, modelled, former))
     account.identify(content)
-    for other in account.same_content:
-        clock.progress(f"same content as data set {other!r}, one budget for both", 1.0)
+    for noticed in account.books.recognised:
+        clock.progress(noticed, 1.0)
     account.charge("unit numbers", plan["unit numbers"])
     with without_values("checking and splitting"):
         intake = clock("checking and splitting", lambda: take_in(raw, policy, account.randomness, holdout))
