@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import html
 import itertools
 import json
 import sys
@@ -23,6 +24,7 @@ from sqlalchemy import text
 
 from privsynth import fit
 from privsynth.errors import InputError, Refused
+from privsynth.evidence import Books, Evidence
 from privsynth.privacy.chain import Entry, check
 from privsynth.privacy.fingerprint import Fingerprint, _bits, fingerprint
 from privsynth.privacy.ledger import Ledger
@@ -475,3 +477,73 @@ def test_fit_knows_a_table_again(
         fit(other, table, epsilon=4.0)
     fit(other, clinic_table(seed=1), epsilon=0.5)
     assert ledger.verify() == []
+
+
+LIFETIME = ("  delta: 1.0e-6", "  delta: 1.0e-6\n  lifetime: {epsilon: 4.0, delta: 1.0e-5}")
+AGE_COLUMN = "  age: {kind: integer, bounds: [0, 110]}\n"
+CUTS: dict[str, tuple[list[tuple[str, str]], Callable[[pd.DataFrame], pd.DataFrame], str]] = {
+    "a dropped constant": (
+        [(AGE_COLUMN, AGE_COLUMN + "  note: {kind: text, release: drop}\n")], lambda t: t.assign(note="x"), "modelled columns",
+    ),
+    "no dropped column": (
+        [("  visit: {kind: id, role: direct_identifier, release: drop}\n", "")], lambda t: t.drop(columns="visit"),
+        "modelled columns",
+    ),
+    "a new name": ([("  age:", "  years:")], lambda t: t.rename(columns={"age": "years"}), "modelled columns"),
+    "a header in capitals": ([("  age:", "  AGE:")], lambda t: t.rename(columns={"age": "AGE"}), "modelled columns"),
+    "values in capitals": (
+        [('["yes", "no"]', '["YES", "NO"]')], lambda t: t.assign(ill=t["ill"].str.upper(), ward=t["ward"].str.title(), name="x"),
+        "modelled columns",
+    ),
+    "a modelled column less": ([(AGE_COLUMN, "")], lambda t: t.drop(columns="age"), "cells in 6 columns"),
+    "a modelled column dropped": (
+        [(AGE_COLUMN, "  age: {kind: integer, release: drop}\n")], lambda t: t.assign(age=0), "cells in 6 columns",
+    ),
+    "a modelled column more": (
+        [(AGE_COLUMN, AGE_COLUMN + "  more: {kind: integer, bounds: [0, 9]}\n")], lambda t: t.assign(more=1), "cells in 7 columns",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cut", list(CUTS))
+def test_fit_knows_a_table_in_another_cut(
+    cut: str, clinic_policy: Callable[..., Path], clinic_table: Callable[..., pd.DataFrame], own_ledger: str, tmp_path: Path
+) -> None:
+    """Each evasion by itself, from a CSV against a Parquet file with rows and columns in another order."""
+    changes, change, by = CUTS[cut]
+    table = clinic_table()
+    table.to_csv(tmp_path / "one.csv", index=False)
+    other = change(table).sample(frac=1, random_state=3)
+    other[other.columns[::-1]].to_parquet(tmp_path / "other.parquet", index=False)
+    fit(clinic_policy(LIFETIME), tmp_path / "one.csv", epsilon=3.0)
+    said: list[str] = []
+    recut = clinic_policy(LIFETIME, ("id: clinic", "id: recut"), *changes, name="recut.yaml")
+    fit(recut, tmp_path / "other.parquet", epsilon=0.5, progress=lambda what, _: said.append(what))
+    assert f"The same {by} as data set 'clinic', one budget for both." in said
+    with pytest.raises(Refused, match="with the same content as 'clinic'"):
+        fit(recut, tmp_path / "other.parquet", epsilon=3.9)
+    assert Ledger(own_ledger).statement("clinic").linked == ["recut"] and Ledger(own_ledger).verify() == []
+
+
+@pytest.mark.slow
+def test_what_the_books_noticed_is_told_and_shown(
+    clinic_policy: Callable[..., Path], clinic_table: Callable[..., pd.DataFrame], command: Callable[..., Any], tmp_path: Path
+) -> None:
+    """By the command on stderr, in evidence, and in both reports; what hangs on rows in the internal ones alone."""
+    clinic_table().to_csv(tmp_path / "t.csv", index=False)
+    fit(clinic_policy(LIFETIME), tmp_path / "t.csv", epsilon=0.5)
+    fit(clinic_policy(LIFETIME, ("id: clinic", "id: renamed"), name="other.yaml"), tmp_path / "t.csv", epsilon=0.5)
+    raised = clinic_policy(("  delta: 1.0e-6", "  delta: 1.0e-6\n  lifetime: {epsilon: 9.0, delta: 1.0e-5}"))
+    said = command("run", raised, "--data", tmp_path / "t.csv", "--out", tmp_path / "out", "--epsilon", 0.5)
+    alarm = "The policy raised the lifetime budget of this data set, from epsilon 4, delta 1.0e-05 to epsilon 9, delta 1.0e-05."
+    same = "The same content as data set 'renamed', one budget for both."
+    assert f"... {alarm}\n" in said.err and f"... {same}\n" in said.err
+    public, internal = (Evidence.read(tmp_path / "out" / face / "evidence.json") for face in ("release", "dossier"))
+    assert public.books == Books(alarms=[alarm]) and internal.books == Books(alarms=[alarm], recognised=[same])
+    for face in ("release", "dossier"):
+        page = html.unescape((tmp_path / "out" / face / "report.html").read_text())
+        assert page.split('id="rely"')[0].count(alarm) == 1 and page.count(alarm) == 2
+        assert page.count(same) == (face == "dossier") and ("renamed" in page) == (face == "dossier")
+    said = command("fit", raised, "--data", tmp_path / "t.csv", "--out", tmp_path / "m", "--epsilon", 0.5, "--ledger", "sqlite://")
+    assert "... The ledger is in memory only." in said.err

@@ -16,7 +16,7 @@ import pytest
 from example import SENTINELS, evidence
 
 from privsynth.errors import InputError
-from privsynth.evidence import Evidence
+from privsynth.evidence import Books, Evidence
 from privsynth.report import charts, facts, report, tiles, words
 from privsynth.report.frameworks import known_frameworks, load_framework
 from privsynth.report.render import _crosswalk
@@ -79,6 +79,26 @@ def test_first_screen_says_claim_risk_tested_and_not_tested(face: str) -> None:
         assert said in first
     assert "An attacker who knows everything except whether one patient is in the table" in first
     assert "Timing of the run" in first and "1 with no power here" in first
+
+
+@FACES
+def test_what_the_books_noticed_is_shown(face: str) -> None:
+    """What a board must see on the first screen, all of it beside the ledger, and what hangs on rows inside alone."""
+    books = Books(alarms=["Raised from 3 to 9."], notes=["The ledger was new."], recognised=["The same content as 'b'."])
+    whole = evidence().model_copy(update={"books": books})
+    html = report(whole if face == "internal" else whole.model_copy(update={"visibility": "public"}))
+    first, ledger = (text(html.split(f'id="{place}"')[1].split("</section>")[0]) for place in ("verdict", "ledger"))
+    assert "The books were not as usual" in first and "Raised from 3 to 9." in first and "was new" not in first
+    assert "Raised from 3 to 9." in ledger and "The ledger was new." in ledger
+    assert html.count("The same content as") == (face == "internal") == ("The same content as" in ledger)
+    Outline(html)
+    assert "not as usual" not in page(face) and "What the ledger noticed" not in page(face)
+
+
+def test_evidence_of_the_first_version_says_nothing_of_the_books() -> None:
+    raw = json.loads(evidence().model_dump_json())
+    del raw["books"]
+    assert Evidence.model_validate(raw).books == Books() and report(raw) == page()
 
 
 @FACES
