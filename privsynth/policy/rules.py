@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from privsynth.errors import Problem, Refused
@@ -164,7 +164,10 @@ def _is_date_format(form: str) -> bool:
     if len(form) > LONGEST_FORMAT or any(unicodedata.category(character) == "Cc" for character in form):
         return False
     try:
-        return all(datetime.strptime(day.strftime(form).strip(), form).date() == day for day in SAMPLE_DAYS)
+        days = [
+            datetime(day.year, day.month, day.day, tzinfo=UTC) for day in SAMPLE_DAYS
+        ]  # some formats have an offset
+        return all(datetime.strptime(day.strftime(form).strip(), form).date() == day.date() for day in days)
     except Exception:  # a stray %, a directive twice (re.error), a surrogate: whatever strptime makes of it
         return False
 

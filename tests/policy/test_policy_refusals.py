@@ -26,6 +26,8 @@ CASES: dict[str, tuple[str, str, str, str, str]] = {
     "delta of 1/rows": ("delta: 1.0e-6", "delta: 0.01", "budget.delta", "not below 1/rows", "write at most 3.3e-04"),
     "delta of nothing": ("delta: 1.0e-6", "delta: 2.4e-13", "budget", "no amount of noise in these mechanisms meets the target at delta 2.4e-13", "or a larger delta"),
     "delta of a shared number": ("delta: 1.0e-6", "delta: 2.2e-13", "budget.delta", "not above 2.3e-13, the chance that two units get one number", "write more than 2.3e-13"),
+    "epsilon of nothing": ("epsilon: 3.0", "epsilon: 1.0e-300", "budget", "an epsilon below 0.0001", "state at least that"),
+    "fpr of nothing": ("epsilon: 3.0", "risk: {fpr: 1.0e-300, max_tpr: 0.5}", "budget.risk", "an fpr below 1e-09", "state at least that"),
     "format that is no date": ("admitted: {kind: date, ", 'admitted: {kind: date, format: "%", ', "columns.admitted.format", "'%' does not write a day", "`%Y-%m-%d`"),
     "run above its lifetime": ("delta: 1.0e-6", "delta: 1.0e-6\n  lifetime: {epsilon: 1, delta: 1.0e-5}", "budget", "must fit into the lifetime budget", "ask for less"),
     "kept identifier": ("ward: {kind: category, ", "ward: {kind: category, role: direct_identifier, ", "columns.ward", "a direct identifier must not leave", "`release: drop`"),
@@ -96,10 +98,10 @@ def test_a_delta_below_that_of_unit_numbers_can_be_mended_by_stating_rows(clinic
     assert Policy.from_text(clinic_text.replace("rows: 300", "rows: 900000")).most_rows == 3_600_000
 
 
-DATES = ["%Y-%m-%d", "%d.%m.%Y", "%y%m%d", "%b %d, %Y", "%Y-%j", "%Y-%m-%dT%H:%M:%S", "%m/%d/%Y %I:%M %p"]
+DATES = ["%Y-%m-%d", "%d.%m.%Y", "%y%m%d", "%b %d, %Y", "%Y-%j", "%Y-%m-%dT%H:%M:%S", "%m/%d/%Y %I:%M %p", "%Y-%m-%d%z"]
 NO_DATES = [
     "%", "", " ", "date", "%Y", "%Y-%m", "%d.%m.", "%H:%M", "%Y-%m-%d %", "%Y-%m-%d %Q", "%Y%Y-%m-%d", "%F", "%s", "%e.%m.%Y",
-    " %Y-%m-%d", "%Y-%m-%d%z", "%Y-%m-%d\\0", "%Y\\n%m\\n%d", "%Y\\t%m-%d", "%Y-%m-%d\\x85", "%Y-%m-%d" + "x" * 93,
+    " %Y-%m-%d", "%Y-%m-%d\\0", "%Y\\n%m\\n%d", "%Y\\t%m-%d", "%Y-%m-%d\\x85", "%Y-%m-%d" + "x" * 93,
 ]  # fmt: skip
 
 
