@@ -243,10 +243,10 @@ def test_a_raised_lifetime_is_written_down_and_told(ledger: Ledger, command: Cal
 
 def test_a_locked_lifetime_is_never_raised(ledger: Ledger, command: Callable[..., Any]) -> None:
     ledger.reserve(policy(lifetime=lifetime(3.0, locked=LOCKED)), plan(0.1))
-    for words in ("", lifetime(3.0), lifetime(2.0), lifetime(2.0, locked=LOCKED)):  # lowering is allowed
+    for words in ("", lifetime(3.0), lifetime(2.5, locked=LOCKED), lifetime(2.0)):  # lowering is allowed
         ledger.reserve(policy(lifetime=words), plan(0.1))
     before = kinds(ledger)
-    for words in (lifetime(2.5), lifetime(2.0, 2e-5), lifetime(3.0, locked=LOCKED)):
+    for words in (lifetime(2.1), lifetime(2.0, 2e-5), lifetime(3.0, locked=LOCKED)):
         with pytest.raises(Refused, match=r"raises the lifetime budget from epsilon 2, .* that of 'books' is locked"):
             ledger.reserve(policy(lifetime=words), plan(0.1))
     assert kinds(ledger) == before

@@ -182,6 +182,14 @@ def test_columns_that_are_left_tell_the_rest() -> None:
     assert alike(frame, frame.assign(new=1), MODELLED[:5], MODELLED[2:]) == "3 columns"
 
 
+def test_cells_of_a_row_do_not_cancel() -> None:
+    """Without names and places, equal cells in a row must still count, each of them."""
+    v, w, names = np.arange(100, 200), np.arange(300, 400), ["a", "b", "c"]
+    tables = [pd.DataFrame(dict(zip(names, row, strict=True))) for row in ((v, v, 0), (w, w, 0), (v, v, w), (v, w, w))]
+    found = [fingerprint(read_table(table), KEY, names).rows for table in tables]
+    assert len(set(found)) == 4 and None not in found
+
+
 def test_one_column_is_not_enough() -> None:
     """Numbers from 1 to n stand in many tables: the rest must tell, without the column that says most."""
     def patients(seed: int) -> pd.DataFrame:
