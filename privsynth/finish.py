@@ -107,7 +107,8 @@ class Layout:
                 shown = frame.copy(deep=False)
                 for column in self.columns:
                     if column.kind == "date" and column.release == "keep":
-                        shown[column.name] = frame[column.name].dt.strftime(column.format or "%Y-%m-%d")
+                        days = frame[column.name].dt.tz_localize("UTC")  # so that a format with an offset has one
+                        shown[column.name] = days.dt.strftime(column.format or "%Y-%m-%d")
                 shown.to_csv(file, index=False, na_rep=self.missing, header=i == 0)
 
     def write_parquet(self, table: Table, path: Path) -> None:

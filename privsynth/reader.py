@@ -313,8 +313,10 @@ def read_table(source: str | Path | pd.DataFrame) -> RawTable:
         return _checked(_taken(source), "data frame")
     path = Path(source)
     with _readable(path) as start:
-        raw = _read_parquet(path) if start == b"PAR1" else _read_csv(path, start[:2] == _GZIP)
-    return _checked(raw, str(path))
+        if start == b"PAR1":
+            return _checked(_read_parquet(path), str(path))
+        data = _unpacked(path) if start[:2] == _GZIP else _whole(path)
+        return _checked(_read_csv(data, path), str(path))
 
 
 @contextmanager
@@ -425,7 +427,7 @@ def _size_in_memory(metadata: pyarrow.parquet.FileMetaData) -> int:
 # --- CSV --------------------------------------------------------------------------------------------------------------
 
 
-def _read_csv(path: Path, zipped: bool) -> RawTable:
+def _read_csv(data: bytes, path: Path) -> RawTable:
     """A CSV that keeps the rules of `_check_grammar`, which leave no choice where to cut it, cut by Arrow."""
     ragged: list[Any] = []
 
@@ -433,7 +435,6 @@ def _read_csv(path: Path, zipped: bool) -> RawTable:
         ragged.append(row)
         return "skip"
 
-    data = _unpacked(path) if zipped else _whole(path)
     header = data[: data.find(b"\n") + 1 or len(data)]
     names = _names_in(header, str(path))
     if len(header) == len(data):
@@ -441,7 +442,7 @@ def _read_csv(path: Path, zipped: bool) -> RawTable:
     _check_grammar(data, path)
     options = {
         "read_options": pyarrow.csv.ReadOptions(
-            use_threads=False, encoding="utf8", column_names=names, block_size=LONGEST_LINE
+            use_threads=False, encoding="utf8", column_names=names, block_size=min(LONGEST_LINE, len(data))
         ),
         "parse_options": pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
         "convert_options": pyarrow.csv.ConvertOptions(

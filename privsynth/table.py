@@ -144,6 +144,9 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
 
     holdout: share of units that go to the other side; None: the policy's; 0: none.
     """
+    if len(raw) > policy.most_rows:  # the chance that two units share a number is in the plan for so many
+        rule = f"has more than {policy.most_rows:,} rows, four times what the policy declares and more than the plan counts on"
+        raise InputError(Problem("table", rule, "declare in `dataset.rows` how many rows it has, roughly"))
     frame, unexpected = typed(raw, policy)
     if len(frame) < LEAST_ROWS:
         raise InputError(
@@ -151,9 +154,6 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
                 "table", f"has fewer than {LEAST_ROWS} rows", "a handful of people cannot be hidden among each other"
             )
         )
-    if len(frame) > policy.most_rows:  # the chance that two units share a number is in the plan for so many
-        rule = f"has more than the {policy.most_rows:,} rows that the plan counts on, by the policy's `dataset.rows`"
-        raise InputError(Problem("table", rule, "declare how many rows it has, roughly"))
     share = policy.model.audit.holdout if holdout is None else holdout
     owners = raw.cells(policy.unit_column, policy.model.dataset.missing).words() if policy.unit_column else None
     known = np.ones(len(frame), bool) if owners is None else np.array([owner is not None for owner in owners])

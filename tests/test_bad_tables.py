@@ -59,7 +59,7 @@ BAD: dict[str, tuple[Callable[[pd.DataFrame], bytes], str]] = {
     "endless line": (lambda t: b"CANARY" * 60_000, "has no header line that can be read"),
     "too many fields": (lambda t: with_line(t, 8, lambda s: s + b",CANARY"), "line 8 has 10 fields where the header has 9"),
     "too few fields": (lambda t: with_line(t, 200, lambda s: s[: s.rindex(b",")]), "line 200 has 8 fields where the header has 9"),
-    "open quote": (lambda t: csv(t).replace(b"CANARYn7,", b'"CANARYn7,'), "line 9: a quoted value opens that is still open at the end"),
+    "open quote": (lambda t: csv(t).replace(b"CANARYn7,", b'"CANARYn7,'), "line 9: a quoted value opens that is still open"),
     "words for integers": (lambda t: csv(t.assign(age="CANARY")), "column 'age': is declared as integer, but none"),
     "words for numbers": (lambda t: csv(t.assign(weight="CANARY")), "column 'weight': is declared as number, but none"),
     "words for dates": (lambda t: csv(t.assign(admitted="CANARY")), "column 'admitted': is declared as date, but none"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv as csv_module
 import gzip
 from collections.abc import Callable
 from datetime import date

@@ -16,12 +16,12 @@ from privsynth.table import Numbered, number_units
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
 FIXED = settings(max_examples=150, deadline=None, derandomize=True)
-TEXTS = st.sampled_from(["a", "b", "", "/", "b''", "nan", "None", "é", "e\u0301", "0", None])
+TEXTS = st.sampled_from(["a", "a\0", "a\0b", "b", "", "/", "b''", "nan", "None", "é", "e\u0301", "0", None])
 NUMBERS = st.sampled_from([0.0, -0.0, 1.0, -1.0, np.nan, np.inf, -np.inf, 1e-300, 0.1, 0.1 + 1e-17])
 Row = tuple[Any, Any, Any]
 rows = st.tuples(TEXTS, TEXTS, NUMBERS)
 tables = st.lists(rows, min_size=1, max_size=25)
-names = st.sampled_from(["x", "y", "", "x/1", "b'x'", "b'x'/b''/0", "X", "é", "e\u0301", " x"])
+names = st.sampled_from(["x", "x\0", "x\0y", "y", "", "x/1", "b'x'", "b'x'/b''/0", "X", "é", "e\u0301", " x"])
 
 
 def frame_of(values: list[Row]) -> pd.DataFrame:
@@ -137,10 +137,12 @@ def test_what_differs_is_known_apart() -> None:
         ("ab", "c", 0.0), ("a", "bc", 0.0), ("abc", "", 0.0), ("", "abc", 0.0), (None, "abc", 0.0), ("abc", None, 0.0),
         ("abc", None, np.nan), ("c", "ab", 0.0), ("e\u0301", "", 0.0), ("\u00e9", "", 0.0), ("nan", "", 0.0),
         (None, "", 0.0), ("", None, 0.0), ("", "", 0.0), (None, None, 0.0), ("None", "", 0.0), ("0", "0", 0.0),
+        ("a\0b", "c", 0.0), ("a", "\0bc", 0.0), ("a\0", "c", 0.0), ("a", "c", 0.0),
         (None, None, 5e-324), (None, None, -5e-324), (None, None, np.inf), (None, None, -np.inf),
     ]  # fmt: skip
     alone = [int(number_units(frame_of([row]), None, KEY).units[0]) for row in values]
     assert len(set(alone)) == len(values)
+    assert number_units(frame_of(values), None, KEY).units.tolist() == alone, "and beside each other"
 
 
 @FIXED

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from collisions import variants
 from hypothesis import strategies as st
 
 # Text as a CSV would hold it: bounds, beyond them, no number at all, unseen, missing.
@@ -43,22 +44,35 @@ def people(seed: int, units: int, rows_each: int) -> pd.DataFrame:
     })  # fmt: skip
 
 
+def _nasty(table: pd.DataFrame, name: str) -> Any:
+    return st.sampled_from(WORDS_OF[name])
+
+
+def _somebodys(table: pd.DataFrame, name: str) -> Any:
+    return st.sampled_from(list(table[name].unique()[:5]))
+
+
+def _nearly_somebodys(table: pd.DataFrame, name: str) -> Any:
+    """What a comparison that is not exact takes for a value that occurs."""
+    values = table[name].unique()[:5]
+    return st.sampled_from(sorted({other for value in values for other in variants(value).values()}))
+
+
 @st.composite
 def neighbours(draw: Any, most_rows: int = 1000, rows_each: int = 3) -> Neighbours:
     """60 to 70 ordinary units; one more with 1 to `most_rows` rows, often all alike, placed anywhere in the file."""
     table = people(draw(st.integers(0, 2**32 - 1)), draw(st.integers(60, 70)), rows_each)
     rows = draw(st.sampled_from(sorted({1, 2, 3, 5, min(50, most_rows), most_rows} & set(range(1, most_rows + 1)))))
-    kinds = [
-        st.sampled_from(WORDS_OF[name]) if draw(st.booleans()) else st.sampled_from(list(table[name].unique()[:5]))
-        for name in HEADER[1:]
-    ]
+    kinds = [draw(st.sampled_from([_nasty, _somebodys, _nearly_somebodys]))(table, name) for name in HEADER[1:]]
     distinct = [draw(st.tuples(*kinds)) for _ in range(draw(st.integers(1, min(rows, 4))))]
-    name = draw(st.sampled_from(["Z", "P", "P00", "0", " P ", "\u00e9"]))  # nobody's in the table, spaces or not
+    # nobody's in the table, spaces or not; a name with a control character is no name, and its rows are left out
+    name = draw(st.sampled_from(["Z", "P", "P00", "0", " P ", "\u00e9", "p0", "P0\u200b", "\uff300", "P0\0"]))
     unit = pd.DataFrame([(name, *distinct[i % len(distinct)]) for i in range(rows)], columns=list(HEADER))
     if draw(st.booleans()):  # its twin is in the table already, under another name
         table = pd.concat([table, unit.assign(who="twin")], ignore_index=True)
     mixed = pd.concat([table, unit], ignore_index=True)
-    order = np.random.default_rng(draw(st.integers(0, 999))).permutation(len(mixed))
+    everywhere = np.random.default_rng(draw(st.integers(0, 999))).permutation(len(mixed))
+    order = draw(st.sampled_from([np.arange(len(mixed)), np.arange(len(mixed))[::-1], everywhere]))  # last, first, anywhere
     return Neighbours(table, mixed.iloc[order].reset_index(drop=True))
 
 

@@ -10,10 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from collisions import variants
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from neighbours import Neighbours, neighbours, people
+from neighbours import HEADER, Neighbours, neighbours, people
 from replay import Tape, contents, recording, replay
 
 from privsynth import Policy, assess, codec, evidence, fit, pipeline, release, run, within
@@ -154,6 +156,22 @@ def test_a_fit_on_neighbours(trainer: str) -> None:
 
 def test_a_run_on_neighbours() -> None:
     holds(run_whole, "marginals", FEW)
+
+
+COLLISIONS = [
+    "nul behind", "nul inside", "many nuls", "escape", "decomposed", "composed", "upper", "wide", "zero width", "space behind",
+    "very long", "one decimal", "exponent", "in UTC", "east", "prefix", "quotes",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", COLLISIONS)
+def test_a_fit_on_pairs_built_to_collide(kind: str) -> None:
+    """One row more, first in the table, whose every cell a comparison that is not exact takes for most others' cells."""
+    table = people(3, 60, 3)
+    common = {name: str(table[name].mode()[0]) for name in HEADER}
+    odd = {name: variants(text).get(kind, text) for name, text in common.items()} | {"who": f"newcomer {kind}"}
+    neighbour = pd.concat([pd.DataFrame([odd]), table], ignore_index=True)
+    replay(fitted(policy_of("marginals", "person")), table, neighbour)
 
 
 @pytest.mark.slow

@@ -7,23 +7,28 @@ that it changes is written otherwise, instead of changing nothing.
 from __future__ import annotations
 import __future__
 
+import csv
 import inspect
+import io
 import json
 import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
-from privsynth import codec, domain, evidence, pipeline, synthesizer, table
+from privsynth import codec, domain, evidence, pipeline, reader, synthesizer, table
 from privsynth.audit import scene
+from privsynth.errors import InputError, Problem
 from privsynth.policy import plan
 from privsynth.privacy import accountant, dpsgd, ledger, noise, unit
 from privsynth.privacy.mechanisms import categories, tables
@@ -271,6 +276,39 @@ def fixed_threshold_for_rare_categories(patch: pytest.MonkeyPatch) -> None:
     """As if 5 were safe whatever the noise; the accountant is told the policy's delta all the same."""
     by_delta = "2 + math.ceil(-self.event.noise_multiplier * float(ndtri(self.event.delta)))"
     rewrite(patch, categories.OpenCategories, "threshold", (by_delta, "5"))
+
+
+def texts_known_by_a_hash_that_stops_at_nul(patch: pytest.MonkeyPatch) -> None:
+    def coded(values: Any) -> Any:
+        plain = values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
+        places, distinct = pd.factorize(plain.cast(pa.large_string()).to_pandas())
+        return places, [text.encode() for text in distinct]
+
+    put(patch, reader, "_exactly_coded", coded)
+
+
+def contents_known_by_a_hash_that_stops_at_nul(patch: pytest.MonkeyPatch) -> None:
+    def words(values: pd.Series, key: bytes) -> list[np.ndarray]:
+        if values.dtype != object:
+            return honest(values, key)
+        hashed = pd.util.hash_array(values.fillna("").to_numpy(), hash_key=key.hex()[:16], categorize=True)
+        return [np.where(values.isna(), np.uint64(0), hashed)]
+
+    honest = table._words_of
+    put(patch, table, "_words_of", words)
+
+
+def only_a_quote_that_is_open_at_the_end_is_refused(patch: pytest.MonkeyPatch) -> None:
+    """A strict reader of which one error counts; text behind a closing quote is left to Arrow, which takes it."""
+
+    def check(written: bytes, path: Path) -> None:
+        try:
+            list(csv.reader(io.StringIO(written.decode(), newline=""), strict=True))
+        except csv.Error as error:
+            if "unexpected end of data" in str(error):
+                raise InputError(Problem(str(path), "a quoted value is still open at the end")) from None
+
+    put(patch, reader, "_check_grammar", check)
 
 
 def no_noise_where_there_is_one_column(patch: pytest.MonkeyPatch) -> None:

@@ -103,12 +103,12 @@ def test_each_unit_counts_once(seed: int) -> None:
 def test_distance_finds_a_twin_that_counts_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of([5, 6, 7, 8], [0, 1, 1, 1])
     bounds, values = PrivateBounds(Geometric(1.0), "x", 1.0), OpenCategories(ThresholdedGaussian(1.0, 1e-3), "x")
-    texts = rows_of(["5", "6", "7", "8"], [0, 1, 1, 1])
-    for mechanism, rows in ((bounds, rows), (values, texts)):
-        assert mechanism.distance(mechanism.query(rows), mechanism.query(without(rows, 1))) == 1
+    cases = [(bounds, rows), (values, rows_of(["5", "6", "7", "8"], [0, 1, 1, 1]))]
+    for mechanism, table in cases:
+        assert mechanism.distance(mechanism.query(table), mechanism.query(without(table, 1))) == 1
     monkeypatch.setattr(Rows, "one_of_each", property(lambda self: np.arange(len(self))))
-    for mechanism, rows in ((bounds, rows), (values, texts)):
-        assert mechanism.distance(mechanism.query(rows), mechanism.query(without(rows, 1))) == 3
+    for mechanism, table in cases:
+        assert mechanism.distance(mechanism.query(table), mechanism.query(without(table, 1))) == 3
 
 
 def test_row_count_counts_rows() -> None:
