@@ -6,6 +6,7 @@ import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +16,7 @@ from ledger_tools import fresh_ledger, plan, policy
 
 from privsynth.errors import Refused
 from privsynth.policy.plan import Plan
+from privsynth.privacy.fingerprint import Fingerprint
 from privsynth.privacy.ledger import Ledger
 
 MEMORY = Path("/dev/shm")  # a folder in memory, where there is one: the tests are about locks, not about the disk
@@ -76,6 +78,32 @@ def test_one_of_eight_gets_the_last_epsilon(url: str) -> None:
             name = f"r{time.monotonic_ns()}"
             assert race(again, 8, 1, plan(3.0, 1e-5), name) == 1
             assert Ledger(again).spent(name) == (3.0, 1e-5) and Ledger(again).verify() == []
+
+
+def test_eight_ids_of_one_content_share_one_cap(url: str) -> None:
+    """Each table has a column more of its own; all are recognised, and three runs of epsilon 1 fit under the cap of 3."""
+    won, gate = FORK.Value("i", 0), FORK.Barrier(8)
+
+    def work(place: int) -> None:
+        books = Ledger(url, patience=300)
+        own = Fingerprint(f"{place}" * 64, None, {"a" * 64: 90.0, "b" * 64: 40.0, f"{place}" * 64: 50.0})
+        gate.wait(120)
+        run = books.reserve(policy(f"id{place}"), plan(1.0, 1e-7))
+        with suppress(Refused):
+            run.identify(own)
+            with won.get_lock():
+                won.value += 1
+        run.settle("finished")
+
+    workers = [FORK.Process(target=work, args=(place,)) for place in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(300)
+    ledger = Ledger(url)
+    groups = [len(ledger.statement(f"id{place}").accounts) for place in range(8)]
+    assert [worker.exitcode for worker in workers] == [0] * 8 and won.value == 3
+    assert sorted(groups) == [1] * 5 + [3] * 3 and ledger.verify() == []
 
 
 @pytest.mark.slow
