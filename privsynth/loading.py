@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
-MOST_JSON, MOST_TENSORS = 2**26, 2**32  # bytes of a file
+MOST_JSON, MOST_TENSORS = 2**24, 2**32  # bytes of a file
+MOST_PARTS, MOST_KEYS = 200_000, 200  # objects and lists of JSON text; of an object
 
 Checked = TypeVar("Checked", bound=BaseModel)
 Tensors = dict[str, np.ndarray]
@@ -31,7 +33,23 @@ def check_file(path: Path, most: int) -> None:
 def read_json(path: Path, kind: type[Checked]) -> Checked:
     """Raises OSError or Damaged."""
     check_file(path, MOST_JSON)
-    return checked(kind, path.read_bytes(), path.name)
+    raw = path.read_bytes()
+    try:
+        _check_extent(from_json(raw))
+    except ValueError as error:
+        raise Damaged(f"`{path.name}` is not JSON text of a model: {error}") from None
+    return checked(kind, raw, path.name)
+
+
+def _check_extent(read: Any) -> None:
+    """Raises ValueError for what is larger than any model: pydantic would collect every wrong key before it says a word."""
+    left, parts = [[read]], 0
+    while left:
+        part = left.pop()
+        parts += 1
+        if parts > MOST_PARTS or (isinstance(part, dict) and len(part) > MOST_KEYS):
+            raise ValueError("too many parts")
+        left += [item for item in (part.values() if isinstance(part, dict) else part) if isinstance(item, (dict, list))]
 
 
 def read_tensors(path: Path) -> Tensors:
@@ -40,6 +58,10 @@ def read_tensors(path: Path) -> Tensors:
     from safetensors.numpy import load_file
 
     check_file(path, MOST_TENSORS)
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")  # its length: of JSON text, again
+    if header > MOST_JSON:
+        raise Damaged(f"`{path.name}` has a header of more than {MOST_JSON:,} bytes")
     try:
         return load_file(path)
     except (SafetensorError, KeyError, TypeError, ValueError):  # no such file, or types that numpy does not have

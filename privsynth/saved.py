@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
+from itertools import islice
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, field_validator, model_validator
 
 from privsynth.domain import STRATA, STRATUM
 from privsynth.evidence import Privacy
@@ -16,6 +17,7 @@ from privsynth.policy.model import EPOCH, Generator
 
 COLUMNS, CATEGORIES = 10_000, 2**20
 RULES = 200  # every one of them is looked at as often as there are rules
+MOST_TOLD = 20_000  # numbers and words of a claim
 FARTHEST = 2**62  # whole steps on both sides of zero
 FIRST_DAY, LAST_DAY = 1 - EPOCH, 3_652_059 - EPOCH  # of the years 1 and 9999
 WHOLE_NUMBERS = 2**53  # of categories: pandas reads them as floats where one is missing
@@ -37,7 +39,7 @@ class SavedColumn(_Part):
 
     name: Text
     kind: Literal["category", "integer", "number", "date"]
-    categories: Annotated[list[Text], Field(max_length=CATEGORIES)]
+    categories: Annotated[list[Text], Field(max_length=CATEGORIES), FailFast()]
     low: Step
     high: Step
     step: float
@@ -68,7 +70,7 @@ class SavedColumn(_Part):
 class SavedDomain(_Part):
     """A `Domain`."""
 
-    columns: Annotated[list[SavedColumn], Field(min_length=1, max_length=COLUMNS)]
+    columns: Annotated[list[SavedColumn], Field(min_length=1, max_length=COLUMNS), FailFast()]
     rows: Count | None
     mix: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(max_length=len(STRATA))]
     units: Count | None
@@ -131,7 +133,7 @@ class SavedOutput(_Part):
 class SavedLayout(_Part):
     """A `Layout`."""
 
-    columns: Annotated[list[SavedOutput], Field(min_length=1, max_length=2 * COLUMNS)]
+    columns: Annotated[list[SavedOutput], Field(min_length=1, max_length=2 * COLUMNS), FailFast()]
     missing: Text
     rules: Annotated[list[tuple[Text, Text, bool, float]], Field(max_length=RULES)]
 
@@ -148,7 +150,7 @@ class SavedLayout(_Part):
 class SavedModel(_Part):
     """model.json as a whole. Raises ValidationError for whatever a fit could not have written."""
 
-    format: Literal[1]
+    format: Annotated[int, Field(ge=1, le=1)]
     trainer: Text
     settings: dict[str, Any]
     domain: SavedDomain
@@ -157,13 +159,19 @@ class SavedModel(_Part):
     privacy: Privacy
     facts: dict[Text, Text | bool | int | float | None]
 
+    @field_validator("privacy", mode="before")
+    @classmethod
+    def _plain(cls, privacy: Any) -> Any:
+        told = list(islice(_parts(privacy), MOST_TOLD + 1))
+        if len(told) > MOST_TOLD or not all(math.isfinite(entry) for entry in told if isinstance(entry, float)):
+            raise ValueError(f"must hold at most {MOST_TOLD:,} entries, and finite numbers only")
+        return privacy
+
     @field_validator("privacy")
     @classmethod
     def _a_claim(cls, privacy: Privacy) -> Privacy:
         if not (privacy.epsilon >= 0 and 0 <= privacy.delta < 1 and privacy.max_rows >= 1):
             raise ValueError("epsilon, delta or max_rows is none")
-        if not _finite(privacy.model_dump()):
-            raise ValueError("must hold finite numbers only")
         return privacy
 
     @model_validator(mode="after")
@@ -207,10 +215,9 @@ def _whole(categories: list[str]) -> bool:
     return all(WHOLE.match(c) and len(c) <= 17 and abs(int(c)) <= WHOLE_NUMBERS for c in categories)
 
 
-def _finite(value: Any) -> bool:
-    """Whether all numbers are, however deep."""
-    if isinstance(value, dict):
-        return all(_finite(item) for item in value.values())
-    if isinstance(value, (list, tuple)):
-        return all(_finite(item) for item in value)
-    return not isinstance(value, float) or math.isfinite(value)
+def _parts(value: Any) -> Iterator[Any]:
+    """The value and all that is inside of it, however deep."""
+    yield value
+    if isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _parts(item)

@@ -1,0 +1,307 @@
+"""Edited models: rows or one clear refusal, never a signal, a hang, a fault, or a file where none belongs."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from children import LONGEST, try_all
+from model_mutants import Saved
+from safetensors.numpy import save_file
+from tiny import MODELS, fitted, small
+
+from privsynth import Synthesizer
+from privsynth.errors import InputError
+from privsynth.identifiers import GENERATORS, Invented
+
+MUTANTS = 10_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        small(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def models(_small: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Synthesizer, Path]]:
+    return fitted(tmp_path_factory.mktemp("models"))
+
+
+# --- honest models ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_an_honest_model_gives_the_same_rows(models: Any, name: str) -> None:
+    made, folder = models[name]
+    again = Synthesizer.load(folder)
+    pd.testing.assert_frame_equal(again.sample(50, seed=1), made.sample(50, seed=1), check_exact=True)
+    before, after = made._tensors(), again._tensors()
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[key], after[key]) and before[key].dtype == after[key].dtype for key in before)
+
+
+# --- one change each --------------------------------------------------------------------------------------------------
+
+
+def put(*path: Any) -> Callable[[Any], None]:
+    """Sets what stands at a path of keys; the last of `path` is the new value."""
+
+    def change(meta: Any) -> None:
+        *keys, last, value = path
+        for key in keys:
+            meta = meta[key]
+        meta[last] = value
+
+    return change
+
+
+def lengthened(*path: Any) -> Callable[[Any], None]:
+    """Repeats the list at a path of keys."""
+
+    def change(meta: Any) -> None:
+        for key in path:
+            meta = meta[key]
+        meta.extend(meta * 2)
+
+    return change
+
+
+COLUMN, OUTPUT = ("domain", "columns"), ("layout", "columns")
+SEX, WARD, AGE, WORK, COST, SEEN, GONE = range(7)  # of the domain; three invented columns come first in the layout
+JSON = {
+    "another format": (put("format", 2), "format"),
+    "a format that is no number": (put("format", True), "format"),
+    "an unknown trainer": (put("trainer", "pickle"), "trainer"),
+    "another trainer": (put("trainer", "vae"), "settings"),
+    "settings of another": (put("settings", {"options": {}}), "settings"),
+    "a key more": (put("more", 1), "more"),
+    "a total of nothing": (put("total", 0), "total"),
+    "a total that is none": (put("total", float("nan")), "finite"),
+    "a total beyond all numbers": (put("total", 10**400), "total"),
+    "no columns": (put(*COLUMN, []), "domain.columns"),
+    "a column twice": (lengthened(*COLUMN), "stands twice"),
+    "no categories": (put(*COLUMN, SEX, "categories", []), "categories"),
+    "a category twice": (put(*COLUMN, SEX, "categories", ["1", "1"]), "categories"),
+    "a category more": (put(*COLUMN, SEX, "categories", ["1", "2", "3"]), "codec.0.bins"),
+    "a gap from itself": (put(*COLUMN, AGE, "gap_from", "age"), "circle"),
+    "gaps in a circle": (put(*COLUMN, WORK, "gap_from", "age"), "circle"),
+    "a gap from nothing": (put(*COLUMN, AGE, "gap_from", "nothing"), "gap_from"),
+    "a gap from a date": (put(*COLUMN, AGE, "gap_from", "seen"), "gap_from"),
+    "a gap from a category": (put(*COLUMN, AGE, "gap_from", "sex"), "gap_from"),
+    "a large gap": (put(*COLUMN, AGE, "least_gap", 2), "least_gap"),
+    "bounds without end": (put(*COLUMN, WORK, "high", 2**80), "high"),
+    "other bounds": (put(*COLUMN, WORK, "high", 5_000), "codec.3.bins"),
+    "bounds that fall": (put(*COLUMN, WORK, "high", -1), "low"),
+    "a year that is none": (put(*COLUMN, SEEN, "high", 10**9), "years"),
+    "a step of nothing": (put(*COLUMN, COST, "step", 0.0), "step"),
+    "a step that is no place": (put(*COLUMN, COST, "step", 0.02), "step"),
+    "a mix that is none": (put("domain", "mix", [0.5, 0.4, 0.2]), "mix"),
+    "a mix below zero": (put("domain", "mix", [1.5, -0.4, -0.1]), "mix"),
+    "a mix of more strata": (put("domain", "mix", [0.25] * 4), "strata"),
+    "a mix of none": (put("domain", "mix", []), "mix"),
+    "strata that are no numbers": (put(*COLUMN, 7, "categories", ["a", "b", "c"]), "strata"),
+    "a method of Faker": (put(*OUTPUT, 1, "generator", "binary"), "generator"),
+    "an attribute of Faker": (put(*OUTPUT, 1, "generator", "__class__"), "generator"),
+    "a seed of Faker": (put(*OUTPUT, 1, "generator", "seed_instance"), "generator"),
+    "a pattern without end": (put(*OUTPUT, 2, "pattern", "#" * 1_000_000), "pattern"),
+    "a format that is none": (put(*OUTPUT, 3 + SEEN, "format", "%Q"), "format"),
+    "a column of the layout twice": (lengthened(*OUTPUT), "stands twice"),
+    "a column that was not learned": (put(*OUTPUT, 3 + AGE, "name", "years"), "layout"),
+    "a column of another kind": (put(*OUTPUT, 3 + AGE, "kind", "number"), "layout"),
+    "words as whole numbers": (put(*OUTPUT, 3 + WARD, "whole", True), "whole"),
+    "a rule about nothing": (put("layout", "rules", 0, 1, "nothing"), "layout.rules"),
+    "a rule about a category": (put("layout", "rules", 0, 1, "sex"), "layout.rules"),
+    "a rule against itself": (put("layout", "rules", 0, 1, "seen"), "circle"),
+    "a rule with another step": (put("layout", "rules", 0, 3, 1e-300), "layout.rules"),
+    "rules twice": (lengthened("layout", "rules"), "stands twice"),
+    "no claim": (put("privacy", {}), "privacy"),
+    "a claim that is none": (put("privacy", "epsilon", -1.0), "privacy"),
+    "a claim with no number": (put("privacy", "risk", "advantage", float("inf")), "finite"),
+    "facts that are none": (put("facts", {"dataset": [1]}), "facts"),
+}  # fmt: skip
+
+
+def refused(folder: Path) -> str:
+    """What the model is refused with: one problem, one sentence."""
+    with pytest.raises(InputError) as caught:
+        Synthesizer.load(folder)
+    text = str(caught.value)
+    assert len(caught.value.problems) == 1 and str(folder) in text and len(text) < 400 + len(str(folder))
+    return text
+
+
+def edited(source: Path, folder: Path, meta: Callable[[Any], None] = lambda meta: None, **tensors: Any) -> Path:
+    """A model with changes. tensors: what to make of the tensor of this name, dots as double underscores; None drops it."""
+    saved = Saved.read(source)
+    meta(saved.meta)
+    for name, change in tensors.items():
+        name = name.replace("__", ".")
+        value = saved.tensors.pop(name, None)
+        if change is not None:
+            saved.tensors[name] = np.ascontiguousarray(change(value))
+    (folder / "model.json").write_text(json.dumps(saved.meta), encoding="utf-8")
+    save_file(saved.tensors, folder / "model.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("name", list(JSON))
+def test_a_change_of_model_json_is_told(models: Any, tmp_path: Path, name: str) -> None:
+    change, word = JSON[name]
+    assert word in refused(edited(models["marginals"][1], tmp_path, change))
+
+
+def all_at(value: Any) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda tensor: np.full_like(tensor, value)
+
+
+def one_at(value: Any) -> Callable[[np.ndarray], np.ndarray]:
+    def change(tensor: np.ndarray) -> np.ndarray:
+        changed = tensor.copy()
+        changed.flat[0] = value
+        return changed
+
+    return change
+
+
+def group(size: int, value: int) -> Callable[[Any], np.ndarray]:
+    return lambda nothing: np.full(size, value, np.int32)
+
+
+TENSORS: dict[str, tuple[str, dict[str, Any]]] = {
+    "codes of 2e9": ("marginals", {"model__population": all_at(2_000_000_000)}),
+    "one code beyond its column": ("marginals", {"model__population": one_at(3)}),
+    "a code below zero": ("marginals", {"model__population": one_at(-1)}),
+    "codes of eight bytes": ("marginals", {"model__population": lambda t: t.astype(np.int64)}),
+    "codes as numbers": ("marginals", {"model__population": lambda t: t.astype(np.float32)}),
+    "a column less": ("marginals", {"model__population": lambda t: t[:, :-1]}),
+    "no rows": ("marginals", {"model__population": lambda t: t[:0]}),
+    "huge groups": ("marginals", {"model__groups__3": group(11, 2_000_000_000)}),
+    "groups below zero": ("marginals", {"model__groups__3": group(11, -1)}),
+    "groups of a column that is none": ("marginals", {"model__groups__99": group(11, 0)}),
+    "groups of too few codes": ("marginals", {"model__groups__3": group(2, 0)}),
+    "bins beyond the codes": ("marginals", {"codec__3__bins": all_at(2_000_000_000)}),
+    "bins below zero": ("marginals", {"codec__3__bins": one_at(-5)}),
+    "bins of one code": ("marginals", {"codec__3__bins": all_at(0)}),
+    "no bins": ("marginals", {"codec__3__bins": None}),
+    "a density that is none": ("marginals", {"codec__2__density": all_at(np.nan)}),
+    "a density below zero": ("marginals", {"codec__2__density": one_at(-0.5)}),
+    "a density of more than one": ("marginals", {"codec__2__density": lambda t: t * 2}),
+    "noise below zero": ("marginals", {"codec__2__noise": one_at(-1.0)}),
+    "a released share that is none": ("marginals", {"codec__2__raw": one_at(np.inf)}),
+    "a goal of a column that is none": ("marginals", {"model__goal_columns": one_at(77)}),
+    "a goal of one column twice": ("marginals", {"model__goal_columns": lambda t: np.tile(t[:, :1], 4)}),
+    "goals cut off": ("marginals", {"model__goal": lambda t: t[:-1]}),
+    "a goal that is none": ("marginals", {"model__goal": one_at(np.nan)}),
+    "a goal beyond single precision": ("marginals", {"model__goal": one_at(3e38)}),
+    "no noise": ("marginals", {"model__goal_sigma": all_at(0.0)}),
+    "more signal than there is": ("marginals", {"model__goal_signal": all_at(1e300)}),
+    "a strength that is none": ("marginals", {"model__strength": all_at(np.nan)}),
+    "a mixture about a category": ("marginals", {"within__columns": one_at(0)}),
+    "a mixture about a column twice": ("marginals", {"within__columns": all_at(2)}),
+    "chances that are none": ("marginals", {"within__chance": all_at(-1.0)}),
+    "a precision that is none": ("marginals", {"within__precision": lambda t: -t}),
+    "a lopsided precision": ("marginals", {"within__precision": lambda t: t + np.triu(np.ones(t.shape[1:]), 1)}),
+    "a center beyond the world": ("marginals", {"within__center": one_at(1e300)}),
+    "a tensor more": ("marginals", {"model__more": group(1, 0)}),
+    "a weight that is none": ("ctgan", {"model__generator__one__weight": one_at(np.nan)}),
+    "weights of another width": ("ctgan", {"model__generator__three__weight": lambda t: t[:-1]}),
+    "weights of eight bytes": ("autoregressive", {"model__masked__one__bias": lambda t: t.astype(np.float64)}),
+    "no weights": ("autoregressive", {"model__masked__one__bias": None}),
+    "chances of a prior below zero": ("vae", {"model__prior__chance": one_at(-1.0)}),
+    "chances of a prior that are none": ("vae", {"model__prior__chance": all_at(0.0)}),
+}
+
+
+@pytest.mark.parametrize("name", list(TENSORS))
+def test_a_change_of_a_tensor_is_told(models: Any, tmp_path: Path, name: str) -> None:
+    model, changes = TENSORS[name]
+    (tensor,) = changes
+    told = refused(edited(models[model][1], tmp_path, **changes))
+    assert tensor.replace("__", ".").removeprefix("model.").removeprefix("within.") in told
+
+
+@pytest.mark.parametrize("option, value", [("hidden", 2**40), ("hidden", 9), ("latent", 2**40), ("latent", 5), ("more", 1)])
+def test_networks_are_not_made_larger_than_their_tensors(models: Any, tmp_path: Path, option: str, value: int) -> None:
+    refused(edited(models["ctgan"][1], tmp_path, put("settings", "options", option, value)))
+
+
+@pytest.mark.parametrize("model", ["ctgan", "vae", "autoregressive"])
+def test_weights_that_overflow_are_told(models: Any, tmp_path: Path, model: str) -> None:
+    """They are finite, so that only what they say shows it."""
+    source = models[model][1]
+    weights = [name for name, value in Saved.read(source).tensors.items() if name.endswith("weight") and value.ndim == 2]
+    changes = {name.replace(".", "__"): lambda t: np.where(t > 0, 3e38, -3e38).astype(np.float32) for name in weights}
+    damaged = Synthesizer.load(edited(source, tmp_path, **changes))
+    with pytest.raises(InputError, match="no numbers"):
+        damaged.sample(20)
+
+
+FILES: dict[str, Callable[[Path], None]] = {
+    "half of the tensors": lambda f: os.truncate(f / "model.safetensors", 5_000),
+    "no tensors": lambda f: (f / "model.safetensors").unlink(),
+    "nothing": lambda f: (f / "model.json").write_text(""),
+    "a list": lambda f: (f / "model.json").write_text("[]"),
+    "deep JSON": lambda f: (f / "model.json").write_text("[" * 1_000_000),
+    "deep settings": lambda f: (f / "model.json").write_text('{"settings": ' + '{"a":' * 100_000 + "1" + "}" * 100_001),
+    "half a character": lambda f: (f / "model.json").write_bytes(b'{"trainer": "\xff"}'),
+    "large JSON": lambda f: os.truncate(f / "model.json", 2**25),
+    "a large header": lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 7 + b"\0" + b" " * 100),
+    "many keys": lambda f: (f / "model.json").write_text(json.dumps({f"a{i}": 1 for i in range(200_000)})),
+    "a pipe": lambda f: ((f / "model.json").unlink(), os.mkfifo(f / "model.json"))[0],
+}
+
+
+@pytest.mark.parametrize("name", list(FILES))
+def test_files_that_are_none_are_told(models: Any, tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(models["marginals"][1], tmp_path / "model")
+    FILES[name](folder)
+    assert "does not hold a privsynth model" in refused(folder)
+
+
+def test_no_message_quotes_a_file(models: Any, tmp_path: Path) -> None:
+    """Neither a value, nor a key that a terminal would obey."""
+    for change in (put("\x1b[31mred", 1), put("trainer", "SECRET"), put(*COLUMN, SEX, "kind", "SECRET"), put("a" * 5000, 1)):
+        told = refused(edited(models["marginals"][1], tmp_path, change))
+        assert "SECRET" not in told and "\x1b" not in told and "a" * 100 not in told
+
+
+def test_the_command_writes_nothing(models: Any, tmp_path: Path, command: Any) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    edited(models["marginals"][1], folder, model__population=all_at(2_000_000_000))
+    said = command("sample", folder, "-n", 20, "--out", tmp_path / "rows.csv")
+    assert said.code == 2 and "population" in said.err and "fault" not in said.err and "Traceback" not in said.err
+    assert said.err.count("error:") == 1 and sorted(tmp_path.iterdir()) == [folder]
+
+
+def test_only_listed_generators_are_called() -> None:
+    rng = np.random.default_rng(0)
+    for generator in ("binary", "seed_instance", "__class__", "zip", "password", ""):
+        with pytest.raises(InputError, match="generator"):
+            Invented(5, generator, None, rng)
+    assert all(len(set(Invented(5, generator, None, rng).take(5))) > 1 for generator in GENERATORS)
+
+
+# --- any change -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_mutants_give_rows_or_are_refused(models: Any) -> None:
+    """No signal, no hang, no other exception, nothing written elsewhere. PRIVSYNTH_MUTANTS=FIRST repeats a run."""
+    first = int(os.environ.get("PRIVSYNTH_MUTANTS") or random.SystemRandom().randrange(10**9))
+    print(f"PRIVSYNTH_MUTANTS={first}")
+    found = try_all([folder for _, folder in models.values()], range(first, first + MUTANTS))
+    print(f"{dict(found.outcomes)}, the slowest took {found.slowest:.1f} s")
+    assert not found.bad, (f"PRIVSYNTH_MUTANTS={first}", found.bad[:5])
+    assert found.outcomes.total() == MUTANTS and found.slowest <= LONGEST
+    assert found.outcomes["rows"] > MUTANTS / 10 and found.outcomes["refused"] > MUTANTS / 10  # neither is idle
