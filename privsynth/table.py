@@ -162,7 +162,8 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
     rows_of_unit = np.unique(numbered.units, return_counts=True)[1]
     if len(rows_of_unit) < LEAST_ROWS:
         rule = f"has rows of fewer than {LEAST_ROWS} units ({policy.unit_column})"
-        raise InputError(Problem("table", rule, "a handful of people cannot be hidden among each other"))
+        mend = "a handful of people cannot be hidden among each other; a name that holds a control character is none"
+        raise InputError(Problem("table", rule, mend))
     kept = numbered.rank < policy.max_rows
     held_out = numbered.coin < share
     sides = [_side(frame, numbered, kept & side) for side in (~held_out, held_out)]
@@ -189,7 +190,8 @@ def number_units(frame: pd.DataFrame, owners: list[str] | None, key: bytes) -> N
 
     owners: the unit of each row by name; None: each row is a unit. Equal rows are told apart by counting them, which
     changes nothing but who of equals is who. Hashes are BLAKE2b under a fresh key: nobody can choose a row that shares
-    another's number, and by chance one does with probability rows / 2^63.
+    another's number. By chance one does with a probability below rows / 2^62, which the plan's first item, `unit numbers`,
+    pays for.
     """
     content = _content(frame, key)
     unit = [b""] * len(frame) if owners is None else [name.encode() for name in owners]
@@ -254,7 +256,8 @@ def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, int]]:
             what = {"category": "is among its categories", "integer": "is a whole number within its bounds"}
             what |= {"number": "is a number within its bounds", "date": "is a date in its format and bounds"}
             rule = f"is declared as {column.kind}, but none of its values {what[column.kind]}"
-            problems.append(Problem(f"column {name!r}", rule, "mend the declaration in the policy, or the table"))
+            mend = "mend the declaration in the policy, or the table; a cell that holds a control character has no value"
+            problems.append(Problem(f"column {name!r}", rule, mend))
         elif odd and policy.unexpected(name) == "refuse":
             problems.append(
                 Problem(

@@ -35,8 +35,7 @@ def shared_number(rows: int) -> float:
     """The chance, at most, that one unit more shares its number with another in a table of so many rows.
 
     By 63 bits of a keyed hash (`table.number_units`) each other unit has it with 2^-63. Where rows are units, another row
-    is also taken for an equal one if the 64-bit hashes of the texts in which they differ agree: 2^-64, and both are below
-    2^-62.
+    is also taken for an equal one if 128-bit hashes of what differs in them agree; both together are far below 2^-62.
     """
     return rows * 2.0**-62
 
