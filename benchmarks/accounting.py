@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import log_ndtr, ndtr
 
+from privsynth.planning import make_plan
 from privsynth.policy import Policy
-from privsynth.policy.plan import Plan, make_plan
 from privsynth.privacy.accountant import dominating_mu, epsilon_of
 from privsynth.privacy.events import (
     ApproximateDP,
@@ -29,6 +29,7 @@ from privsynth.privacy.events import (
     SampledGaussian,
     ThresholdedGaussian,
 )
+from privsynth.privacy.plan import Plan
 
 HERE = Path(__file__).parent
 DELTA = 1e-6

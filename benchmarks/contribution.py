@@ -106,9 +106,9 @@ def one(job: Row, folder: Path, shared: Path) -> Row:
 @contextmanager
 def patched(scheme: Scheme) -> Iterator[None]:
     """EXPERIMENT, never production: the parts of privsynth that a scheme changes, for the while."""
-    from privsynth import domain
+    from privsynth.encoding import domain
     from privsynth.privacy.mechanisms import tables
-    from privsynth.synthesizer import Synthesizer
+    from privsynth.sampling.synthesizer import Synthesizer
 
     with ExitStack() as stack:
         if scheme.equal:

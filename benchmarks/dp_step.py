@@ -26,14 +26,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from privsynth.privacy.dpsgd import DPSGD
+from privsynth.policy.options import CTGANOptions, LatentOptions, NetworkOptions
 from privsynth.privacy.events import SampledGaussian
+from privsynth.privacy.mechanisms.dpsgd import DPSGD
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows
-from privsynth.trainers.anchored import Network
 from privsynth.trainers.autoregressive import MaskedPrediction
-from privsynth.trainers.base import LatentOptions, NetworkOptions
-from privsynth.trainers.ctgan import GAN, CTGANOptions
+from privsynth.trainers.ctgan import GAN
+from privsynth.trainers.network import Network
 from privsynth.trainers.vae import Autoencoder
 
 RESULTS = Path(__file__).resolve().parent / "results"

@@ -22,13 +22,14 @@ import pandas as pd
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "privacy"))
 
-from ledger_tools import fresh_ledger, plan, policy  # noqa: E402
+from ledger_tools import fresh_ledger, plan, planned, policy  # noqa: E402
 
-from privsynth.privacy.chain import Entry  # noqa: E402
-from privsynth.privacy.database import ENTRIES  # noqa: E402
-from privsynth.privacy.fingerprint import Fingerprint, fingerprint  # noqa: E402
-from privsynth.privacy.ledger import Ledger  # noqa: E402
-from privsynth.reader import read_table  # noqa: E402
+from privsynth.ledger.chain import Entry  # noqa: E402
+from privsynth.ledger.database import ENTRIES  # noqa: E402
+from privsynth.ledger.ledger import Ledger  # noqa: E402
+from privsynth.privacy.content import Fingerprint
+from privsynth.table.fingerprint import fingerprint  # noqa: E402
+from privsynth.table.reader import read_table  # noqa: E402
 
 
 def main() -> None:
@@ -55,7 +56,7 @@ def main() -> None:
             lines.append(
                 f"| {arguments.entries:,} entries verified, {name} | {seconds:.1f} s, {arguments.entries / seconds:,.0f} a second |"
             )
-            seconds = timed(lambda ledger=ledger: ledger.reserve(policy("new"), plan()))
+            seconds = timed(lambda ledger=ledger: ledger.reserve(planned(policy("new"), plan())))
             lines.append(f"| one reservation behind them, {name} | {1000 * seconds:.0f} ms |")
         for name, path in tables(Path(disk), arguments.rows):
             raw = read_table(path)
@@ -73,7 +74,7 @@ def timed(work) -> float:  # type: ignore[no-untyped-def]
 
 def reservations(url: str, times: int = 300) -> float:
     ledger, asked, who = Ledger(url), plan(1e-3, 1e-12), policy()
-    return times / timed(lambda: [ledger.reserve(who, asked) for _ in range(times)])
+    return times / timed(lambda: [ledger.reserve(planned(who, asked)) for _ in range(times)])
 
 
 def whole(ledger: Ledger, entries: int) -> None:
@@ -83,7 +84,7 @@ def whole(ledger: Ledger, entries: int) -> None:
 
 def fill(ledger: Ledger, entries: int) -> None:
     """Entries as runs write them: a real run's own, again and again under new names."""
-    run = ledger.reserve(policy(), plan())
+    run = ledger.reserve(planned(policy(), plan()))
     run.identify(Fingerprint("1" * 64))
     for name in ("histograms", "marginals"):
         run.charge(name, run.plan[name])

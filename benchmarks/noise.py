@@ -19,8 +19,8 @@ import opendp.prelude as dp
 import torch
 from diffprivlib.mechanisms import Geometric
 
-from privsynth.privacy.dpsgd import DPSGD
 from privsynth.privacy.events import SampledGaussian
+from privsynth.privacy.mechanisms.dpsgd import DPSGD
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows
 

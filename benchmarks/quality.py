@@ -28,7 +28,8 @@ from peers.setup import PEERS, VENVS, WITHOUT_PRIVACY, command
 from quality_table import write_report
 from runs import HERE, ONE_THREAD, SHARED, Row, Runs, circumstances, in_own_process, peak_mb, row_count, scores, splits
 
-from privsynth.trainers import OPTIONS, TRAINERS
+from privsynth.policy.options import OPTIONS
+from privsynth.trainers import TRAINERS
 
 RUNS = Runs(
     HERE / "results" / "quality.jsonl",

@@ -110,8 +110,8 @@ def worker(folder: Path, kind: str) -> None:
 
     from privsynth.policy import Policy
     from privsynth.privacy.noise import Randomness
-    from privsynth.reader import read_table
-    from privsynth.table import take_in
+    from privsynth.table.intake import take_in
+    from privsynth.table.reader import read_table
 
     policy = Policy.from_text(POLICY)
     source = pd.read_parquet(folder / "t.parquet") if kind == "frame" else folder / f"t.{kind}"

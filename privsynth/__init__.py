@@ -16,11 +16,11 @@ from privsynth.report import report
 if TYPE_CHECKING:
     from privsynth.pipeline import fit, run
     from privsynth.policy import Policy
-    from privsynth.synthesizer import Synthesizer
+    from privsynth.sampling.synthesizer import Synthesizer
 
 __all__ = ["Policy", "Synthesizer", "audit", "fit", "report", "run"]
 
-_LAZY = {"Policy": "policy", "Synthesizer": "synthesizer", "fit": "pipeline", "run": "pipeline"}
+_LAZY = {"Policy": "policy", "Synthesizer": "sampling.synthesizer", "fit": "pipeline", "run": "pipeline"}
 
 
 def __getattr__(name: str) -> Any:

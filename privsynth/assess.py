@@ -15,18 +15,20 @@ from privsynth import evidence as e
 from privsynth.audit.attack import attack
 from privsynth.audit.compare import categorical
 from privsynth.audit.tables import AuditTables
-from privsynth.codec import Codec, ColumnCodec
-from privsynth.domain import OTHER, STRATUM
+from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.domain import OTHER, STRATUM
+from privsynth.encoding.histograms import to_simplex
 from privsynth.policy import Policy
 from privsynth.policy.model import EPOCH
-from privsynth.policy.plan import Plan
-from privsynth.scales import to_simplex
-from privsynth.synthesizer import Synthesizer
-from privsynth.table import Intake, Rows, open_rows
+from privsynth.privacy.plan import Plan
+from privsynth.privacy.unit import Rows
+from privsynth.sampling.synthesizer import Synthesizer
+from privsynth.table.intake import Intake
+from privsynth.table.private import open_rows
 from privsynth.utility.measure import measure
 
 if TYPE_CHECKING:
-    from privsynth.privacy.ledger import Run
+    from privsynth.privacy.run import Run
     from privsynth.progress import Clock
 
 PACKAGES = ("torch", "opacus", "sdv", "pandas", "numpy", "diffprivlib", "dp-accounting")

@@ -62,8 +62,8 @@ def run_command(
 @app.command()
 def check(policy: PolicyArg, trainer: TrainerOpt = None, epsilon: EpsilonOpt = None, as_json: JsonOpt = False) -> None:
     """Check a policy and show what it would spend. Reads no data."""
+    from privsynth.planning import make_plan
     from privsynth.policy import Policy
-    from privsynth.policy.plan import make_plan
 
     read = Policy.load(policy).with_changes(trainer, epsilon)
     plan = make_plan(read)
@@ -109,7 +109,7 @@ def sample(
     """Draw synthetic rows from a model, as many as you like: they are written block by block. Costs no privacy."""
     from privsynth.progress import watching
     from privsynth.release import write_table
-    from privsynth.synthesizer import Synthesizer
+    from privsynth.sampling.synthesizer import Synthesizer
 
     values = _given(given or [])
     synthesizer = Synthesizer.load(model)
@@ -186,7 +186,7 @@ def ledger_show(
     ledger: LedgerOpt = None, as_json: JsonOpt = False,
 ) -> None:  # fmt: skip
     """What was spent and what is left, data set by data set, and every entry."""
-    from privsynth.privacy.ledger import Ledger
+    from privsynth.ledger.ledger import Ledger
 
     books = Ledger(ledger, must_exist=True)
     entries = books.entries(dataset)
@@ -236,8 +236,8 @@ def ledger_verify(
     ] = None,
 ) -> None:
     """Check that no entry has been changed, and that hashes kept outside are still in the chain."""
-    from privsynth.privacy.chain import check_export
-    from privsynth.privacy.ledger import Ledger
+    from privsynth.ledger.chain import check_export
+    from privsynth.ledger.ledger import Ledger
 
     found = check_export(export, head or []) if export else Ledger(ledger, must_exist=True).check(head or [])
     for line in found.problems:
@@ -252,7 +252,7 @@ def ledger_export(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="JSON file.")], ledger: LedgerOpt = None
 ) -> None:  # fmt: skip
     """Write all entries to a JSON file for an auditor."""
-    from privsynth.privacy.ledger import GENESIS, Ledger
+    from privsynth.ledger.ledger import GENESIS, Ledger
 
     entries = Ledger(ledger, must_exist=True).entries()
     head = entries[-1]["hash"] if entries else GENESIS

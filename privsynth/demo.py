@@ -7,8 +7,8 @@ from pathlib import Path
 from privsynth.errors import InputError, Problem
 from privsynth.pipeline import Outcome, run
 from privsynth.policy import Policy
+from privsynth.progress import Progress, silent
 from privsynth.simulate import write_demo
-from privsynth.trainers.base import Progress, silent
 
 POLICIES = Path(__file__).parent / "policy" / "demo"
 

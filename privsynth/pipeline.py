@@ -14,12 +14,12 @@ import pandas as pd
 
 from privsynth.errors import Problem, Refused
 from privsynth.evidence import Evidence
+from privsynth.ledger.ledger import Ledger, Reservation
+from privsynth.planning import make_plan
 from privsynth.policy import Policy
-from privsynth.policy.plan import Plan, make_plan
-from privsynth.privacy.ledger import Ledger, Run
-from privsynth.progress import Clock
-from privsynth.synthesizer import Synthesizer
-from privsynth.trainers.base import Progress, silent
+from privsynth.privacy.plan import Plan
+from privsynth.progress import Clock, Progress, silent
+from privsynth.sampling.synthesizer import Synthesizer
 
 Data = str | Path | pd.DataFrame
 
@@ -54,7 +54,7 @@ def run(
 
     # plan: every mechanism and its price, before anything is read
     plan = clock("planning", lambda: make_plan(policy))
-    account = books.reserve(policy, plan)
+    account = books.reserve(plan)
     try:
         synthesizer, intake = _learn(policy, plan, data, account, policy.model.audit.holdout, clock)
 
@@ -66,7 +66,7 @@ def run(
         # attack and measure, on rows that the trainer never saw; from here on nothing can learn from rows any more
         account.finish_learning()
         from privsynth.assess import assess
-        from privsynth.table import without_values
+        from privsynth.table.private import without_values
 
         with without_values("the audit"):
             assessment = assess(policy, synthesizer.codec, typed, intake, account, clock)
@@ -94,7 +94,7 @@ def fit(
     policy = _policy(policy).with_changes(trainer, epsilon)
     clock = Clock(progress)
     plan = clock("planning", lambda: make_plan(policy))
-    account = (ledger if isinstance(ledger, Ledger) else Ledger(ledger)).reserve(policy, plan)
+    account = (ledger if isinstance(ledger, Ledger) else Ledger(ledger)).reserve(plan)
     try:
         synthesizer, _ = _learn(policy, plan, data, account, 0.0, clock)
     except BaseException as error:
@@ -104,15 +104,16 @@ def fit(
     return synthesizer
 
 
-def _learn(policy: Policy, plan: Plan, data: Data, account: Run, holdout: float, clock: Clock):  # type: ignore[no-untyped-def]
+def _learn(policy: Policy, plan: Plan, data: Data, account: Reservation, holdout: float, clock: Clock):  # type: ignore[no-untyped-def]
     """Read, bound and split, learn the domain, encode, train. Returns (Synthesizer, Intake)."""
-    from privsynth.codec import learn_codec
-    from privsynth.domain import learn_domain
-    from privsynth.finish import Layout
-    from privsynth.privacy.fingerprint import fingerprint
-    from privsynth.reader import read_header, read_table
-    from privsynth.table import check_header, take_in, without_values
-    from privsynth.trainers import choose
+    from privsynth.encoding.codec import learn_codec
+    from privsynth.encoding.domain import learn_domain
+    from privsynth.sampling.output import Layout
+    from privsynth.table.fingerprint import fingerprint
+    from privsynth.table.intake import check_header, take_in
+    from privsynth.table.private import without_values
+    from privsynth.table.reader import read_header, read_table
+    from privsynth.trainers import trainer_of
 
     for noticed in (*account.books.alarms, *account.books.notes):
         clock.progress(noticed, 1.0)
@@ -131,7 +132,7 @@ def _learn(policy: Policy, plan: Plan, data: Data, account: Run, holdout: float,
         intake = clock("checking and splitting", lambda: take_in(raw, policy, account.randomness, holdout))
     domain = clock("learning the domain", lambda: learn_domain(policy, intake.train, account, 1 - holdout))
     codec = clock("encoding", lambda: learn_codec(domain, intake.train, account))
-    trainer, _ = choose(policy)
+    trainer = trainer_of(plan.trainer, plan.trainer_options)
     codes = intake.train.encoded(codec)
     model = clock("training", lambda: trainer.fit(codes, codec, policy.target, account, clock.inner))
     if account.learned:

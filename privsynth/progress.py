@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from privsynth.trainers.base import Progress
-
 T = TypeVar("T")
+Progress = Callable[[str, float], None]  # (what is being done, share done)
+
+
+def silent(what: str, share: float) -> None:
+    """A progress that nobody watches."""
 
 
 class Clock:

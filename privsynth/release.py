@@ -17,8 +17,8 @@ from privsynth.report import report
 if TYPE_CHECKING:
     import pandas as pd
 
-    from privsynth.finish import Layout, Table
-    from privsynth.synthesizer import Synthesizer
+    from privsynth.sampling.output import Layout, Table
+    from privsynth.sampling.synthesizer import Synthesizer
 
 PARTS = {"release", "dossier"}
 

@@ -80,7 +80,7 @@ PLANS: dict[str, Any] = {}
 
 
 def _plan(policy: Any) -> Any:
-    from privsynth.policy.plan import make_plan
+    from privsynth.planning import make_plan
 
     if policy.sha256 not in PLANS:
         PLANS[policy.sha256] = make_plan(policy)

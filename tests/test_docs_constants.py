@@ -11,12 +11,12 @@ import pytest
 from privsynth.policy.model import DatasetSpec
 from privsynth.policy.rules import shared_number
 from privsynth.privacy.accountant import NUMERICAL_SLACK, STEP_SLACK, geometric_trace
-from privsynth.privacy.dpsgd import FINEST, MARGIN
 from privsynth.privacy.events import ThresholdedGaussian
 from privsynth.privacy.mechanisms.categories import OpenCategories
+from privsynth.privacy.mechanisms.dpsgd import FINEST, MARGIN
 from privsynth.privacy.noise import LATTICE, MOST_MOVED
 from privsynth.privacy.unit import SHARE_UNIT
-from privsynth.table import LEAST_ROWS
+from privsynth.table.intake import LEAST_ROWS
 
 TEXT = " ".join((Path(__file__).parents[1] / "docs" / "privacy.md").read_text(encoding="utf-8").split())
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")

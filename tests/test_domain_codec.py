@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privsynth.codec import MOST_BINS, Codec, ColumnCodec, bin_cells
-from privsynth.domain import FEW, OTHER, STRATUM, ColumnDomain, Domain, _with_gaps, public_grid, strata
+from privsynth.encoding.codec import MOST_BINS, Codec, ColumnCodec, bin_cells
+from privsynth.encoding.domain import FEW, OTHER, STRATUM, ColumnDomain, Domain, _with_gaps, public_grid, strata
+from privsynth.encoding.histograms import to_simplex
 from privsynth.policy import Policy
-from privsynth.scales import to_simplex
-from privsynth.table import Rows
+from privsynth.privacy.unit import Rows
 
 FIXED = settings(max_examples=60, deadline=None)
 bounds = st.tuples(st.integers(-(10**9), 10**9), st.integers(1, 10**9)).map(lambda pair: (pair[0], pair[0] + pair[1]))

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from privsynth.finish import Layout
-from privsynth.identifiers import Invented
 from privsynth.policy import Policy
-from privsynth.reader import RawTable, read_table
+from privsynth.sampling.identifiers import Invented
+from privsynth.sampling.output import Layout
+from privsynth.table.reader import RawTable, read_table
 
 
 def invent(n: int, generator: str | None, pattern: str | None, rng: np.random.Generator) -> list[str] | np.ndarray:
@@ -106,7 +106,7 @@ def test_csv_writes_missing_as_the_input_does(layout: Callable[..., Layout], tmp
 
 
 def test_what_was_written_can_be_read_as_input(layout: Callable[..., Layout], tmp_path: Path, clinic_text: str) -> None:
-    from privsynth.table import typed
+    from privsynth.table.intake import typed
 
     made = layout(("release: drop", "release: regenerate"))
     for write, name in ((made.write_csv, "t.csv"), (made.write_parquet, "t.parquet")):

@@ -16,8 +16,8 @@ import pytest
 from table_files import csv, parquet
 
 from privsynth.errors import InputError
-from privsynth.privacy.fingerprint import fingerprint
-from privsynth.reader import RawTable, read_header, read_table
+from privsynth.table.fingerprint import fingerprint
+from privsynth.table.reader import RawTable, read_header, read_table
 
 Make = Callable[..., pd.DataFrame]
 

@@ -17,9 +17,9 @@ import pytest
 from privsynth import evidence as e
 from privsynth import release
 from privsynth.errors import InputError
-from privsynth.finish import Layout
 from privsynth.policy import Policy
-from privsynth.reader import read_table
+from privsynth.sampling.output import Layout
+from privsynth.table.reader import read_table
 
 ROWS = pd.DataFrame(
     {

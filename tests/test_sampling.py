@@ -12,14 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from privsynth import Policy, Synthesizer
-from privsynth.codec import Codec, ColumnCodec
-from privsynth.domain import STRATUM, ColumnDomain, Domain
+from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.domain import STRATUM, ColumnDomain, Domain
 from privsynth.errors import InputError
-from privsynth.finish import Layout, OutputColumn
 from privsynth.pipeline import fit
+from privsynth.policy.options import NetworkOptions
+from privsynth.progress import silent
 from privsynth.release import write_table
+from privsynth.sampling.output import Layout, OutputColumn
 from privsynth.trainers.autoregressive import FillingModel, MaskedPrediction
-from privsynth.trainers.base import NetworkOptions, silent
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
 NETWORK = "{name: autoregressive, options: {steps: 2, pretrain_steps: 200, sweeps: 4, hidden: 24, batch: 64}}"

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privsynth.domain import ColumnDomain, Domain, _column_domain, _with_gaps
+from privsynth.encoding.domain import ColumnDomain, Domain, _column_domain, _with_gaps
+from privsynth.encoding.histograms import Agreed, Scales, runs_of
+from privsynth.encoding.requests import COARSER, histogram_tables
+from privsynth.planning import make_plan
 from privsynth.policy import Policy
-from privsynth.policy.plan import make_plan
 from privsynth.privacy.unit import Rows
-from privsynth.scales import Agreed, Scales, runs_of
-from privsynth.trainers.rules import COARSER, histogram_tables
 
 FIXED = settings(max_examples=60, deadline=None)
 DOMAIN = Domain(

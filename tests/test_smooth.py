@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privsynth.smooth import smooth, smooth_cells
+from privsynth.encoding.wavelets import smooth, smooth_cells
 
 
 @settings(max_examples=60, deadline=None)

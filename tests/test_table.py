@@ -17,8 +17,9 @@ import pytest
 from privsynth.errors import InputError
 from privsynth.policy import Policy
 from privsynth.privacy.noise import Randomness
-from privsynth.reader import RawTable, read_table
-from privsynth.table import open_rows, take_in, typed
+from privsynth.table.intake import take_in, typed
+from privsynth.table.private import open_rows
+from privsynth.table.reader import RawTable, read_table
 
 Make = Callable[..., pd.DataFrame]
 AFTER: Any = SimpleNamespace(learned=True)  # a run that can learn no more: rows may be opened

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from privsynth.table import Numbered, number_units
+from privsynth.table.units import Numbered, number_units
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
 FIXED = settings(max_examples=150, deadline=None, derandomize=True)

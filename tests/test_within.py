@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from privsynth.codec import Codec, ColumnCodec
-from privsynth.domain import ColumnDomain, Domain
-from privsynth.within import FARTHEST, MOST, Within, _truncated, ends_of, evenly
+from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.copula import FARTHEST, MOST, Within, _truncated, ends_of, evenly
+from privsynth.encoding.domain import ColumnDomain, Domain
 
 BINS = 12
 

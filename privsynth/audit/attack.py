@@ -14,8 +14,7 @@ from privsynth.audit.scene import Scene, prepare
 from privsynth.audit.statistics import Measurement, finds, power, verdict
 from privsynth.audit.tables import AuditTables
 from privsynth.evidence import Audit, Control, Finding
-
-Progress = Callable[[str, float], None]
+from privsynth.progress import Progress
 
 ATTACKS: list[Callable[[Scene], list[Attack]]] = [
     closest_record.attacks,

@@ -14,7 +14,7 @@ from privsynth.audit.tables import AuditTables
 from privsynth.errors import InputError, Problem
 from privsynth.policy import Policy
 from privsynth.policy.model import Thresholds
-from privsynth.reader import RawTable, number_of, read_table
+from privsynth.table.reader import RawTable, number_of, read_table
 
 ID_LIKE = 0.5  # a text column in which more than this share of values is unique tells nothing but who it is
 

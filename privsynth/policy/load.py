@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from privsynth.errors import PolicyError, Problem, Refused
 from privsynth.policy import model as m
 from privsynth.policy.grouping import Grouping, load_grouping
-from privsynth.policy.rules import CAP_MEND, above_cap, broken_rules, doubts
+from privsynth.policy.rules import CAP_MEND, above_cap, broken_rules, doubts, large_delta
 
 Path_ = tuple[str | int, ...]
 MOST_CHARACTERS = 2_000_000
@@ -103,6 +103,14 @@ class Policy:
         digest = self.sha256 if model == self.model else hashlib.sha256(text.encode()).hexdigest()
         return replace(self, model=model, sha256=digest)
 
+    def refuse_large_delta(self, units: int) -> None:
+        """The rule on delta and the number of units once that was measured: to refuse by a released number costs nothing.
+
+        Raises Refused.
+        """
+        for key, rule, mend in large_delta(self.model.budget, max(1, units), "units"):
+            raise Refused(Problem(self.place(*key), f"{rule} (their number was bought)", mend))
+
     def place(self, *key: str | int) -> str:
         """Where a key stands, as problems name it: file, line and dotted path."""
         return _place(key, self.lines, self.source)
@@ -125,6 +133,20 @@ class Policy:
     def most_rows(self) -> int:
         """Rows that the table may have at most; the plan pays for what so many may give away."""
         return self.model.dataset.most_rows
+
+    @property
+    def gdp_mu(self) -> float:
+        """Of the Gaussian mechanism that claims as much as the policy allows, in Gaussian differential privacy.
+
+        By epsilon and delta: the analytic Gaussian mechanism. A risk target is a point of its trade-off curve,
+        mu = Phi^-1(tpr) - Phi^-1(fpr) (Dong, Roth, Su 2022, equation 6).
+        """
+        from privsynth.privacy.accountant import gaussian_mu, mu_of_risk
+
+        budget = self.model.budget
+        if budget.risk is not None:
+            return mu_of_risk(budget.risk.fpr, budget.risk.max_tpr)
+        return gaussian_mu(budget.epsilon or 0.0, budget.delta)
 
     @property
     def target(self) -> str | None:

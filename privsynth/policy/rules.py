@@ -6,13 +6,9 @@ import difflib
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
 
-from privsynth.errors import Problem, Refused
+from privsynth.frameworks import known_frameworks
 from privsynth.policy.model import CONTROL, NUMERIC, Budget, PolicyModel
-
-if TYPE_CHECKING:
-    from privsynth.policy.load import Policy
 
 Broken = tuple[tuple[str | int, ...], str, str]  # (place in the policy, rule, mend)
 CAP_MEND = "ask for less; to raise `hard_cap` is for whoever answers for the data"
@@ -47,12 +43,12 @@ def _budget(policy: PolicyModel) -> Iterator[Broken]:
         mend = f"write more than {chance:.1e}" + ("" if rows else ", or state the number of rows as `dataset.rows`")
         yield ("budget", "delta"), rule, mend
     if rows is not None:
-        yield from _large_delta(budget, rows, "rows")
+        yield from large_delta(budget, rows, "rows")
     if budget.epsilon is not None and (rule := above_cap(budget, budget.epsilon, "epsilon")):
         yield ("budget", "epsilon"), rule, CAP_MEND
 
 
-def _large_delta(budget: Budget, n: int, called: str) -> Iterator[Broken]:
+def large_delta(budget: Budget, n: int, called: str) -> Iterator[Broken]:
     """delta may not reach 1/n: to publish one of n people whole, drawn at random, is (0, 1/n)-differentially private.
 
     n counts everybody in the table and not only those who train: each is published so with chance 1/n, whether it is
@@ -64,15 +60,6 @@ def _large_delta(budget: Budget, n: int, called: str) -> Iterator[Broken]:
             "it would allow one person to be published whole"
         )
         yield ("budget", "delta"), rule, f"write at most {0.1 / n:.1e}"
-
-
-def refuse_large_delta(policy: Policy, units: int) -> None:
-    """The same rule once the number of rows or units has been bought: to refuse by a released number costs nothing.
-
-    Raises Refused.
-    """
-    for key, rule, mend in _large_delta(policy.model.budget, max(1, units), "units"):
-        raise Refused(Problem(policy.place(*key), f"{rule} (their number was bought)", mend))
 
 
 def above_cap(budget: Budget, epsilon: float, asked: str) -> str:
@@ -136,8 +123,7 @@ def _constraints(policy: PolicyModel) -> Iterator[Broken]:
 
 
 def _names(policy: PolicyModel) -> Iterator[Broken]:
-    from privsynth.report.frameworks import known_frameworks
-    from privsynth.trainers import OPTIONS, check_options
+    from privsynth.policy.options import OPTIONS, check_options
 
     if policy.trainer.name not in OPTIONS:
         yield ("trainer", "name"), f"no trainer {policy.trainer.name!r}", f"known: {', '.join(OPTIONS)}"

@@ -253,3 +253,19 @@ def _between(low: tuple[float, float], high: tuple[float, float], aim: float, ha
         return strong * min(0.9, max(0.125, aim / more))
     part = 0.5 if halve or less <= 0 or math.isinf(more) else math.log(aim / less) / math.log(more / less)
     return float(weak * (strong / weak) ** min(0.98, max(0.02, part)))
+
+
+@lru_cache(maxsize=256)  # a plan asks for it more than once
+def gaussian_mu(epsilon: float, delta: float) -> float:
+    """mu of the Gaussian mechanism that is (epsilon, delta)-private (Balle, Wang 2018, Theorem 8), by dp_accounting."""
+    from dp_accounting.pld.accountant import get_smallest_gaussian_noise
+    from dp_accounting.pld.common import DifferentialPrivacyParameters
+
+    return 1 / float(get_smallest_gaussian_noise(DifferentialPrivacyParameters(epsilon, delta)))
+
+
+def mu_of_risk(fpr: float, tpr: float) -> float:
+    """mu of the Gaussian mechanism whose trade-off curve passes through this point."""
+    from scipy.special import ndtri
+
+    return float(ndtri(tpr) - ndtri(fpr))

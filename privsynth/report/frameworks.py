@@ -8,12 +8,11 @@ leaves open. It never says that a law is complied with.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from privsynth.errors import InputError, Problem
+from privsynth.frameworks import FOLDER, known_frameworks
 
-_FOLDER = Path(__file__).parent / "frameworks"
 _FRAMEWORK_KEYS = {"title", "cite", "about", "clauses"}
 _CLAUSE_KEYS = {"id", "requirement", "support", "evidence", "open"}
 SUPPORT = {  # how far the evidence speaks to a clause; the words are printed
@@ -45,11 +44,6 @@ class Framework:
     clauses: tuple[Clause, ...]
 
 
-def known_frameworks() -> list[str]:
-    """The ids that a policy may name, in alphabetical order. Reads the folder's names alone."""
-    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
-
-
 def load_framework(name: str) -> Framework:
     """The framework called `name`, or an `InputError` that lists the known ones."""
     if name not in known_frameworks():
@@ -57,7 +51,7 @@ def load_framework(name: str) -> Framework:
         raise InputError(Problem("report.frameworks", f"there is no framework called {name!r}", mend))
     import yaml
 
-    return _parse(name, yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
+    return _parse(name, yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
 def _parse(name: str, raw: dict[str, Any]) -> Framework:

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from privsynth.trainers.anchored import AnchoredTrainer, Network, NetworkModel, drawn
-from privsynth.trainers.base import NetworkOptions, Progress, silent
+from privsynth.policy.options import NetworkOptions
+from privsynth.progress import Progress, silent
+from privsynth.trainers.network import AnchoredTrainer, Network, NetworkModel, drawn
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from privsynth.codec import Codec
-    from privsynth.trainers.anchor import Anchor
+    from privsynth.encoding.codec import Codec
+    from privsynth.marginals.population import Anchor
 
 ORDER_BLOCK = 1024  # rows that are drawn in the same order of columns
 
@@ -80,7 +81,7 @@ class MaskedPrediction(Network):
     def __init__(self, codec: Codec, options: NetworkOptions):
         import torch
 
-        from privsynth.trainers.networks import Masked, OneHot
+        from privsynth.trainers.modules import Masked, OneHot
 
         self.options, self.columns = options, len(codec.sizes)
         self.latent = self.columns + 1
@@ -130,7 +131,7 @@ class MaskedPrediction(Network):
         import torch
         import torch.nn.functional as F
 
-        from privsynth.trainers.networks import draw_codes
+        from privsynth.trainers.modules import draw_codes
 
         module, columns = self.private, self.private.enter.weight.T
         entered = module.enter(torch.cat(self._seen(codes.clamp(min=0), codes >= 0), 1))

@@ -10,23 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from privsynth.trainers.anchored import PRETRAIN_RATE, PUBLIC_BATCH, AnchoredTrainer, Network
-from privsynth.trainers.base import LatentOptions, Progress
+from privsynth.policy.options import CTGANOptions
+from privsynth.progress import Progress
+from privsynth.trainers.network import PRETRAIN_RATE, PUBLIC_BATCH, AnchoredTrainer, Network
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from privsynth.codec import Codec
+    from privsynth.encoding.codec import Codec
 
 PENALTY = 10.0  # weight of the gradient penalty (Gulrajani et al. 2017)
-
-
-class CTGANOptions(LatentOptions):
-    """Options of a network that learns against a critic. Many steps of it help under DP-SGD (Bie, Kamath, Zhang 2023)."""
-
-    critic_steps: int = Field(default=4, ge=1, le=1000)  # for each step of the generator
 
 
 class CTGAN(AnchoredTrainer):
@@ -43,7 +36,7 @@ class GAN(Network):
     def __init__(self, codec: Codec, options: CTGANOptions):
         import torch
 
-        from privsynth.trainers.networks import Critic, Generator, OneHot
+        from privsynth.trainers.modules import Critic, Generator, OneHot
 
         self.options = options
         self.onehot = OneHot(codec.sizes)

@@ -5,32 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from privsynth.trainers.base import AnchorOptions, Model, Progress, Trainer
+from privsynth.policy.options import AnchorOptions
+from privsynth.progress import Progress
+from privsynth.trainers.base import Model, Trainer
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from privsynth.codec import Codec
-    from privsynth.policy import Policy
-    from privsynth.policy.plan import Request
-    from privsynth.privacy.ledger import Run
-    from privsynth.table import PrivateTable
-    from privsynth.trainers.anchor import Anchor
+    from privsynth.encoding.codec import Codec
+    from privsynth.marginals.choice import Facts
+    from privsynth.marginals.population import Anchor
+    from privsynth.privacy.plan import Request
+    from privsynth.privacy.run import Run
+    from privsynth.table.private import PrivateTable
 
 
 class Marginals(Trainer):
     name = "marginals"
     Options = AnchorOptions
 
-    def requests(self, policy: Policy) -> list[Request]:
-        from privsynth.trainers.rules import anchor_requests
+    def requests(self, facts: Facts) -> list[Request]:
+        from privsynth.marginals.choice import anchor_requests
 
-        return anchor_requests(policy, 1.0)
+        return anchor_requests(facts, 1.0)
 
     def fit(
         self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress
     ) -> Model:
-        from privsynth.trainers.measure import measure_anchor
+        from privsynth.marginals.measure import measure_anchor
 
         rng = run.randomness.generator()
         anchor = measure_anchor(table, codec, target, run)
@@ -42,7 +44,7 @@ class Marginals(Trainer):
         import numpy as np
 
         from privsynth.loading import Damaged, take
-        from privsynth.trainers.anchor import Anchor
+        from privsynth.marginals.population import Anchor
 
         if settings:
             raise Damaged("`settings` must be empty")
@@ -68,7 +70,7 @@ class PopulationModel:
     def sample(self, n: int, rng: np.random.Generator, progress: Progress) -> np.ndarray:
         import numpy as np
 
-        from privsynth.trainers.anchor import LEAST_FITTED
+        from privsynth.marginals.population import LEAST_FITTED
 
         size, many = len(self.population), max(n, LEAST_FITTED)  # few rows are moved among more of their kind
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from privsynth.trainers.anchored import AnchoredTrainer, Network
-from privsynth.trainers.base import LatentOptions
+from privsynth.policy.options import LatentOptions
+from privsynth.trainers.network import AnchoredTrainer, Network
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from privsynth.codec import Codec
+    from privsynth.encoding.codec import Codec
 
 
 COMPONENTS, COVARIANCES = 32, 2**17  # of the prior: at most, and numbers in their covariances
@@ -29,8 +29,8 @@ class Autoencoder(Network):
     """Encoder and decoder in one module; all of it sees real rows, so all of it is trained privately."""
 
     def __init__(self, codec: Codec, options: LatentOptions):
-        from privsynth.trainers.networks import VAE as Module
-        from privsynth.trainers.networks import Mixture, OneHot
+        from privsynth.trainers.modules import VAE as Module
+        from privsynth.trainers.modules import Mixture, OneHot
 
         self.options, self.latent = options, options.latent
         self.onehot = OneHot(codec.sizes)

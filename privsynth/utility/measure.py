@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
 from privsynth.evidence import ColumnUtility, Utility
+from privsynth.progress import Progress
 from privsynth.utility.association import correlations
 from privsynth.utility.cells import Grid, is_category, marginal_distance, tvd
 from privsynth.utility.efficacy import efficacy
 from privsynth.utility.histograms import histogram
 from privsynth.utility.sdmetrics_scores import quality
 from privsynth.utility.subgroups import subgroups
-
-Progress = Callable[[str, float], None]
 
 
 def measure(

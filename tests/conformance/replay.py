@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from privsynth.privacy.dpsgd import DPSGD, Batch
-from privsynth.privacy.fingerprint import Fingerprint
+from privsynth.privacy.content import Fingerprint
 from privsynth.privacy.mechanisms import MECHANISMS
 from privsynth.privacy.mechanisms.base import Mechanism
+from privsynth.privacy.mechanisms.dpsgd import DPSGD, Batch
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows
 
@@ -110,8 +110,8 @@ def _freeze_surroundings(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(secrets, "token_bytes", lambda n=32: hashlib.sha256(b"replay").digest()[:n])
     patch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=next(counter)))
     patch.setattr(time, "perf_counter", lambda: 0.0)
-    patch.setattr("privsynth.privacy.fingerprint.fingerprint", lambda raw, key, *_: Fingerprint("0" * 64))
-    for module in ("privsynth.pipeline", "privsynth.privacy.database"):
+    patch.setattr("privsynth.table.fingerprint.fingerprint", lambda raw, key, *_: Fingerprint("0" * 64))
+    for module in ("privsynth.pipeline", "privsynth.ledger.database"):
         patch.setattr(f"{module}.datetime", Clock)
 
 

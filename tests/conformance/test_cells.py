@@ -20,15 +20,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privsynth.audit.compare import categorical
-from privsynth.domain import ColumnDomain, Domain
+from privsynth.encoding.domain import ColumnDomain, Domain
 from privsynth.errors import InputError
 from privsynth.policy import Policy
 from privsynth.privacy.events import PureDP, ThresholdedGaussian
 from privsynth.privacy.mechanisms.categories import OpenCategories
 from privsynth.privacy.mechanisms.selection import MostCommon
 from privsynth.privacy.unit import Rows
-from privsynth.reader import MISSING, UNREADABLE, Cells, _check_grammar, _read_csv, read_table
-from privsynth.table import number_units, typed
+from privsynth.table.intake import typed
+from privsynth.table.reader import MISSING, UNREADABLE, Cells, _check_grammar, _read_csv, read_table
+from privsynth.table.units import number_units
 
 POLICY = """\
 privsynth: 1
@@ -337,7 +338,7 @@ def test_a_refusal_names_the_line_and_no_content(lines: bytes, said: str, tmp_pa
 
 def test_lines_may_be_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check goes block by block: a quote opens in one and closes in another."""
-    monkeypatch.setattr("privsynth.reader.SCANNED", 7)
+    monkeypatch.setattr("privsynth.table.reader.SCANNED", 7)
     for base in BASES.values():
         for line in LINES:
             leaves_others_alone(base, line, 2, b"\n")

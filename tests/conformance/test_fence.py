@@ -21,19 +21,22 @@ import pytest
 
 import privsynth
 from privsynth import Policy
-from privsynth.codec import Codec
+from privsynth.encoding.codec import Codec
 from privsynth.errors import Refused
-from privsynth.policy.plan import Plan, make_plan
-from privsynth.privacy.dpsgd import DPSGD
+from privsynth.ledger.ledger import Ledger, Reservation
+from privsynth.planning import make_plan
+from privsynth.policy.options import OPTIONS
 from privsynth.privacy.events import Gaussian, Geometric, SampledGaussian
-from privsynth.privacy.ledger import Ledger, Run
 from privsynth.privacy.mechanisms import tables
 from privsynth.privacy.mechanisms.counts import RowCount
+from privsynth.privacy.mechanisms.dpsgd import DPSGD
 from privsynth.privacy.noise import Randomness
-from privsynth.privacy.unit import to_shares
-from privsynth.reader import read_table
-from privsynth.table import PrivateTable, Rows, open_rows, take_in
-from privsynth.trainers import OPTIONS, TRAINERS
+from privsynth.privacy.plan import Plan
+from privsynth.privacy.unit import Rows, to_shares
+from privsynth.table.intake import take_in
+from privsynth.table.private import PrivateTable, open_rows
+from privsynth.table.reader import read_table
+from privsynth.trainers import TRAINERS
 from privsynth.trainers.marginals import Marginals
 
 Make = Callable[..., pd.DataFrame]
@@ -68,10 +71,10 @@ class Rogue(Marginals):
     """A trainer that tries something before it learns."""
 
     name = "rogue"
-    attempt: Callable[[PrivateTable[Any], Any, Run], Any]
+    attempt: Callable[[PrivateTable[Any], Any, Reservation], Any]
     got: list[Any]
 
-    def fit(self, table: Any, codec: Any, target: Any, run: Run, progress: Any) -> Any:
+    def fit(self, table: Any, codec: Any, target: Any, run: Reservation, progress: Any) -> Any:
         self.got.append(type(self).attempt(table, codec, run))
         return super().fit(table, codec, target, run, progress)
 
@@ -90,7 +93,7 @@ class Spy:
 SPY = Spy()
 
 
-def pairs(codec: Any, run: Run, event: Any = None) -> tables.Marginals:
+def pairs(codec: Any, run: Reservation, event: Any = None) -> tables.Marginals:
     every = tuple(combinations(range(len(codec.sizes)), 2))
     shares = tuple(to_shares(np.ones(len(every))).tolist())
     return tables.Marginals(event or run.plan["marginals"], codec.sizes, every, shares)
@@ -130,52 +133,52 @@ class MyCodec(Codec):
     encode = SPY.__call__
 
 
-def opens(table: PrivateTable[Any], codec: Any, run: Run) -> Any:
+def opens(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     return open_rows(table, run)
 
 
-def asks_home_made(table: Any, codec: Any, run: Run) -> Any:
+def asks_home_made(table: Any, codec: Any, run: Reservation) -> Any:
     return table.ask(HomeMade(run.plan["marginals"]), run)
 
 
-def asks_a_subclass(table: PrivateTable[Any], codec: Any, run: Run) -> Any:
+def asks_a_subclass(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     plain = pairs(codec, run)
     return table.ask(MyMarginals(plain.event, plain.sizes, plain.tables, plain.shares), run)
 
 
-def encodes_by_its_own(table: Any, codec: Any, run: Run) -> Any:
+def encodes_by_its_own(table: Any, codec: Any, run: Reservation) -> Any:
     return table.encoded(Keeper())
 
 
-def encodes_by_a_subclass(table: PrivateTable[Any], codec: Any, run: Run) -> Any:
+def encodes_by_a_subclass(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     return table.encoded(MyCodec(codec.domain, codec.columns, codec.total))
 
 
-def encodes_by_a_function(table: Any, codec: Any, run: Run) -> Any:
+def encodes_by_a_function(table: Any, codec: Any, run: Reservation) -> Any:
     return table.encoded(SPY)
 
 
-def asks_twice(table: PrivateTable[Any], codec: Any, run: Run) -> Any:
+def asks_twice(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     table.ask(pairs(codec, run), run)
     return table.ask(pairs(codec, run), run)
 
 
-def asks_what_others_bought(table: PrivateTable[Any], codec: Any, run: Run) -> Any:
+def asks_what_others_bought(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     """The histograms have run already."""
     return table.ask(replace(pairs(codec, run, run.plan["histograms"]), name="histograms"), run)
 
 
-def asks_what_nobody_paid(table: PrivateTable[Any], codec: Any, run: Run) -> Any:
+def asks_what_nobody_paid(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     return table.ask(RowCount(Geometric(1.0)), run)  # the policy declares the rows, so the plan has none
 
 
-def asks_with_less_noise(table: PrivateTable[Any], codec: Any, run: Run) -> Any:
+def asks_with_less_noise(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     paid = run.plan["marginals"]
     assert isinstance(paid, Gaussian)
     return table.ask(pairs(codec, run, Gaussian(0.99 * paid.noise_multiplier)), run)
 
 
-def trains_unpaid(table: PrivateTable[Any], codec: Any, run: Run) -> Any:
+def trains_unpaid(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     import torch
 
     module = torch.nn.Linear(1, 1).double()
@@ -183,7 +186,7 @@ def trains_unpaid(table: PrivateTable[Any], codec: Any, run: Run) -> Any:
     return table.ask(DPSGD(event, module, lambda m, codes, noise: SPY(codes), lambda step: None, 1.0, 9.0), run)
 
 
-def trains_under_another_name(table: PrivateTable[Any], codec: Any, run: Run) -> Any:
+def trains_under_another_name(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     import torch
 
     module, event = torch.nn.Linear(1, 1).double(), SampledGaussian(1.0, 0.1, 3)
@@ -242,8 +245,8 @@ def test_the_spy_sees_rows_where_the_fence_is_down(
         def __contains__(self, place: object) -> bool:
             return True
 
-    monkeypatch.setattr("privsynth.table.MECHANISMS", Anything())
-    monkeypatch.setattr("privsynth.table.ENCODERS", Anything())
+    monkeypatch.setattr("privsynth.table.private.MECHANISMS", Anything())
+    monkeypatch.setattr("privsynth.table.private.ENCODERS", Anything())
     tries(attempt)
     with suppress(Refused):
         privsynth.fit(policy, with_canary(clinic_table))
@@ -255,7 +258,7 @@ def test_no_model_comes_from_a_trainer_that_ends_learning(
 ) -> None:
     learn = Marginals.fit
 
-    def first_learns_then_looks(self: Any, table: Any, codec: Any, target: Any, run: Run, progress: Any) -> Any:
+    def first_learns_then_looks(self: Any, table: Any, codec: Any, target: Any, run: Reservation, progress: Any) -> Any:
         model = learn(self, table, codec, target, run, progress)
         run.finish_learning()
         return replace(model, population=open_rows(table, run).values)
@@ -277,15 +280,15 @@ def test_the_rogue_learns_where_it_tries_nothing(
 
 
 @pytest.fixture
-def opened(policy: Policy, clinic_table: Make, own_ledger: str) -> tuple[PrivateTable[pd.DataFrame], Run]:
+def opened(policy: Policy, clinic_table: Make, own_ledger: str) -> tuple[PrivateTable[pd.DataFrame], Reservation]:
     """A table behind the fence, and the run that reads it."""
     from privsynth import pipeline
 
-    run = Ledger(own_ledger).reserve(policy, pipeline.make_plan(policy))
+    run = Ledger(own_ledger).reserve(pipeline.make_plan(policy))
     return take_in(read_table(with_canary(clinic_table)), policy, run.randomness, 0.0).train, run
 
 
-def test_rows_open_when_learning_is_over_and_not_before(opened: tuple[PrivateTable[pd.DataFrame], Run]) -> None:
+def test_rows_open_when_learning_is_over_and_not_before(opened: tuple[PrivateTable[pd.DataFrame], Reservation]) -> None:
     table, run = opened
     with pytest.raises(Refused, match="closed while the run may still learn"):
         open_rows(table, run)
@@ -293,7 +296,7 @@ def test_rows_open_when_learning_is_over_and_not_before(opened: tuple[PrivateTab
     assert "CANARYward" in set(open_rows(table, run).values["ward"])
 
 
-def test_nothing_is_charged_when_learning_is_over(opened: tuple[PrivateTable[pd.DataFrame], Run]) -> None:
+def test_nothing_is_charged_when_learning_is_over(opened: tuple[PrivateTable[pd.DataFrame], Reservation]) -> None:
     from privsynth.privacy.mechanisms.categories import OpenCategories
 
     table, run = opened
@@ -313,7 +316,7 @@ def test_the_audit_waits_for_the_end_of_learning(
 ) -> None:
     """A pipeline that forgets to say so gets no further."""
     tries(lambda table, codec, run: None)
-    monkeypatch.setattr(Run, "finish_learning", lambda self: None)
+    monkeypatch.setattr(Reservation, "finish_learning", lambda self: None)
     with pytest.raises(Refused, match="closed while the run may still learn"):
         privsynth.run(policy, with_canary(clinic_table), tmp_path / "out")
     assert not (tmp_path / "out" / "release").exists()
@@ -396,7 +399,7 @@ def test_a_mechanism_is_charged_before_it_sees_a_row(monkeypatch: pytest.MonkeyP
 
 
 def test_codes_stay_behind_the_fence() -> None:
-    from privsynth.domain import ColumnDomain, Domain
+    from privsynth.encoding.domain import ColumnDomain, Domain
 
     behind = some_table().encoded(Domain((ColumnDomain("a", "category", ("b", "CANARY")),), None))
     assert isinstance(behind, PrivateTable)
@@ -438,7 +441,7 @@ def test_what_fails_on_the_way_in_quotes_no_value(monkeypatch: pytest.MonkeyPatc
         raise ValueError("CANARY")
 
     table = pd.DataFrame({"low": [1.0] * 80, "high": [2.0] * 80, "note": "x"})
-    for place in ("privacy.fingerprint.fingerprint", "reader.read_table", "table.take_in"):
+    for place in ("table.fingerprint.fingerprint", "table.reader.read_table", "table.intake.take_in"):
         with monkeypatch.context() as changed:
             changed.setattr(f"privsynth.{place}", fail)
             with pytest.raises(RuntimeError, match="failed: ValueError") as error:

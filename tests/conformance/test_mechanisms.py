@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from replay import ROUNDING, everybody, listed
 
-from privsynth.privacy.dpsgd import DPSGD
+from privsynth.policy.options import NetworkOptions
 from privsynth.privacy.events import (
     DiscreteGaussian,
     Gaussian,
@@ -32,13 +32,13 @@ from privsynth.privacy.events import (
 )
 from privsynth.privacy.mechanisms.categories import OpenCategories
 from privsynth.privacy.mechanisms.counts import PrivateBounds, RowCount, UnitSizes
+from privsynth.privacy.mechanisms.dpsgd import DPSGD
 from privsynth.privacy.mechanisms.selection import MostCommon, Quantile
 from privsynth.privacy.mechanisms.tables import Histograms, Marginals
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows, to_shares
 from privsynth.trainers.autoregressive import MaskedPrediction
-from privsynth.trainers.base import NetworkOptions
-from privsynth.trainers.networks import VAE, Critic, OneHot
+from privsynth.trainers.modules import VAE, Critic, OneHot
 
 Case = tuple[Any, Rows[Any], Rows[Any]]  # mechanism, a table, the table with one unit more
 EXTREMES = [0.0, -0.0, 1.0, 30.0, -1e308, 1e308, math.inf, -math.inf, math.nan, 5e-324, 0.1 + 0.2, 2.0**62, -(2.0**63)]

@@ -18,9 +18,13 @@ from hypothesis import strategies as st
 from neighbours import HEADER, Neighbours, neighbours, people
 from replay import Tape, contents, recording, replay
 
-from privsynth import Policy, assess, codec, evidence, fit, pipeline, release, run, within
-from privsynth.policy.plan import Plan, make_plan
-from privsynth.trainers import anchor, vae
+from privsynth import Policy, assess, evidence, fit, pipeline, release, run
+from privsynth.encoding import codec
+from privsynth.encoding import copula as within
+from privsynth.marginals import population as anchor
+from privsynth.planning import make_plan
+from privsynth.privacy.plan import Plan
+from privsynth.trainers import vae
 
 # CTGAN's generator, which is what it saves, learns with the fourth step of its critic first
 NETWORK = "steps: 4, pretrain_steps: 1, hidden: 8, sweeps: 4, sampling_rate: 0.3"

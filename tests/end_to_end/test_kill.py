@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from privsynth.privacy.ledger import Ledger
+from privsynth.ledger.ledger import Ledger
 from privsynth.release import verify
 
 PLACES = Path(__file__).resolve().parents[1]

@@ -20,12 +20,12 @@ import sklearn.ensemble
 import vl_convert
 
 import privsynth.assess
-import privsynth.privacy.dpsgd
+import privsynth.marginals.gibbs
+import privsynth.privacy.mechanisms.dpsgd
 import privsynth.report.charts
-import privsynth.trainers.gibbs
 import privsynth.utility.sdmetrics_scores
 from privsynth import Policy, pipeline, run
-from privsynth.policy.plan import make_plan
+from privsynth.planning import make_plan
 from privsynth.privacy.mechanisms.base import Mechanism
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     policy = Policy.load(sys.argv[1])
     plan = make_plan(policy)
     pipeline.make_plan = lambda policy: plan  # the same policy has the same plan
-    privsynth.trainers.gibbs.Layout.of((1, 1), [(0, 1)]).count(np.zeros((1, 2), np.int32))  # wakes numba up
+    privsynth.marginals.gibbs.Layout.of((1, 1), [(0, 1)]).count(np.zeros((1, 2), np.int32))  # wakes numba up
     print("ready", flush=True)
     for line in sys.stdin:
         data, out, ledger, log = line.split()

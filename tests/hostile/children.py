@@ -96,7 +96,8 @@ def _stop(pipe: Connection, child: Any, busy: dict[Connection, Any]) -> None:
 def _work(pipe: Connection, models: list[Path]) -> None:
     """The child: sends "warm", then for each number what became of its mutant."""
     from privsynth import Synthesizer
-    from privsynth.trainers import anchor, vae
+    from privsynth.marginals import population as anchor
+    from privsynth.trainers import vae
 
     warnings.simplefilter("ignore")
     anchor.LEAST_FITTED = LEAST_FITTED

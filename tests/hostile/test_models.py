@@ -20,7 +20,7 @@ from tiny import MODELS, fitted, small
 
 from privsynth import Synthesizer
 from privsynth.errors import InputError
-from privsynth.identifiers import GENERATORS, Invented
+from privsynth.sampling.identifiers import GENERATORS, Invented
 
 MUTANTS = 10_000
 

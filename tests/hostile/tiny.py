@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from privsynth import Policy, Synthesizer, codec, fit, within
-from privsynth.trainers import anchor, vae
+from privsynth import Policy, Synthesizer, fit
+from privsynth.encoding import codec
+from privsynth.encoding import copula as within
+from privsynth.marginals import population as anchor
+from privsynth.trainers import vae
 
 COMPONENTS, LEAST_FITTED = 2, 300  # of the prior of a vae, and rows that are fitted together: at their full size slow
 NETWORK = "steps: 4, pretrain_steps: 1, hidden: 8, sweeps: 4, sampling_rate: 0.3"

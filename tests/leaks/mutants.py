@@ -26,13 +26,19 @@ import pyarrow as pa
 import pytest
 import torch
 
-from privsynth import codec, domain, evidence, pipeline, reader, synthesizer, table
+from privsynth import evidence, pipeline
+from privsynth import planning as plan
 from privsynth.audit import scene
+from privsynth.encoding import codec, domain
 from privsynth.errors import InputError, Problem
-from privsynth.policy import plan
-from privsynth.privacy import accountant, dpsgd, ledger, noise, unit
-from privsynth.privacy.mechanisms import categories, tables
-from privsynth.trainers import anchored, marginals, networks
+from privsynth.ledger import ledger
+from privsynth.privacy import accountant, noise, unit
+from privsynth.privacy.mechanisms import categories, dpsgd, tables
+from privsynth.sampling import synthesizer
+from privsynth.table import intake, private, reader, units
+from privsynth.trainers import marginals
+from privsynth.trainers import modules as networks
+from privsynth.trainers import network as anchored
 
 ANNOTATIONS = __future__.annotations.compiler_flag
 
@@ -74,9 +80,9 @@ def _function(honest: Any) -> Any:
     return honest
 
 
-def behind_the_fence(private: Any) -> Any:
+def behind_the_fence(table: Any) -> Any:
     """The rows of a private table: what no code of ours may do, and a defect does."""
-    return table._FENCED[private]
+    return private._FENCED[table]
 
 
 # --- DP-SGD: clipping -------------------------------------------------------------------------------------------------
@@ -294,8 +300,8 @@ def contents_known_by_a_hash_that_stops_at_nul(patch: pytest.MonkeyPatch) -> Non
         hashed = pd.util.hash_array(values.fillna("").to_numpy(), hash_key=key.hex()[:16], categorize=True)
         return [np.where(values.isna(), np.uint64(0), hashed)]
 
-    honest = table._words_of
-    put(patch, table, "_words_of", words)
+    honest = units._words_of
+    put(patch, units, "_words_of", words)
 
 
 def only_a_quote_that_is_open_at_the_end_is_refused(patch: pytest.MonkeyPatch) -> None:
@@ -336,7 +342,7 @@ def measures_first_and_charges_then(patch: pytest.MonkeyPatch) -> None:
         "mechanism.measure(_FENCED[self], run.randomness)",
     )
     rewrite(
-        patch, table.PrivateTable, "ask",
+        patch, private.PrivateTable, "ask",
         (f"return {measured}", f"{charged}; return released"),
         (f"    {charged}\n", f"    released = {measured}\n"),
     )  # fmt: skip
@@ -344,7 +350,7 @@ def measures_first_and_charges_then(patch: pytest.MonkeyPatch) -> None:
 
 def refuses_only_once_the_budget_is_passed(patch: pytest.MonkeyPatch) -> None:
     """A run is let in as long as the runs before it kept the cap, however much it asks itself."""
-    rewrite(patch, ledger.Ledger, "reserve", ("rule.accepts(spent + asked)", "rule.accepts(spent)"))
+    rewrite(patch, ledger, "_refuse_above", ("rule.accepts(spent + asked)", "rule.accepts(spent)"))
 
 
 def epsilon_by_a_degenerate_order(patch: pytest.MonkeyPatch) -> None:
@@ -363,35 +369,35 @@ def first_stage_not_in_the_total(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_share_is_spent_twice(patch: pytest.MonkeyPatch) -> None:
-    rewrite(patch, ledger.Run, "charge", ("if name in self.charged:", "if False:"))
+    rewrite(patch, ledger.Reservation, "charge", ("if name in self.charged:", "if False:"))
 
 
 def a_crash_gives_the_budget_back(patch: pytest.MonkeyPatch) -> None:
     right = '"settle" if self.opened or self.charged else "return"'
-    rewrite(patch, ledger.Run, "settle", (right, '"return" if outcome.startswith("stopped") else "settle"'))
+    rewrite(patch, ledger.Reservation, "settle", (right, '"return" if outcome.startswith("stopped") else "settle"'))
 
 
 def spending_is_written_down_at_the_end(patch: pytest.MonkeyPatch) -> None:
     """A run that is killed before it settles leaves a draft, which nothing counts."""
     rewrite(patch, ledger.Ledger, "reserve", ('"reserve", {', '"draft", {'))
-    honest = ledger.Run.settle
+    honest = ledger.Reservation.settle
 
     def settle(self: Any, outcome: str) -> str:
         draft = next(e for e in self.ledger.entries(self.dataset) if (e["run"], e["kind"]) == (self.id, "draft"))
         self.ledger.append(self.dataset, self.id, "reserve", json.loads(draft["body"]))
         return honest(self, outcome)
 
-    put(patch, ledger.Run, "settle", settle)
+    put(patch, ledger.Reservation, "settle", settle)
 
 
 def another_try_of_the_same_policy_is_free(patch: pytest.MonkeyPatch) -> None:
     honest, runs = ledger.Ledger.reserve, dict[tuple[str, str], Any]()
 
-    def reserve(self: Any, policy: Any, plan: Any) -> Any:
-        key = self.url, policy.sha256
+    def reserve(self: Any, plan: Any) -> Any:
+        key = self.url, plan.policy_sha256
         if key in runs:
             runs[key].charged.clear()
-        return runs.setdefault(key, None) or runs.update({key: honest(self, policy, plan)}) or runs[key]
+        return runs.setdefault(key, None) or runs.update({key: honest(self, plan)}) or runs[key]
 
     put(patch, ledger.Ledger, "reserve", reserve)
 
@@ -413,7 +419,7 @@ def every_row_is_its_own_person_in_steps(patch: pytest.MonkeyPatch) -> None:
 
 def holdout_by_row(patch: pytest.MonkeyPatch) -> None:
     right = 'units, coin = _hashes(rows if owners is None else unit, key, b"unit")'
-    rewrite(patch, table, "number_units", (right, f'{right}; coin = _hashes(rows, key, b"unit")[1]'))
+    rewrite(patch, units, "number_units", (right, f'{right}; coin = _hashes(rows, key, b"unit")[1]'))
 
 
 def reference_and_control_share_people(patch: pytest.MonkeyPatch) -> None:
@@ -425,16 +431,16 @@ def holdout_by_one_permutation(patch: pytest.MonkeyPatch) -> None:
     own = 'units, coin = _hashes(rows if owners is None else unit, key, b"unit")'
     shuffled = "np.random.default_rng(list(key)).permutation(len(unit)) / len(unit)"
     among = "np.unique(units, return_inverse=True)[1]"
-    rewrite(patch, table, "number_units", (own, f"{own}; coin = ({shuffled})[{among}]"))
+    rewrite(patch, units, "number_units", (own, f"{own}; coin = ({shuffled})[{among}]"))
 
 
 def bounding_by_one_shuffle(patch: pytest.MonkeyPatch) -> None:
     right = '_hashes(rows, key, b"row")[1]'
-    rewrite(patch, table, "number_units", (right, "np.random.default_rng(list(key)).random(len(rows))"))
+    rewrite(patch, units, "number_units", (right, "np.random.default_rng(list(key)).random(len(rows))"))
 
 
 def max_rows_is_only_claimed(patch: pytest.MonkeyPatch) -> None:
-    rewrite(patch, table, "take_in", ("numbered.rank < policy.max_rows", "np.ones(len(frame), bool)"))
+    rewrite(patch, intake, "take_in", ("numbered.rank < policy.max_rows", "np.ones(len(frame), bool)"))
 
 
 # --- noise ------------------------------------------------------------------------------------------------------------

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 import torch
 
-from privsynth.domain import learn_domain
+from privsynth.encoding.domain import learn_domain
 from privsynth.policy import Policy
-from privsynth.privacy.dpsgd import DPSGD
 from privsynth.privacy.events import Gaussian, Geometric, SampledGaussian, ThresholdedGaussian
+from privsynth.privacy.mechanisms.dpsgd import DPSGD
 from privsynth.privacy.mechanisms.tables import Histograms, Marginals
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows, to_shares
-from privsynth.table import PrivateTable
+from privsynth.table.private import PrivateTable
 
 
 def some_rows(seed: int, rows_each: int) -> Rows[np.ndarray]:

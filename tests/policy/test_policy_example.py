@@ -7,8 +7,8 @@ from datetime import date
 import pytest
 
 from privsynth.errors import PolicyError
+from privsynth.planning import make_plan
 from privsynth.policy import Policy
-from privsynth.policy.plan import make_plan
 
 EXAMPLE = """\
 privsynth: 1                                  # version of the language

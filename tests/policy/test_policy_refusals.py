@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from privsynth.errors import PolicyError, Refused
+from privsynth.planning import make_plan
 from privsynth.policy import Policy
 from privsynth.policy import load as reading
-from privsynth.policy.plan import make_plan
-from privsynth.policy.rules import refuse_large_delta
 
 CAPPED = ("delta: 1.0e-6", "delta: 1.0e-6\n  hard_cap: 4")
 
@@ -59,7 +58,7 @@ def test_more_cells_than_noise_is_exact_enough_for(
     """privacy/noise.py says how exact; as shipped it takes some 2,700 tables and the most rows of a unit."""
     path = clinic_policy(("unit: row", "unit: {column: visit, max_rows: 1000}"))
     assert command("check", path).code == 0
-    monkeypatch.setattr("privsynth.policy.plan.MOST_MOVED", 5_000)
+    monkeypatch.setattr("privsynth.planning.MOST_MOVED", 5_000)
     said = command("check", path)
     assert said.code == 2 and "one unit could move" in said.err and "exact enough for 5,000" in said.err
     most = int(said.err.split("let `max_rows` be at most ")[1].split(",")[0])
@@ -167,15 +166,15 @@ def test_the_command_line_cannot_take_the_cap_away(clinic_text: str) -> None:
 
 def test_a_bought_number_of_units_that_delta_does_not_suit_is_refused(clinic_text: str) -> None:
     policy = Policy.from_text(clinic_text.replace("delta: 1.0e-6", "delta: 1.0e-3"), "p.yaml")
-    refuse_large_delta(policy, 999)
+    policy.refuse_large_delta(999)
     for units in (1000, 5000, 0, -3):
         if units > 0:
             with pytest.raises(Refused, match="not below 1/units") as error:
-                refuse_large_delta(policy, units)
+                policy.refuse_large_delta(units)
             assert error.value.problems[0].place == "p.yaml:9: budget.delta"
             assert "write at most" in error.value.problems[0].mend
         else:
-            refuse_large_delta(policy, units)  # of one unit, delta below 1 is all that can be asked
+            policy.refuse_large_delta(units)  # of one unit, delta below 1 is all that can be asked
 
 
 def test_a_policy_that_is_too_large_is_refused_at_once(clinic_text: str, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from privsynth.policy.options import NetworkOptions
 from privsynth.trainers.autoregressive import MaskedPrediction
-from privsynth.trainers.base import NetworkOptions
-from privsynth.trainers.networks import VAE, Critic, OneHot
+from privsynth.trainers.modules import VAE, Critic, OneHot
 
 SIZES = (2, 3, 4)
 LATENT = 5  # of the VAE; the masked net takes the first four, the critic none

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,15 @@ import numpy as np
 import postgres
 import pytest
 
-from privsynth import table
 from privsynth.evidence import Risk
+from privsynth.ledger.ledger import Ledger
 from privsynth.policy import Policy
-from privsynth.policy.plan import Item, Plan
 from privsynth.privacy.events import Event, Gaussian
-from privsynth.privacy.ledger import Ledger
 from privsynth.privacy.noise import Randomness
+from privsynth.privacy.plan import Item, Lifetime, Plan
 from privsynth.privacy.unit import Rows
-from privsynth.table import PrivateTable
+from privsynth.table import private
+from privsynth.table.private import PrivateTable
 
 POLICY = """\
 privsynth: 1
@@ -37,6 +38,15 @@ def policy(name: str = "books", lifetime: str = CAP) -> Policy:
 def plan(epsilon: float = 1.0, delta: float = 1e-6) -> Plan:
     items = (Item("histograms", "", 0.4, Gaussian(3.0)), Item("marginals", "", 0.6, Gaussian(2.0)))
     return Plan(items, "marginals", epsilon, delta, Risk(max_tpr={}, advantage=0.0), "row", 1)
+
+
+def planned(policy: Policy, plan: Plan) -> Plan:
+    """The plan as one of this policy: with all that the ledger writes down of it."""
+    budget = policy.model.budget.lifetime
+    lifetime = Lifetime(budget.epsilon, budget.delta, budget.locked) if budget else None
+    return replace(
+        plan, dataset=policy.model.dataset.id, policy_sha256=policy.sha256, lifetime=lifetime, seed=policy.model.seed
+    )
 
 
 def fresh_ledger(kind: str, folder: Path) -> str:
@@ -70,4 +80,4 @@ class Broken(Spy):
 def admit(mechanism: type[Spy], monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a mechanism of the tests through the fence."""
     place = f"{mechanism.__module__}.{mechanism.__qualname__}"
-    monkeypatch.setattr(table, "MECHANISMS", table.MECHANISMS | {place})
+    monkeypatch.setattr(private, "MECHANISMS", private.MECHANISMS | {place})

@@ -10,9 +10,9 @@ import torch
 from dpsgd_cases import CASES, DEVICES, SIZES, Loss, critic_case, flat, joined, latent, some_rows
 from opacus.grad_sample import GradSampleModuleFastGradientClipping
 
-from privsynth.privacy import dpsgd
-from privsynth.privacy.dpsgd import clipped_sum
-from privsynth.trainers.networks import OneHot
+from privsynth.privacy.mechanisms import dpsgd
+from privsynth.privacy.mechanisms.dpsgd import clipped_sum
+from privsynth.trainers.modules import OneHot
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
 

@@ -13,12 +13,12 @@ import torch
 from dpsgd_cases import CASES, LATENT, SIZES, Loss, critic_case, flat, joined, some_rows, vae_case
 from scipy import stats
 
-from privsynth.privacy import dpsgd
-from privsynth.privacy.dpsgd import DPSGD, MARGIN, clipped_sum, poisson_rows
 from privsynth.privacy.events import SampledGaussian
+from privsynth.privacy.mechanisms import dpsgd
+from privsynth.privacy.mechanisms.dpsgd import DPSGD, MARGIN, clipped_sum, poisson_rows
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows
-from privsynth.trainers.networks import OneHot
+from privsynth.trainers.modules import OneHot
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
 

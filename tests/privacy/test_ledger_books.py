@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_tools import CAP, POLICY, TABLE, Broken, Spy, admit, fresh_ledger, kinds, plan, policy
+from ledger_tools import CAP, POLICY, TABLE, Broken, Spy, admit, fresh_ledger, kinds, plan, planned, policy
 from sqlalchemy import text
 
 from privsynth.errors import InputError, Refused
+from privsynth.ledger.ledger import GENESIS, Ledger, Reservation
 from privsynth.policy import Policy
-from privsynth.policy.plan import Plan
+from privsynth.privacy.content import Fingerprint
 from privsynth.privacy.events import Event, Gaussian, Geometric, to_json
-from privsynth.privacy.fingerprint import Fingerprint
-from privsynth.privacy.ledger import GENESIS, Ledger, Run
+from privsynth.privacy.plan import Plan
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -43,7 +43,7 @@ def spies_may_look(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_stands_in_the_books(ledger: Ledger) -> None:
-    run = ledger.reserve(policy(), plan())
+    run = ledger.reserve(planned(policy(), plan()))
     assert TABLE.ask(Spy(), run) == 5
     TABLE.ask(Spy("marginals", Gaussian(2.0)), run)
     head = run.settle("finished")
@@ -60,14 +60,14 @@ def test_a_run_stands_in_the_books(ledger: Ledger) -> None:
     ids=["not in the plan", "less noise", "another kind", "another's event", "no name"],
 )
 def test_what_the_plan_did_not_pay_for_sees_nothing(spy: Spy, ledger: Ledger) -> None:
-    run = ledger.reserve(policy(), plan())
+    run = ledger.reserve(planned(policy(), plan()))
     with pytest.raises(Refused):
         TABLE.ask(spy, run)
     assert spy.saw == 0 and kinds(ledger) == ["reserve"]
 
 
 def test_nothing_runs_twice(ledger: Ledger) -> None:
-    run, spy = ledger.reserve(policy(), plan()), Spy()
+    run, spy = ledger.reserve(planned(policy(), plan())), Spy()
     TABLE.ask(spy, run)
     with pytest.raises(Refused, match="already"):
         TABLE.ask(spy, run)
@@ -76,7 +76,7 @@ def test_nothing_runs_twice(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("ran", [False, True])
 def test_nothing_runs_on_a_closed_account(ran: bool, ledger: Ledger) -> None:
-    run, spy = ledger.reserve(policy(), plan()), Spy("marginals", Gaussian(2.0))
+    run, spy = ledger.reserve(planned(policy(), plan())), Spy("marginals", Gaussian(2.0))
     if ran:
         TABLE.ask(Spy(), run)
     run.settle("stopped")
@@ -86,7 +86,7 @@ def test_nothing_runs_on_a_closed_account(ran: bool, ledger: Ledger) -> None:
 
 
 def test_a_charge_that_cannot_be_written_measures_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, spy = ledger.reserve(policy(), plan()), Spy()
+    run, spy = ledger.reserve(planned(policy(), plan())), Spy()
 
     def full(*_: Any) -> str:
         raise InputError([])
@@ -99,7 +99,7 @@ def test_a_charge_that_cannot_be_written_measures_nothing(ledger: Ledger, monkey
 
 
 def test_a_mechanism_that_breaks_stays_charged(ledger: Ledger) -> None:
-    run = ledger.reserve(policy(), plan())
+    run = ledger.reserve(planned(policy(), plan()))
     with pytest.raises(RuntimeError):
         TABLE.ask(Broken(), run)
     run.settle("stopped: RuntimeError")
@@ -110,7 +110,7 @@ def test_a_mechanism_that_breaks_stays_charged(ledger: Ledger) -> None:
 
 
 def test_after_learning_nothing_runs(ledger: Ledger) -> None:
-    run, spy = ledger.reserve(policy(), plan()), Spy("marginals", Gaussian(2.0))
+    run, spy = ledger.reserve(planned(policy(), plan())), Spy("marginals", Gaussian(2.0))
     TABLE.ask(Spy(), run)
     assert not run.learned
     run.finish_learning()
@@ -124,14 +124,14 @@ def test_after_learning_nothing_runs(ledger: Ledger) -> None:
 
 
 def test_the_audit_alone_keeps_the_reservation(ledger: Ledger) -> None:
-    run = ledger.reserve(policy(), plan())
+    run = ledger.reserve(planned(policy(), plan()))
     run.finish_learning()  # before any charge: allowed
     run.settle("stopped")
     assert kinds(ledger) == ["reserve", "audit", "settle"] and ledger.spent("books") == (1.0, 1e-6)
 
 
 def test_an_account_is_closed_once_and_for_all(ledger: Ledger) -> None:
-    run = ledger.reserve(policy(), plan())
+    run = ledger.reserve(planned(policy(), plan()))
     run.settle("stopped")
     for again in (run.finish_learning, lambda: run.settle("finished"), lambda: run.identify(Fingerprint("0" * 64))):
         with pytest.raises(Refused):
@@ -140,7 +140,7 @@ def test_an_account_is_closed_once_and_for_all(ledger: Ledger) -> None:
 
 
 def test_an_audit_that_cannot_be_written_does_not_begin(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = ledger.reserve(policy(), plan())
+    run = ledger.reserve(planned(policy(), plan()))
 
     def full(*_: Any) -> str:
         raise InputError([])
@@ -158,18 +158,18 @@ def test_an_audit_that_cannot_be_written_does_not_begin(ledger: Ledger, monkeypa
 
 
 def test_only_an_untouched_reservation_comes_back(ledger: Ledger) -> None:
-    ledger.reserve(policy(), plan()).settle("stopped: InputError")
+    ledger.reserve(planned(policy(), plan())).settle("stopped: InputError")
     assert kinds(ledger) == ["reserve", "return"] and ledger.spent("books") == (0, 0)
-    run = ledger.reserve(policy(), plan())
+    run = ledger.reserve(planned(policy(), plan()))
     TABLE.ask(Spy(), run)
     run.settle("stopped: MemoryError")
     assert ledger.spent("books") == (1.0, 1e-6)
-    ledger.reserve(policy(), plan())  # killed: never settled
+    ledger.reserve(planned(policy(), plan()))  # killed: never settled
     assert ledger.spent("books") == (2.0, 2e-6)
 
 
 def test_a_reservation_whose_rows_were_looked_at_stays(ledger: Ledger) -> None:
-    run = ledger.reserve(policy(), plan())
+    run = ledger.reserve(planned(policy(), plan()))
     run.opened = True
     run.settle("stopped: InputError")
     assert kinds(ledger) == ["reserve", "settle"] and ledger.spent("books") == (1.0, 1e-6)
@@ -177,40 +177,40 @@ def test_a_reservation_whose_rows_were_looked_at_stays(ledger: Ledger) -> None:
 
 def test_the_run_that_would_pass_the_lifetime_is_refused(ledger: Ledger, url: str) -> None:
     for _ in range(3):
-        Ledger(url).reserve(policy(), plan())  # another process, another day
+        Ledger(url).reserve(planned(policy(), plan()))  # another process, another day
     before = kinds(ledger)
     with pytest.raises(Refused, match="lifetime") as refusal:
-        ledger.reserve(policy(), plan(0.01))
+        ledger.reserve(planned(policy(), plan(0.01)))
     assert refusal.value.exit_code == 3 and kinds(ledger) == before
-    ledger.reserve(policy("another"), plan())  # budgets are by data set
+    ledger.reserve(planned(policy("another"), plan()))  # budgets are by data set
 
 
 def test_delta_has_a_lifetime_too(ledger: Ledger) -> None:
-    ledger.reserve(policy(), plan(0.1, 9.5e-6))
+    ledger.reserve(planned(policy(), plan(0.1, 9.5e-6)))
     with pytest.raises(Refused):
-        ledger.reserve(policy(), plan(0.1, 1e-6))
-    ledger.reserve(policy(), plan(0.1, 0.5e-6))
+        ledger.reserve(planned(policy(), plan(0.1, 1e-6)))
+    ledger.reserve(planned(policy(), plan(0.1, 0.5e-6)))
 
 
 def test_runs_without_a_cap_count_against_a_later_cap(ledger: Ledger) -> None:
     for _ in range(5):
-        ledger.reserve(policy(lifetime=""), plan())
+        ledger.reserve(planned(policy(lifetime=""), plan()))
     with pytest.raises(Refused):
-        ledger.reserve(policy(), plan())
+        ledger.reserve(planned(policy(), plan()))
 
 
 def test_to_leave_the_cap_out_does_not_lift_it(ledger: Ledger, url: str) -> None:
-    ledger.reserve(policy(), plan(2.0))
+    ledger.reserve(planned(policy(), plan(2.0)))
     for books in (ledger, Ledger(url)):
         with pytest.raises(Refused, match=r"lifetime budget \(epsilon 3, "):
-            books.reserve(policy(lifetime=""), plan(1.5))
-    ledger.reserve(policy(lifetime=""), plan(0.5))
+            books.reserve(planned(policy(lifetime=""), plan(1.5)))
+    ledger.reserve(planned(policy(lifetime=""), plan(0.5)))
     raised = ", lifetime: {epsilon: 9.0, delta: 1.0e-5}"
-    ledger.reserve(policy(lifetime=raised), plan(3.0)).settle("stopped")  # returned: its policy does not count
+    ledger.reserve(planned(policy(lifetime=raised), plan(3.0))).settle("stopped")  # returned: its policy does not count
     with pytest.raises(Refused, match=r"lifetime budget \(epsilon 3, "):
-        ledger.reserve(policy(lifetime=""), plan(3.0))
-    ledger.reserve(policy(lifetime=raised), plan(3.0))  # raised in writing, for all to see in the books
-    ledger.reserve(policy(lifetime=""), plan(3.0))
+        ledger.reserve(planned(policy(lifetime=""), plan(3.0)))
+    ledger.reserve(planned(policy(lifetime=raised), plan(3.0)))  # raised in writing, for all to see in the books
+    ledger.reserve(planned(policy(lifetime=""), plan(3.0)))
 
 
 def lifetime(epsilon: float, delta: float = 1e-5, locked: str = "") -> str:
@@ -226,13 +226,13 @@ def reserved(ledger: Ledger, place: int = -1) -> dict[str, Any]:
 
 
 def test_a_raised_lifetime_is_written_down_and_told(ledger: Ledger, command: Callable[..., Any]) -> None:
-    first = ledger.reserve(policy(), plan(0.1, 1e-9))
+    first = ledger.reserve(planned(policy(), plan(0.1, 1e-9)))
     assert first.books.alarms == [] and "lifetime_raised" not in reserved(ledger)
     for epsilon, delta in ((3.0, 1e-5), (2.0, 1e-5), (2.0, 1e-6)):  # the same, or lower
-        run = ledger.reserve(policy(lifetime=lifetime(epsilon, delta)), plan(0.1, 1e-9))
+        run = ledger.reserve(planned(policy(lifetime=lifetime(epsilon, delta)), plan(0.1, 1e-9)))
         assert run.books.alarms == [] and "lifetime_raised" not in reserved(ledger)
     for epsilon, delta, was in ((2.0, 1e-5, (2.0, 1e-6)), (9.0, 1e-6, (2.0, 1e-5))):  # in delta; in epsilon alone
-        run = ledger.reserve(policy(lifetime=lifetime(epsilon, delta)), plan(0.1, 1e-9))
+        run = ledger.reserve(planned(policy(lifetime=lifetime(epsilon, delta)), plan(0.1, 1e-9)))
         change = {"from": dict(zip(("epsilon", "delta"), was, strict=True)), "to": {"epsilon": epsilon, "delta": delta}}
         assert reserved(ledger)["lifetime_raised"] == change
         assert len(run.books.alarms) == 1 and f"from epsilon {was[0]:g}, delta {was[1]:.1e} to" in run.books.alarms[0]
@@ -242,13 +242,13 @@ def test_a_raised_lifetime_is_written_down_and_told(ledger: Ledger, command: Cal
 
 
 def test_a_locked_lifetime_is_never_raised(ledger: Ledger, command: Callable[..., Any]) -> None:
-    ledger.reserve(policy(lifetime=lifetime(3.0, locked=LOCKED)), plan(0.1))
+    ledger.reserve(planned(policy(lifetime=lifetime(3.0, locked=LOCKED)), plan(0.1)))
     for words in ("", lifetime(3.0), lifetime(2.5, locked=LOCKED), lifetime(2.0)):  # lowering is allowed
-        ledger.reserve(policy(lifetime=words), plan(0.1))
+        ledger.reserve(planned(policy(lifetime=words), plan(0.1)))
     before = kinds(ledger)
     for words in (lifetime(2.1), lifetime(2.0, 2e-5), lifetime(3.0, locked=LOCKED)):
         with pytest.raises(Refused, match=r"raises the lifetime budget from epsilon 2, .* that of 'books' is locked"):
-            ledger.reserve(policy(lifetime=words), plan(0.1))
+            ledger.reserve(planned(policy(lifetime=words), plan(0.1)))
     assert kinds(ledger) == before
     address = ledger.engine.url.render_as_string(hide_password=False)
     shown = command("ledger", "show", "--ledger", address).out
@@ -257,44 +257,44 @@ def test_a_locked_lifetime_is_never_raised(ledger: Ledger, command: Callable[...
 
 
 def test_a_lock_that_read_no_row_comes_back(ledger: Ledger) -> None:
-    ledger.reserve(policy(), plan(0.1))
-    ledger.reserve(policy(lifetime=lifetime(3.0, locked=LOCKED)), plan(0.1)).settle("stopped")
-    assert ledger.reserve(policy(lifetime=lifetime(9.0)), plan(0.1)).books.alarms
+    ledger.reserve(planned(policy(), plan(0.1)))
+    ledger.reserve(planned(policy(lifetime=lifetime(3.0, locked=LOCKED)), plan(0.1))).settle("stopped")
+    assert ledger.reserve(planned(policy(lifetime=lifetime(9.0)), plan(0.1))).books.alarms
 
 
 def test_another_id_of_a_locked_content_has_no_more(ledger: Ledger) -> None:
     content = Fingerprint("0" * 64)
-    ledger.reserve(policy("a", lifetime(1.0, locked=LOCKED)), plan(0.5)).identify(content)
-    ledger.reserve(policy("b", lifetime(20.0)), plan(0.3)).identify(content)
+    ledger.reserve(planned(policy("a", lifetime(1.0, locked=LOCKED)), plan(0.5))).identify(content)
+    ledger.reserve(planned(policy("b", lifetime(20.0)), plan(0.3))).identify(content)
     for name, words in (("b", lifetime(20.0)), ("b", ""), ("a", "")):
         with pytest.raises(Refused, match=r"lifetime budget \(epsilon 1, "):
-            ledger.reserve(policy(name, words), plan(0.3))
+            ledger.reserve(planned(policy(name, words), plan(0.3)))
     with pytest.raises(Refused, match=r"from epsilon 20, .* to epsilon 21, .* that of 'a' is locked"):
-        ledger.reserve(policy("b", lifetime(21.0)), plan(0.1))
+        ledger.reserve(planned(policy("b", lifetime(21.0)), plan(0.1)))
     with pytest.raises(Refused, match="holds the same content as"):
-        ledger.reserve(policy("c", lifetime(20.0)), plan(0.3)).identify(content)
-    assert ledger.reserve(policy("d", lifetime(20.0)), plan(9.0)).identify(Fingerprint("1" * 64)) == ()
+        ledger.reserve(planned(policy("c", lifetime(20.0)), plan(0.3))).identify(content)
+    assert ledger.reserve(planned(policy("d", lifetime(20.0)), plan(9.0))).identify(Fingerprint("1" * 64)) == ()
 
 
 def test_a_new_ledger_is_told_once(ledger: Ledger, url: str, command: Callable[..., Any]) -> None:
     Ledger(url)  # who only looks in does not make it older
-    run = ledger.reserve(policy(), plan(0.1))
+    run = ledger.reserve(planned(policy(), plan(0.1)))
     assert reserved(ledger)["ledger"] == "new" and run.books.notes[0].startswith("The ledger was new.")
     for books in (ledger, Ledger(url)):
-        assert not books.reserve(policy("another"), plan(0.1)).books.notes and "ledger" not in reserved(books)
+        assert not books.reserve(planned(policy("another"), plan(0.1))).books.notes and "ledger" not in reserved(books)
     assert command("ledger", "show", "--ledger", url).out.count("; ledger new") == 1
 
 
 def test_a_ledger_in_memory_is_told_each_time() -> None:
     ledger = Ledger("sqlite://")
     for _ in range(2):
-        run = ledger.reserve(policy(), plan(0.1))
+        run = ledger.reserve(planned(policy(), plan(0.1)))
         assert reserved(ledger)["ledger"] == "in memory" and "forgotten" in run.books.alarms[0] and not run.books.notes
 
 
 def test_no_lifetime_is_told(ledger: Ledger) -> None:
     for words, told in (("", 1), (CAP, 0), ("", 0)):
-        notes = ledger.reserve(policy(lifetime=words), plan(0.1)).books.notes
+        notes = ledger.reserve(planned(policy(lifetime=words), plan(0.1))).books.notes
         assert sum("No policy of this data set states a lifetime budget" in note for note in notes) == told
 
 
@@ -302,12 +302,12 @@ def test_the_statement_names_what_the_total_does_not_cover(ledger: Ledger) -> No
     def statement() -> str:
         return "\n".join(ledger.statement("books").lines())
 
-    ledger.reserve(policy(), plan(0.5))
+    ledger.reserve(planned(policy(), plan(0.5)))
     assert "seed" not in statement() and "different units" not in statement()
     seeded = POLICY.format(id="books", lifetime=CAP) + "seed: 3\n"
-    ledger.reserve(Policy.from_text(seeded), plan(0.5))
+    ledger.reserve(planned(Policy.from_text(seeded), plan(0.5)))
     assert "  1 of the runs had a seed" in statement()
-    ledger.reserve(policy(), replace(plan(0.5), unit="a"))
+    ledger.reserve(planned(policy(), replace(plan(0.5), unit="a")))
     assert "  runs protect different units (a, row): their total is a claim for none of them" in statement()
 
 
@@ -319,9 +319,9 @@ def test_the_file_is_the_owners_alone(tmp_path: Path) -> None:
 
 def test_a_seed_is_written_down(ledger: Ledger) -> None:
     seeded = Policy.from_text(POLICY.format(id="books", lifetime=CAP) + "seed: 3\n")
-    run = ledger.reserve(seeded, plan())
+    run = ledger.reserve(planned(seeded, plan()))
     assert not run.randomness.releasable and json.loads(ledger.entries()[0]["body"])["seeded"] is True
-    assert ledger.reserve(policy(), plan()).randomness.releasable
+    assert ledger.reserve(planned(policy(), plan())).randomness.releasable
     assert json.loads(ledger.entries()[1]["body"])["seeded"] is False
 
 
@@ -331,7 +331,7 @@ def test_a_seed_is_written_down(ledger: Ledger) -> None:
 @pytest.fixture
 def filled(ledger: Ledger) -> Ledger:
     for _ in range(2):
-        run = ledger.reserve(policy(), plan())
+        run = ledger.reserve(planned(policy(), plan()))
         TABLE.ask(Spy(), run)
         run.settle("finished")
     assert ledger.verify() == [] and len(ledger.entries()) == 6
@@ -369,7 +369,7 @@ def test_a_cut_tail_shows_by_a_head_kept_outside(filled: Ledger) -> None:
     forge(filled, "DELETE FROM privsynth_ledger WHERE sequence > 3")
     assert filled.verify() == []  # the rest is a valid chain: only the outside head can tell
     assert filled.verify(head)
-    filled.reserve(policy(), plan())
+    filled.reserve(planned(policy(), plan()))
     assert filled.verify(head)
     forge(filled, "DELETE FROM privsynth_ledger")
     assert filled.verify(head) and filled.head() == GENESIS
@@ -377,7 +377,7 @@ def test_a_cut_tail_shows_by_a_head_kept_outside(filled: Ledger) -> None:
 
 def test_an_older_head_is_found_in_a_longer_chain(filled: Ledger) -> None:
     head = filled.head()
-    filled.reserve(policy("another"), plan())
+    filled.reserve(planned(policy("another"), plan()))
     assert filled.verify(head) == []
 
 
@@ -385,12 +385,12 @@ def test_an_older_head_is_found_in_a_longer_chain(filled: Ledger) -> None:
 
 
 def test_threads_share_one_ledger(ledger: Ledger) -> None:
-    runs: list[Run] = []
+    runs: list[Reservation] = []
 
     def work() -> None:
         for _ in range(3):
             with suppress(Refused):
-                runs.append(ledger.reserve(policy(), plan(0.5)))
+                runs.append(ledger.reserve(planned(policy(), plan(0.5))))
 
     threads = [threading.Thread(target=work) for _ in range(6)]
     for thread in threads:
@@ -409,7 +409,7 @@ class SlowPlan(Plan):
 
 
 def test_threads_cannot_spend_one_mechanism_twice(ledger: Ledger) -> None:
-    run, spy, refused = ledger.reserve(policy(), plan()), Spy(), []
+    run, spy, refused = ledger.reserve(planned(policy(), plan())), Spy(), []
     run.plan = SlowPlan(**{f.name: getattr(run.plan, f.name) for f in fields(run.plan)})
     gate = threading.Barrier(8)
 

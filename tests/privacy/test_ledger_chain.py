@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_tools import fresh_ledger, plan, policy
+from ledger_tools import fresh_ledger, plan, planned, policy
 from sqlalchemy import text
 
 from privsynth.errors import InputError
-from privsynth.privacy.chain import GENESIS, Checked, Entry, check, digest
-from privsynth.privacy.database import ENTRIES
-from privsynth.privacy.fingerprint import Fingerprint
-from privsynth.privacy.ledger import Ledger
+from privsynth.ledger.chain import GENESIS, Checked, Entry, check, digest
+from privsynth.ledger.database import ENTRIES
+from privsynth.ledger.ledger import Ledger
+from privsynth.privacy.content import Fingerprint
 
 Books = list[Entry]
 
@@ -25,7 +25,7 @@ Books = list[Entry]
 def written(ledger: Ledger, runs: int) -> Books:
     """A ledger of some runs, of which a few share a content and a few were returned."""
     for place in range(runs):
-        run = ledger.reserve(policy(f"set{place % 7}", ""), plan(0.1))
+        run = ledger.reserve(planned(policy(f"set{place % 7}", ""), plan(0.1)))
         if place % 5:
             run.identify(Fingerprint(str(place % 11) * 64, "r" * 64, {f"{place % 3}" * 64: 40.0}))
             run.charge("histograms", run.plan["histograms"])
@@ -213,7 +213,7 @@ def test_the_command_says_what_it_found(stored: tuple[Ledger, Books], command: C
 def test_a_forged_return_gives_nothing_back(kind: str, tmp_path: Path) -> None:
     """Its hash is right and every head is still there; yet the run had opened the rows."""
     ledger = Ledger(fresh_ledger(kind, tmp_path))
-    run = ledger.reserve(policy(), plan(2.0))
+    run = ledger.reserve(planned(policy(), plan(2.0)))
     run.identify(Fingerprint("1" * 64))
     head = ledger.head()
     last = Entry(**ledger.entries()[-1])
@@ -222,7 +222,7 @@ def test_a_forged_return_gives_nothing_back(kind: str, tmp_path: Path) -> None:
     for books in (ledger, Ledger(ledger.engine.url.render_as_string(hide_password=False))):
         assert books.verify(head) == ["entry 3 is none that a run writes at this point: it has been added by another hand"]
         with pytest.raises(InputError, match="entry 3 that cannot be read"):
-            books.reserve(policy(), plan(2.0))
+            books.reserve(planned(policy(), plan(2.0)))
 
 
 @pytest.mark.parametrize("words", [("show",), ("verify",), ("export", "--out", "books.json")])
@@ -237,7 +237,7 @@ def test_whoever_reads_the_books_makes_none(words: tuple[str, ...], command: Cal
 def test_a_field_that_is_no_text_is_an_edit(tmp_path: Path) -> None:
     """SQLite stores what it is given, whatever the column's type."""
     ledger = Ledger(fresh_ledger("sqlite", tmp_path))
-    ledger.reserve(policy(), plan())
+    ledger.reserve(planned(policy(), plan()))
     for value in ("x'7b7d'", "1.5", "CAST(body AS BLOB)"):
         with ledger.engine.begin() as connection:
             before = connection.scalar(text("SELECT body FROM privsynth_ledger"))

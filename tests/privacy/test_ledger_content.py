@@ -18,17 +18,18 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_tools import CAP, TABLE, Spy, admit, fresh_ledger, kinds, plan, policy
+from ledger_tools import CAP, TABLE, Spy, admit, fresh_ledger, kinds, plan, planned, policy
 from scipy.stats import multinomial
 from sqlalchemy import text
 
 from privsynth import fit
 from privsynth.errors import InputError, Refused
 from privsynth.evidence import Books, Evidence
-from privsynth.privacy.chain import Entry, check
-from privsynth.privacy.fingerprint import Fingerprint, _bits, fingerprint
-from privsynth.privacy.ledger import Ledger
-from privsynth.reader import read_table
+from privsynth.ledger.chain import Entry, check
+from privsynth.ledger.ledger import Ledger
+from privsynth.privacy.content import Fingerprint
+from privsynth.table.fingerprint import _bits, fingerprint
+from privsynth.table.reader import read_table
 
 KEY = b"k" * 32
 
@@ -263,7 +264,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
 
 
 def run_of(ledger: Ledger, name: str, content: str | Fingerprint, epsilon: float = 1.0, lifetime: str = CAP) -> tuple[str, ...]:
-    run = ledger.reserve(policy(name, lifetime), plan(epsilon, 1e-7))
+    run = ledger.reserve(planned(policy(name, lifetime), plan(epsilon, 1e-7)))
     try:
         return run.identify(content if isinstance(content, Fingerprint) else Fingerprint(content))
     finally:
@@ -274,7 +275,7 @@ def test_another_id_of_the_same_content_is_named(ledger: Ledger) -> None:
     assert run_of(ledger, "a", ONE) == ()
     assert run_of(ledger, "b", OTHER) == ()
     assert run_of(ledger, "a", ONE) == ()
-    run = ledger.reserve(policy("c"), plan(0.5))
+    run = ledger.reserve(planned(policy("c"), plan(0.5)))
     assert run.identify(Fingerprint(ONE)) == ("a",) == run.same_content
     assert run.opened and kinds(ledger)[-2:] == ["reserve", "identify"]
     assert json.loads(ledger.entries()[-1]["body"])["same_content"] == ["a"]
@@ -285,7 +286,7 @@ def test_another_id_of_the_same_content_is_named(ledger: Ledger) -> None:
 def test_together_they_keep_one_cap(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     admit(Spy, monkeypatch)
     run_of(ledger, "a", ONE, 2.0)
-    run, spy = ledger.reserve(policy("b"), plan(2.0)), Spy()
+    run, spy = ledger.reserve(planned(policy("b"), plan(2.0))), Spy()
     with pytest.raises(Refused, match=r"data set 'b': holds the same content as 'a'.*smallest.*epsilon 3") as refusal:
         run.identify(Fingerprint(ONE))
     assert refusal.value.exit_code == 3 and "already spent: epsilon 4, " in str(refusal.value)
@@ -299,7 +300,7 @@ def test_together_they_keep_one_cap(ledger: Ledger, monkeypatch: pytest.MonkeyPa
     with pytest.raises(Refused, match="holds the same content as 'a'"):
         run_of(ledger, "b", ONE, 0.1)
     with pytest.raises(Refused, match="already spent: epsilon 3, "):
-        ledger.reserve(policy("a"), plan(0.1))
+        ledger.reserve(planned(policy("a"), plan(0.1)))
 
 
 def test_links_hold_both_ways_and_across(ledger: Ledger) -> None:
@@ -312,8 +313,8 @@ def test_links_hold_both_ways_and_across(ledger: Ledger) -> None:
         assert sorted([name, *ledger.statement(name).linked]) == ["a", "b", "c"]
         assert ledger.statement(name).spent.epsilon == pytest.approx(2.9)
         with pytest.raises(Refused):
-            ledger.reserve(policy(name), plan(0.2, 1e-7))
-    ledger.reserve(policy("a"), plan(0.1, 1e-7))
+            ledger.reserve(planned(policy(name), plan(0.2, 1e-7)))
+    ledger.reserve(planned(policy("a"), plan(0.1, 1e-7)))
 
 
 def test_the_smallest_cap_known_holds_for_all(ledger: Ledger) -> None:
@@ -324,7 +325,7 @@ def test_the_smallest_cap_known_holds_for_all(ledger: Ledger) -> None:
         run_of(ledger, "large", ONE, 5.0, large)
     run_of(ledger, "alone", OTHER, 5.0, large)
     with pytest.raises(Refused, match=r"\(epsilon 3, delta 1.0e-05\)"):
-        ledger.reserve(policy("none", ""), plan(1.1))
+        ledger.reserve(planned(policy("none", ""), plan(1.1)))
     assert run_of(ledger, "none", ONE, 0.9, "") == ("small",)
 
 
@@ -348,14 +349,14 @@ WHOLE_ONE, NEW_ONE = Fingerprint(ONE, ROWS, {AGE: 300.0, WARD: 40.0, SEX: 3.0}),
 )
 def test_a_table_in_another_cut_shares_the_budget(other: Fingerprint, by: str, ledger: Ledger) -> None:
     run_of(ledger, "a", WHOLE_ONE)
-    run = ledger.reserve(policy("b"), plan(1.0))
+    run = ledger.reserve(planned(policy("b"), plan(1.0)))
     assert run.identify(other) == ("a",) and run.books.recognised[0].endswith(" as data set 'a', one budget for both.")
     said = json.loads(ledger.entries()[-1]["body"])
     assert said["recognised"] == [{"dataset": "a", "by": by}] and said["same_content"] == ["a"] * (by == "content")
     assert ledger.statement("a").linked == ["b"] and ledger.statement("b").linked == ["a"] and ledger.verify() == []
     for name in "ab":
         with pytest.raises(Refused, match="with the same content as"):
-            ledger.reserve(policy(name), plan(1.1))
+            ledger.reserve(planned(policy(name), plan(1.1)))
     with pytest.raises(Refused, match=r"holds the same content as 'a', 'b'; .*epsilon 4\.5"):
         run_of(ledger, "c", other, 2.5)
     assert ledger.statement("a").linked == ["b"], "a refused run is nobody else's burden"
@@ -388,7 +389,7 @@ def test_a_ledger_of_the_first_version_goes_on(tmp_path: Path) -> None:
     assert known.former not in (None, fingerprint(raw, key).whole) and not ledger.has_former_contents()
     with ledger.engine.begin() as connection:
         commitment = ledger._database.know(connection, "a", Fingerprint(str(known.former)), [])["content"]
-    run = ledger.reserve(policy("a"), plan(2.0))
+    run = ledger.reserve(planned(policy("a"), plan(2.0)))
     head = ledger.append("a", run.id, "identify", {"content": commitment, "same_content": []})
     with ledger.engine.begin() as connection:
         for table in ("marks", "links"):

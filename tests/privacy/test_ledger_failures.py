@@ -18,14 +18,14 @@ from typing import Any
 
 import postgres
 import pytest
-from ledger_tools import TABLE, Spy, admit, fresh_ledger, kinds, plan, policy
+from ledger_tools import TABLE, Spy, admit, fresh_ledger, kinds, plan, planned, policy
 from postgres import fresh_database
 from sqlalchemy import create_engine, event, text
 
 from privsynth.errors import InputError, Refused
-from privsynth.privacy import database
-from privsynth.privacy.fingerprint import Fingerprint
-from privsynth.privacy.ledger import Ledger, Run
+from privsynth.ledger import database
+from privsynth.ledger.ledger import Ledger, Reservation
+from privsynth.privacy.content import Fingerprint
 
 
 @pytest.fixture(autouse=True)
@@ -42,15 +42,15 @@ def file_of(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
 
-def nothing_works(ledger: Ledger, run: Run, match: str) -> None:
+def nothing_works(ledger: Ledger, run: Reservation, match: str) -> None:
     """No new run begins, and the one that is on measures nothing."""
     with pytest.raises(InputError, match=match) as problem:
-        ledger.reserve(policy(), plan(0.1))
+        ledger.reserve(planned(policy(), plan(0.1)))
     assert len(problem.value.problems) == 1 and problem.value.exit_code == 2
     nothing_goes_on(run, match)
 
 
-def nothing_goes_on(run: Run, match: str) -> None:
+def nothing_goes_on(run: Reservation, match: str) -> None:
     spy = Spy()
     for attempt in (lambda: run.identify(Fingerprint("0" * 64)), lambda: TABLE.ask(spy, run), run.finish_learning):
         run.shut = None
@@ -85,14 +85,14 @@ def limited(url: str, pragma: str, patience: float = 60.0) -> Ledger:
 
 
 def test_a_readonly_ledger_is_told(url: str) -> None:
-    run = Ledger(url).reserve(policy(), plan())
+    run = Ledger(url).reserve(planned(policy(), plan()))
     run.ledger = limited(url, "query_only = ON")
     nothing_works(run.ledger, run, "readonly")
     assert Ledger(url).verify() == [] and kinds(Ledger(url)) == ["reserve"]
 
 
 def test_a_readonly_file_can_still_be_read(url: str) -> None:
-    run = Ledger(url).reserve(policy(), plan())
+    run = Ledger(url).reserve(planned(policy(), plan()))
     readonly = Ledger(f"sqlite:///file:{file_of(url)}?mode=ro&uri=true")
     assert readonly.verify(run.ledger.head()) == [] and readonly.spent("books")[0] == 1.0
     run.ledger = readonly
@@ -101,7 +101,7 @@ def test_a_readonly_file_can_still_be_read(url: str) -> None:
 
 def test_a_lock_that_lasts_is_told(url: str) -> None:
     waiting, other = Ledger(url, patience=0.1), Ledger(url)
-    run = waiting.reserve(policy(), plan())
+    run = waiting.reserve(planned(policy(), plan()))
     with other.engine.begin():
         nothing_works(waiting, run, "locked")
         assert len(waiting.entries()) == 1, "reading needs no lock"
@@ -111,7 +111,7 @@ def test_a_lock_that_lasts_is_told(url: str) -> None:
 def test_a_lock_that_lasts_is_told_by_postgresql() -> None:
     address = fresh_database()
     waiting, other = Ledger(address, patience=0.1), Ledger(address)
-    run = waiting.reserve(policy(), plan())
+    run = waiting.reserve(planned(policy(), plan()))
     with other.engine.begin() as connection:
         connection.execute(text(f"SELECT pg_advisory_xact_lock({database._ADVISORY_LOCK})"))
         nothing_works(waiting, run, "lock timeout")
@@ -121,7 +121,7 @@ def test_a_lock_that_lasts_is_told_by_postgresql() -> None:
 def test_a_short_lock_is_waited_for(url: str) -> None:
     ledger, other = Ledger(url), Ledger(url)
     with other.engine.connect() as connection, connection.begin():
-        worker = threading.Thread(target=lambda: ledger.reserve(policy(), plan()))
+        worker = threading.Thread(target=lambda: ledger.reserve(planned(policy(), plan())))
         worker.start()
         time.sleep(0.3)
         assert worker.is_alive()
@@ -132,7 +132,7 @@ def test_a_short_lock_is_waited_for(url: str) -> None:
 def full_by_pages(url: str) -> Iterator[Ledger]:
     ledger = Ledger(url)
     for _ in range(20):
-        ledger.reserve(policy("other", ""), plan())
+        ledger.reserve(planned(policy("other", ""), plan()))
     pages = sqlite3.connect(file_of(url)).execute("PRAGMA page_count").fetchone()[0]
     yield limited(url, f"max_page_count = {pages}")
 
@@ -169,7 +169,7 @@ def test_a_full_disk_is_told(fill: Callable[[str], Iterator[Ledger]], url: str) 
         spy = Spy()
         with pytest.raises(InputError) as problem:
             for place in range(1000):
-                run = ledger.reserve(policy(f"set{place}"), plan())
+                run = ledger.reserve(planned(policy(f"set{place}"), plan()))
                 written += 1
                 TABLE.ask(spy, run)
                 written += 1
@@ -181,7 +181,7 @@ def replaced_by_another(file: Path) -> None:
     other = file.with_name("other.sqlite")
     books = Ledger(f"sqlite:///{other}")
     for _ in range(5):
-        books.reserve(policy("strange"), plan(0.1))
+        books.reserve(planned(policy("strange"), plan(0.1)))
     os.replace(other, file)
 
 
@@ -196,9 +196,9 @@ def emptied(file: Path) -> None:
 @pytest.mark.parametrize("change", [replaced_by_another, replaced_by_an_older_copy, emptied, Path.unlink])
 def test_a_file_that_is_replaced_under_way_is_told(change: Callable[[Path], object], url: str) -> None:
     ledger, file = Ledger(url), file_of(url)
-    ledger.reserve(policy("first"), plan())
+    ledger.reserve(planned(policy("first"), plan()))
     shutil.copy(file, file.with_name("older.sqlite"))
-    run = ledger.reserve(policy(), plan())
+    run = ledger.reserve(planned(policy(), plan()))
     change(file)
     nothing_goes_on(run, r"replaced|deleted|no such table")
     assert not file.exists() or file.stat().st_size == 0 or Ledger(url).verify() == []
@@ -207,18 +207,18 @@ def test_a_file_that_is_replaced_under_way_is_told(change: Callable[[Path], obje
 def test_a_rollback_between_runs_is_seen_by_the_next(url: str) -> None:
     """What this object remembers of an account is not believed against the database."""
     ledger, file = Ledger(url), file_of(url)
-    ledger.reserve(policy(), plan(2.0))
+    ledger.reserve(planned(policy(), plan(2.0)))
     shutil.copy(file, file.with_name("older.sqlite"))
-    ledger.reserve(policy(), plan(1.0)).settle("returned")
+    ledger.reserve(planned(policy(), plan(1.0))).settle("returned")
     replaced_by_an_older_copy(file)
-    Ledger(url).reserve(policy(), plan(0.9))
+    Ledger(url).reserve(planned(policy(), plan(0.9)))
     with pytest.raises(Refused, match=r"already spent: epsilon 2\.9,"):
-        ledger.reserve(policy(), plan(0.2))
+        ledger.reserve(planned(policy(), plan(0.2)))
 
 
 def test_a_newer_copy_in_its_place_is_the_same_ledger(url: str) -> None:
     ledger, file = Ledger(url), file_of(url)
-    run = ledger.reserve(policy(), plan())
+    run = ledger.reserve(planned(policy(), plan()))
     shutil.copy(file, file.with_name("copy.sqlite"))
     os.replace(file.with_name("copy.sqlite"), file)
     assert TABLE.ask(Spy(), run) == 5 and ledger.verify() == [] and kinds(ledger) == ["reserve", "charge"]
@@ -236,9 +236,9 @@ def test_a_clock_that_jumps_back_changes_nothing(url: str, monkeypatch: pytest.M
 
     ledger = Ledger(url)
     monkeypatch.setattr(database, "datetime", Clock)
-    run = ledger.reserve(policy(), plan(3.0))
+    run = ledger.reserve(planned(policy(), plan(3.0)))
     with pytest.raises(Refused):
-        ledger.reserve(policy(), plan(0.1))
+        ledger.reserve(planned(policy(), plan(0.1)))
     TABLE.ask(Spy(), run)
     run.settle("finished")
     assert [entry["time"][:4] for entry in ledger.entries()] == ["2031", "1999", "2031"] and ledger.verify() == []
@@ -247,7 +247,7 @@ def test_a_clock_that_jumps_back_changes_nothing(url: str, monkeypatch: pytest.M
 def test_a_lost_connection_is_made_again() -> None:
     address = fresh_database()
     ledger = Ledger(address)
-    run = ledger.reserve(policy(), plan())
+    run = ledger.reserve(planned(policy(), plan()))
     other = create_engine(address, isolation_level="AUTOCOMMIT")
     with other.connect() as connection:
         mine = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
@@ -282,8 +282,8 @@ def test_a_database_that_nothing_serialises_is_refused() -> None:
 
 def test_a_ledger_in_memory_serves_all_threads() -> None:
     ledger = Ledger("sqlite://")
-    runs: list[Run] = []
-    threads = [threading.Thread(target=lambda: runs.append(ledger.reserve(policy(), plan(0.5)))) for _ in range(4)]
+    runs: list[Reservation] = []
+    threads = [threading.Thread(target=lambda: runs.append(ledger.reserve(planned(policy(), plan(0.5))))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -293,9 +293,9 @@ def test_a_ledger_in_memory_serves_all_threads() -> None:
 
 def test_an_entry_that_cannot_be_read_is_told(url: str) -> None:
     ledger = Ledger(url)
-    ledger.reserve(policy(), plan(0.1))
+    ledger.reserve(planned(policy(), plan(0.1)))
     with ledger.engine.begin() as connection:
         connection.execute(text("UPDATE privsynth_ledger SET body = '{}'"))
     with pytest.raises(InputError, match="entry 1 that cannot be read"):
-        Ledger(url).reserve(policy(), plan(0.1))
+        Ledger(url).reserve(planned(policy(), plan(0.1)))
     assert ledger.verify()

@@ -11,27 +11,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_tools import fresh_ledger, kinds, policy
+from ledger_tools import fresh_ledger, kinds, planned, policy
 from scipy.special import logsumexp
 from scipy.stats import norm
 
 from privsynth.errors import Refused
 from privsynth.evidence import Risk
-from privsynth.policy.plan import Item, Plan
-from privsynth.privacy.accountant import NUMERICAL_SLACK, STEP_SLACK, calibrate, compose, geometric_trace
-from privsynth.privacy.chain import Entry
-from privsynth.privacy.database import ENTRIES
-from privsynth.privacy.events import (
-    ApproximateDP,
-    DiscreteGaussian,
-    Event,
-    Gaussian,
-    Geometric,
-    PureDP,
-    SampledGaussian,
-    ThresholdedGaussian,
-)
-from privsynth.privacy.filter import (
+from privsynth.ledger.chain import Entry
+from privsynth.ledger.database import ENTRIES
+from privsynth.ledger.filter import (
     ORDERS,
     Cap,
     Filter,
@@ -44,7 +32,19 @@ from privsynth.privacy.filter import (
     starting_order,
     total,
 )
-from privsynth.privacy.ledger import Ledger
+from privsynth.ledger.ledger import Ledger
+from privsynth.privacy.accountant import NUMERICAL_SLACK, STEP_SLACK, calibrate, compose, geometric_trace
+from privsynth.privacy.events import (
+    ApproximateDP,
+    DiscreteGaussian,
+    Event,
+    Gaussian,
+    Geometric,
+    PureDP,
+    SampledGaussian,
+    ThresholdedGaussian,
+)
+from privsynth.privacy.plan import Item, Plan
 
 CAP, LIFETIME = Cap(10.0, 1e-5), ", lifetime: {epsilon: 10.0, delta: 1.0e-5}"
 SIGMA = 1 / calibrate(lambda mu: [Gaussian(1 / mu)], lambda loss: loss.epsilon(1e-6), 3.0)  # an honest (3, 1e-6)
@@ -60,7 +60,7 @@ def reservations(ledger: Ledger, plan: Plan, lifetime: str = LIFETIME, name: str
     """How many runs of a plan fit."""
     for done in range(100):
         try:
-            ledger.reserve(policy(name, lifetime), plan)
+            ledger.reserve(planned(policy(name, lifetime), plan))
         except Refused:
             return done
     raise AssertionError("nothing is ever refused")
@@ -230,30 +230,30 @@ def test_the_filter_lets_more_runs_pass_than_the_sum(ledger: Ledger) -> None:
     assert runs == 8 > 3
     assert compose([Gaussian(SIGMA)] * runs).epsilon(1e-5) <= 10
     with pytest.raises(Refused) as refusal:
-        ledger.reserve(policy(lifetime=LIFETIME), honest())
+        ledger.reserve(planned(policy(lifetime=LIFETIME), honest()))
     said = str(refusal.value)
     assert "already spent: epsilon 24, delta 8.0e-06 by the sum, which leaves epsilon 0, delta 0.0e+00" in said
     assert "the Rényi filter of order 3.5 leaves 1" in said
     small = honest([Gaussian(60.0)], 0.05, 1e-7)
-    ledger.reserve(policy(lifetime=LIFETIME), small)  # what is left is not lost
+    ledger.reserve(planned(policy(lifetime=LIFETIME), small))  # what is left is not lost
 
 
 def test_a_run_with_the_whole_budget_fits(ledger: Ledger) -> None:
     whole = honest([Gaussian(0.5)], 10.0, 1e-5)
-    ledger.reserve(policy(lifetime=LIFETIME), whole)
+    ledger.reserve(planned(policy(lifetime=LIFETIME), whole))
     with pytest.raises(Refused, match="does not count here"):
-        ledger.reserve(policy(lifetime=LIFETIME), honest([Gaussian(90.0)], 0.01, 1e-9))
+        ledger.reserve(planned(policy(lifetime=LIFETIME), honest([Gaussian(90.0)], 0.01, 1e-9)))
 
 
 def test_the_first_reservation_decides_even_if_it_is_returned(ledger: Ledger) -> None:
-    ledger.reserve(policy(lifetime=LIFETIME), honest([Gaussian(0.5)], 10.0, 1e-5)).settle("stopped")
+    ledger.reserve(planned(policy(lifetime=LIFETIME), honest([Gaussian(0.5)], 10.0, 1e-5))).settle("stopped")
     assert reservations(ledger, honest()) == 3, "the sum alone"
     assert [json.loads(e["body"])["order"] for e in ledger.entries() if e["kind"] == "reserve"] == [None] * 4
 
 
 def test_what_was_returned_does_not_count(ledger: Ledger) -> None:
     for _ in range(4):
-        ledger.reserve(policy(lifetime=LIFETIME), honest()).settle("stopped")
+        ledger.reserve(planned(policy(lifetime=LIFETIME), honest())).settle("stopped")
     assert reservations(ledger, honest()) == 8
     assert set(kinds(ledger)) == {"reserve", "return"}
 
@@ -269,13 +269,13 @@ def test_the_filter_pays_for_arithmetic_too(order: float) -> None:
 
 
 def test_a_raised_cap_keeps_the_order(ledger: Ledger) -> None:
-    ledger.reserve(policy(lifetime=LIFETIME), honest())
-    ledger.reserve(policy(lifetime=", lifetime: {epsilon: 30.0, delta: 1.0e-5}"), honest())
+    ledger.reserve(planned(policy(lifetime=LIFETIME), honest()))
+    ledger.reserve(planned(policy(lifetime=", lifetime: {epsilon: 30.0, delta: 1.0e-5}"), honest()))
     assert [json.loads(e["body"])["order"] for e in ledger.entries()] == [3.5, 3.5]
 
 
 def test_an_account_that_began_without_a_cap_has_the_sum_alone(ledger: Ledger) -> None:
-    ledger.reserve(policy(lifetime=""), honest())
+    ledger.reserve(planned(policy(lifetime=""), honest()))
     assert reservations(ledger, honest()) == 2
 
 
@@ -291,24 +291,24 @@ def rewrite(ledger: Ledger, old: str, new: str) -> None:
 
 def test_a_plan_of_an_older_version_leaves_the_sum(ledger: Ledger) -> None:
     for _ in range(2):
-        ledger.reserve(policy(lifetime=LIFETIME), honest())
+        ledger.reserve(planned(policy(lifetime=LIFETIME), honest()))
     rewrite(ledger, '"Gaussian"', '"Gauss"')
     again = Ledger(ledger.engine.url.render_as_string(hide_password=False))
     assert reservations(again, honest()) == 1
     with pytest.raises(Refused, match="a plan in the books cannot be read"):
-        again.reserve(policy(lifetime=LIFETIME), honest())
+        again.reserve(planned(policy(lifetime=LIFETIME), honest()))
     assert again.statement("books").composed is None and "cannot be read" in "\n".join(again.statement("books").lines())
 
 
 def test_the_statement(ledger: Ledger, command: Any) -> None:
     for _ in range(4):
-        ledger.reserve(policy(lifetime=LIFETIME), honest())
+        ledger.reserve(planned(policy(lifetime=LIFETIME), honest()))
     statement = ledger.statement("books")
     assert statement.spent.epsilon == 12 and statement.delta == 1e-5
     assert statement.composed == pytest.approx(compose([Gaussian(SIGMA / 2)]).epsilon(1e-5))
     assert statement.room is not None
     sigma = 1 / calibrate(lambda mu: [Gaussian(1 / mu)], lambda loss: loss.epsilon(1e-5), statement.room * 0.99)
-    ledger.reserve(policy(lifetime=LIFETIME), honest([Gaussian(sigma)], statement.room, 1e-5))
+    ledger.reserve(planned(policy(lifetime=LIFETIME), honest([Gaussian(sigma)], statement.room, 1e-5)))
     address = ledger.engine.url.render_as_string(hide_password=False)
     said = command("ledger", "show", "--ledger", address).out
     assert "if no run was chosen after looking at another" in said and "the Rényi filter of order 3.5 leaves" in said

@@ -12,12 +12,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from ledger_tools import fresh_ledger, plan, policy
+from ledger_tools import fresh_ledger, plan, planned, policy
 
 from privsynth.errors import Refused
-from privsynth.policy.plan import Plan
-from privsynth.privacy.fingerprint import Fingerprint
-from privsynth.privacy.ledger import Ledger
+from privsynth.ledger.ledger import Ledger
+from privsynth.privacy.content import Fingerprint
+from privsynth.privacy.plan import Plan
 
 MEMORY = Path("/dev/shm")  # a folder in memory, where there is one: the tests are about locks, not about the disk
 FORK = multiprocessing.get_context("fork")
@@ -38,7 +38,7 @@ def race(url: str, processes: int, tries: int, asked: Plan, name: str = "books")
         gate.wait(120)
         for _ in range(tries):
             try:
-                run = books.reserve(policy(name), asked)
+                run = books.reserve(planned(policy(name), asked))
             except Refused:
                 continue
             run.charge("histograms", run.plan["histograms"])
@@ -71,7 +71,7 @@ def test_eight_processes_do_not_overspend(url: str) -> None:
 
 def test_one_of_eight_gets_the_last_epsilon(url: str) -> None:
     """Each asks for all that is left."""
-    Ledger(url).reserve(policy(), plan(1.0, 1e-7)).settle("returned")
+    Ledger(url).reserve(planned(policy(), plan(1.0, 1e-7))).settle("returned")
     for _ in range(5):
         with TemporaryDirectory() as folder:
             again = url if "postgresql" in url else fresh_ledger("sqlite", Path(folder))
@@ -88,7 +88,7 @@ def test_eight_ids_of_one_content_share_one_cap(url: str) -> None:
         books = Ledger(url, patience=300)
         own = Fingerprint(f"{place}" * 64, None, {"a" * 64: 90.0, "b" * 64: 40.0, f"{place}" * 64: 50.0})
         gate.wait(120)
-        run = books.reserve(policy(f"id{place}"), plan(1.0, 1e-7))
+        run = books.reserve(planned(policy(f"id{place}"), plan(1.0, 1e-7)))
         with suppress(Refused):
             run.identify(own)
             with won.get_lock():

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from privsynth.ledger.filter import spending
+from privsynth.planning import make_plan
 from privsynth.policy import Policy
-from privsynth.policy.plan import Plan, make_plan
 from privsynth.privacy.accountant import PrivacyLoss, compose
 from privsynth.privacy.events import ApproximateDP, Gaussian, from_json
-from privsynth.privacy.filter import spending
+from privsynth.privacy.plan import Plan
 from privsynth.privacy.risk import max_tpr
 
 ROOT = Path(__file__).parents[2]
@@ -176,15 +177,15 @@ def test_what_unit_numbers_take_from_the_noise_is_little(path: Path, monkeypatch
 
     policy = asked(path, "epsilon: 1.0")
     paid = strengths(make_plan(policy))
-    monkeypatch.setattr("privsynth.policy.plan.shared_number", lambda rows: 1e-300)
+    monkeypatch.setattr("privsynth.planning.shared_number", lambda rows: 1e-300)
     assert strengths(make_plan(policy)) == pytest.approx(paid, rel=1e-4)
 
 
 def test_planning_imports_no_torch() -> None:
     code = (
-        "import sys\nfrom privsynth.policy import Policy\nfrom privsynth.policy.plan import make_plan\n"
+        "import sys\nfrom privsynth.policy import Policy\nfrom privsynth.planning import make_plan\n"
         f"make_plan(Policy.load({str(SHIPPED[0])!r}).with_changes('marginals', 0.1))\n"
-        "import privsynth.privacy.ledger, privsynth.privacy.risk\nassert 'torch' not in sys.modules, 'torch'\n"
+        "import privsynth.ledger.ledger, privsynth.privacy.risk\nassert 'torch' not in sys.modules, 'torch'\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from privsynth.policy.options import NetworkOptions
+from privsynth.progress import silent
 from privsynth.trainers import autoregressive
 from privsynth.trainers.autoregressive import MaskedPrediction
-from privsynth.trainers.base import NetworkOptions, silent
 
 SIZES = (2, 3, 4)
 JOINT = np.random.default_rng(1).dirichlet(np.full(24, 0.3)).reshape(SIZES)

@@ -16,13 +16,14 @@ import pytest
 import torch
 
 from privsynth import Policy, Synthesizer, fit
-from privsynth.privacy.dpsgd import DPSGD, Batch
+from privsynth.policy.options import CTGANOptions, LatentOptions, NetworkOptions
 from privsynth.privacy.events import SampledGaussian
-from privsynth.trainers.anchored import Network, _default_device
+from privsynth.privacy.mechanisms.dpsgd import DPSGD, Batch
+from privsynth.progress import silent
 from privsynth.trainers.autoregressive import MaskedPrediction
-from privsynth.trainers.base import LatentOptions, NetworkOptions, silent
-from privsynth.trainers.ctgan import GAN, CTGANOptions
-from privsynth.trainers.networks import Average
+from privsynth.trainers.ctgan import GAN
+from privsynth.trainers.modules import Average
+from privsynth.trainers.network import Network, _default_device
 from privsynth.trainers.vae import Autoencoder
 
 SIZES, ROWS = (2, 3, 4), 7

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from privsynth import Policy
-from privsynth.codec import Codec, ColumnCodec, Groups, rare_together
-from privsynth.domain import ColumnDomain, Domain
-from privsynth.policy.plan import make_plan, noise_in_words
+from privsynth.encoding.codec import Codec, ColumnCodec, Groups, rare_together
+from privsynth.encoding.domain import ColumnDomain, Domain
+from privsynth.marginals import choice as rules
+from privsynth.marginals import measure as m
+from privsynth.planning import make_plan, noise_in_words
 from privsynth.privacy.accountant import epsilon_of
 from privsynth.privacy.events import Gaussian
 from privsynth.privacy.unit import Rows
-from privsynth.trainers import measure as m
-from privsynth.trainers import rules
 
 N = 4000
 
@@ -100,7 +100,7 @@ CAUSES = ("drown", "there would be", "not public", "encoded table", "cells and n
 def test_auto_says_the_true_reason(case: str, target: bool) -> None:
     public, why = WHY[case]
     asked = policy(**public, target=target, trainer="auto")
-    tables, network = rules.reasons_for_marginals(asked)
+    tables, network = rules.reasons_for_marginals(rules.Facts.of(asked))
     assert tables.startswith("auto chose `marginals`: ") and why in tables
     facts = rules.Facts.of(asked)
     assert (TARGETS in tables) == (target and facts.order == 2 and len(facts.sizes) > 2)
@@ -113,7 +113,7 @@ def test_auto_says_the_true_reason(case: str, target: bool) -> None:
 
 def test_reasons_are_in_the_plan_for_programs() -> None:
     asked = policy(8, trainer="auto")
-    assert make_plan(asked).as_checked()["reasons"] == rules.reasons_for_marginals(asked)
+    assert make_plan(asked).as_checked()["reasons"] == rules.reasons_for_marginals(rules.Facts.of(asked))
     assert make_plan(policy(8)).as_checked()["reasons"] == []  # nothing was chosen by rule
 
 
@@ -165,8 +165,8 @@ class Planned:
     def __contains__(self, name: str) -> bool:
         return name in self.names
 
-    def __getitem__(self, name: str) -> Gaussian:
-        return Gaussian(2.0)
+    def event(self, name: str, kind: type[Gaussian]) -> Gaussian:
+        return kind(2.0)
 
 
 def measured(rows: np.ndarray, sizes: tuple[int, ...], names: list[str], target: str | None) -> tuple[Any, list[Any]]:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from privsynth.trainers.anchored import FINE_RATE
-from privsynth.trainers.base import LatentOptions, silent
-from privsynth.trainers.ctgan import GAN, CTGANOptions
-from privsynth.trainers.networks import Average, Mixture, draw_codes
+from privsynth.policy.options import CTGANOptions, LatentOptions
+from privsynth.progress import silent
+from privsynth.trainers.ctgan import GAN
+from privsynth.trainers.modules import Average, Mixture, draw_codes
+from privsynth.trainers.network import FINE_RATE
 from privsynth.trainers.vae import Autoencoder
 
 SIZES = (2, 3, 4)

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from privsynth.codec import Codec, ColumnCodec
-from privsynth.domain import ColumnDomain, Domain
-from privsynth.trainers import anchor
-from privsynth.trainers.anchor import Anchor, Goal
-from privsynth.trainers.anchored import Network, NetworkModel
-from privsynth.trainers.base import silent
-from privsynth.trainers.gibbs import Layout
+from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.domain import ColumnDomain, Domain
+from privsynth.marginals import population as anchor
+from privsynth.marginals.gibbs import Layout
+from privsynth.marginals.measure import table_total
+from privsynth.marginals.population import Anchor, Goal
+from privsynth.progress import silent
 from privsynth.trainers.marginals import PopulationModel
-from privsynth.trainers.measure import table_total
+from privsynth.trainers.network import Network, NetworkModel
 
 SIZES = (3, 4, 5, 2)
 N = 3000
@@ -132,7 +132,7 @@ def test_refining_does_not_touch_its_input_and_any_number_of_rows_goes() -> None
 
 
 def test_large_samples_are_refined_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("privsynth.trainers.anchor.BLOCK", 1000)
+    monkeypatch.setattr("privsynth.marginals.population.BLOCK", 1000)
     truth = real_rows()
     anchor = anchor_of(truth)
     found = anchor.refined(anchor.independent(5500, np.random.default_rng(0)), np.random.default_rng(0))
@@ -300,7 +300,7 @@ def test_layouts_count_every_copy_of_every_table() -> None:
 
 
 def test_what_a_sweep_keeps_current_is_what_a_new_count_says() -> None:
-    from privsynth.trainers.gibbs import sweep
+    from privsynth.marginals.gibbs import sweep
 
     rng = np.random.default_rng(0)
     sizes, tables = (3, 4, 2, 5, 2), [(0, 1), (1, 3, 2), (3, 0), (0, 2, 4), (2, 1, 0, 3)]  # the last view: two groups of column 3

@@ -13,12 +13,16 @@ import pytest
 
 from privsynth import Policy, Synthesizer, pipeline
 from privsynth.errors import InputError, PolicyError
+from privsynth.ledger.ledger import Ledger
+from privsynth.marginals import choice as rules
+from privsynth.marginals import measure
 from privsynth.pipeline import fit
-from privsynth.policy.plan import Plan, make_plan
-from privsynth.privacy.dpsgd import DPSGD
-from privsynth.privacy.ledger import Ledger
+from privsynth.planning import make_plan
+from privsynth.policy.options import OPTIONS, check_options
+from privsynth.privacy.mechanisms.dpsgd import DPSGD
 from privsynth.privacy.mechanisms.tables import Histograms, Marginals
-from privsynth.trainers import OPTIONS, TRAINERS, check_options, measure, rules
+from privsynth.privacy.plan import Plan
+from privsynth.trainers import TRAINERS
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
 
@@ -240,8 +244,8 @@ def test_nothing_reaches_the_model_but_through_a_mechanism(
 def test_replay_finds_a_twin_that_peeks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from privsynth import table as fence
-    from privsynth.trainers import measure
+    from privsynth.marginals import measure
+    from privsynth.table import private as fence
 
     honest = measure.measure_anchor
     monkeypatch.setattr(

@@ -12,5 +12,5 @@ MECHANISMS = frozenset({
     "privsynth.privacy.mechanisms.selection.MostCommon",
     "privsynth.privacy.mechanisms.tables.Histograms",
     "privsynth.privacy.mechanisms.tables.Marginals",
-    "privsynth.privacy.dpsgd.DPSGD",
+    "privsynth.privacy.mechanisms.dpsgd.DPSGD",
 })  # fmt: skip

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from privsynth.domain import STRATUM, ColumnDomain, Domain
+from privsynth.encoding.copula import ENOUGH, FEWEST_ROWS, LAST, MOST, ROWS, Within, ends_of, evenly
+from privsynth.encoding.domain import STRATUM, ColumnDomain, Domain
+from privsynth.encoding.histograms import TELLING, Agreed, Scales, to_simplex
 from privsynth.loading import Damaged, Tensors, part, take, take_shares
-from privsynth.privacy.ledger import Run
+from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms.tables import Histograms
-from privsynth.scales import TELLING, Agreed, Scales, to_simplex
-from privsynth.table import PrivateTable, Rows
-from privsynth.within import ENOUGH, FEWEST_ROWS, LAST, MOST, ROWS, Within, ends_of, evenly
+from privsynth.privacy.run import Run
+from privsynth.privacy.unit import Rows
+from privsynth.table.private import PrivateTable
 
 MOST_BINS, FEWEST_BINS = 32, 8
 BINS = 0.62  # of a numeric column, in roots of rows over the noise of a cell
@@ -248,7 +250,7 @@ class Groups:
 def learn_codec(domain: Domain, table: PrivateTable[pd.DataFrame], run: Run) -> Codec:
     """Buys the histograms of all columns in one step and derives everything else from them."""
     scales = Scales(domain)
-    mechanism = Histograms(run.plan["histograms"], scales.sizes)
+    mechanism = Histograms(run.plan.event("histograms", Gaussian), scales.sizes)
     noisy = table.encoded(scales).ask(mechanism, run)
     total = released_total(noisy, domain.rows if not domain.stratified else None)
     columns = tuple(

@@ -44,11 +44,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from privsynth.errors import InputError, Problem
-from privsynth.privacy import chain
-from privsynth.privacy.chain import Checked, Entry
+from privsynth.ledger import chain
+from privsynth.ledger.chain import Checked, Entry
 
 if TYPE_CHECKING:
-    from privsynth.privacy.fingerprint import Fingerprint
+    from privsynth.privacy.content import Fingerprint
 
 _METADATA = MetaData()
 ENTRIES = Table(

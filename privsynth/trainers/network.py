@@ -8,19 +8,21 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from privsynth.blocks import in_blocks
-from privsynth.privacy.events import sampled_gaussian_of_strength
-from privsynth.trainers.base import Model, NetworkOptions, Progress, Trainer, silent
+from privsynth.parallel import in_blocks
+from privsynth.policy.options import NetworkOptions
+from privsynth.privacy.events import SampledGaussian, sampled_gaussian_of_strength
+from privsynth.progress import Progress, silent
+from privsynth.trainers.base import Model, Trainer
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from privsynth.codec import Codec
-    from privsynth.policy import Policy
-    from privsynth.policy.plan import Request
-    from privsynth.privacy.ledger import Run
-    from privsynth.table import PrivateTable
-    from privsynth.trainers.anchor import Anchor
+    from privsynth.encoding.codec import Codec
+    from privsynth.marginals.choice import Facts
+    from privsynth.marginals.population import Anchor
+    from privsynth.privacy.plan import Request
+    from privsynth.privacy.run import Run
+    from privsynth.table.private import PrivateTable
 
 DRAW_BLOCK = 8192
 PUBLIC_BATCH = 500  # rows of the population in a step that costs no privacy
@@ -86,11 +88,11 @@ class AnchoredTrainer(Trainer):
 
     Options: ClassVar[type[Any]] = NetworkOptions
 
-    def requests(self, policy: Policy) -> list[Request]:
-        from privsynth.policy.plan import Request
-        from privsynth.trainers.rules import anchor_requests
+    def requests(self, facts: Facts) -> list[Request]:
+        from privsynth.marginals.choice import anchor_requests
+        from privsynth.privacy.plan import Request
 
-        o, rate = self.options, self._rate(policy)
+        o, rate = self.options, self._rate(facts)
         requests = [
             Request(
                 "dp-sgd", f"what {self.name} learns from rows beyond that", 1 - o.anchor,
@@ -98,12 +100,12 @@ class AnchoredTrainer(Trainer):
             )
         ]  # fmt: skip
         if o.anchor > 0:
-            requests = anchor_requests(policy, o.anchor) + requests
+            requests = anchor_requests(facts, o.anchor) + requests
         return requests
 
-    def _rate(self, policy: Policy) -> float:
+    def _rate(self, facts: Facts) -> float:
         """Sampling rate: as asked, else batch / public row count, else 0.05."""
-        rows = policy.model.dataset.rows
+        rows = facts.rows
         if self.options.sampling_rate is not None:
             return float(self.options.sampling_rate)
         return min(0.25, max(0.002, self.options.batch / rows)) if rows else 0.05
@@ -114,7 +116,7 @@ class AnchoredTrainer(Trainer):
     ) -> Model:
         import torch
 
-        from privsynth.trainers.measure import measure_anchor
+        from privsynth.marginals.measure import measure_anchor
 
         rng = run.randomness.generator()
         torch.manual_seed(int(rng.integers(2**62)))  # initial weights and latent noise protect nobody
@@ -139,8 +141,8 @@ class AnchoredTrainer(Trainer):
         self, network: Network, table: PrivateTable[np.ndarray], codec: Codec, run: Run, progress: Progress
     ) -> None:
         """DP-SGD from where the network stands; samples will come from the average of its weights."""
-        from privsynth.privacy.dpsgd import DPSGD
-        from privsynth.trainers.networks import Average
+        from privsynth.privacy.mechanisms.dpsgd import DPSGD
+        from privsynth.trainers.modules import Average
 
         network.private.double()  # from here on real rows are seen, and gradients noised
         learn, average = network.learner(), Average(network.sampled)
@@ -152,8 +154,8 @@ class AnchoredTrainer(Trainer):
 
         units = codec.domain.units or codec.domain.rows or codec.total
         mechanism = DPSGD(
-            run.plan["dp-sgd"], network.private, network.loss, after, self.options.max_grad_norm, float(units),
-            network.latent,
+            run.plan.event("dp-sgd", SampledGaussian), network.private, network.loss, after, self.options.max_grad_norm,
+            float(units), network.latent,
         )  # fmt: skip
         table.ask(mechanism, run)
         average.settle()
@@ -173,7 +175,7 @@ class AnchoredTrainer(Trainer):
         import torch
 
         from privsynth.loading import Damaged, checked
-        from privsynth.trainers.anchor import Anchor
+        from privsynth.marginals.population import Anchor
 
         if settings.keys() != {"options"} or not isinstance(settings["options"], dict):
             raise Damaged("`settings` must hold `options` alone")
@@ -248,19 +250,19 @@ class Network:
         raise NotImplementedError
 
     def tensors(self) -> dict[str, np.ndarray]:
-        from privsynth.trainers.networks import arrays
+        from privsynth.trainers.modules import arrays
 
         return {name: value for prefix, module in self.saved.items() for name, value in arrays(module, prefix).items()}
 
     def check(self, tensors: dict[str, np.ndarray]) -> None:
         """Raises Damaged if `load` could not take these."""
-        from privsynth.trainers.networks import check_arrays
+        from privsynth.trainers.modules import check_arrays
 
         for prefix, module in self.saved.items():
             check_arrays(module, prefix, tensors)
 
     def load(self, tensors: dict[str, np.ndarray]) -> None:
-        from privsynth.trainers.networks import load_arrays
+        from privsynth.trainers.modules import load_arrays
 
         for prefix, module in self.saved.items():
             load_arrays(module, prefix, tensors)
@@ -275,7 +277,7 @@ class NetworkModel:
     network: Network
 
     def sample(self, n: int, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
-        from privsynth.trainers.anchor import NETWORK_POOL
+        from privsynth.marginals.population import NETWORK_POOL
 
         def draw(block: slice, coins: Any) -> Any:
             return self.network.draw(block.stop - block.start, coins)

@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from privsynth.codec import Codec
-from privsynth.domain import Domain
+from privsynth.encoding.codec import Codec
+from privsynth.encoding.domain import Domain
 from privsynth.errors import InputError, Problem
 from privsynth.evidence import Privacy
-from privsynth.finish import Layout
 from privsynth.loading import Damaged, Tensors, no_others, part, read_json, read_tensors
 from privsynth.privacy.noise import Randomness
-from privsynth.trainers.base import Model, Progress, silent
+from privsynth.progress import Progress, silent
+from privsynth.sampling.output import Layout
+from privsynth.trainers.base import Model
 
 if TYPE_CHECKING:
-    from privsynth.given import Filling, Given
+    from privsynth.sampling.conditional import Filling, Given
 
 Values = Mapping[str, Any]  # {column: value}
 
@@ -82,7 +83,7 @@ class Synthesizer:
         Raises InputError for another trainer, columns that are not released, values outside of the released categories
         or bounds, rows that break an inequality, and a table without rows.
         """
-        from privsynth.given import Given, completed
+        from privsynth.sampling.conditional import Given, completed
 
         model, rng = self._filling(), Randomness(seed).generator()
         given = Given.of_rows(table, self.codec, self.layout)
@@ -112,21 +113,21 @@ class Synthesizer:
     def _typed(self, n: int, rng: np.random.Generator, progress: Progress, given: Given | None) -> pd.DataFrame:
         if given is None:
             return self.codec.decode(self._mixed(n, rng, progress), rng)
-        from privsynth.given import completed
+        from privsynth.sampling.conditional import completed
 
         return completed(given.repeated(n), self.codec, self._filling(), False, rng, progress)
 
     def _read(self, values: Values | None) -> Given | None:
         if not values:
             return None
-        from privsynth.given import Given
+        from privsynth.sampling.conditional import Given
 
         self._filling()
         return Given.of_values(values, self.codec, self.layout)
 
     def _filling(self) -> Filling:
         """The model, if it can complete rows."""
-        from privsynth.given import Filling
+        from privsynth.sampling.conditional import Filling
 
         if not isinstance(self.model, Filling):
             rule = f"was trained by `{self.trainer}`; conditional samples need the trainer `autoregressive`"
@@ -184,7 +185,7 @@ class Synthesizer:
     @classmethod
     def _read_files(cls, folder: Path) -> Synthesizer:
         """Raises OSError or Damaged."""
-        from privsynth.saved import SavedModel
+        from privsynth.sampling.saved import SavedModel
         from privsynth.trainers import TRAINERS
 
         saved = read_json(folder / "model.json", SavedModel)

@@ -30,7 +30,7 @@ import hashlib
 import hmac
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -39,9 +39,9 @@ import pyarrow.compute as pc
 from scipy.special import gammaln
 
 from privsynth.errors import InputError
-from privsynth.reader import RawTable
+from privsynth.privacy.content import LEAST_BITS, Fingerprint
+from privsynth.table.reader import RawTable
 
-LEAST_BITS = 32.0
 _MISSING = {  # whatever a policy says: what readers of CSV take for missing, and what tables often write for it
     "", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "none",
     "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "?", ".", "-", "*",
@@ -52,37 +52,6 @@ _TRUTHS = {word: word.lower() for word in ("True", "TRUE", "False", "FALSE")}
 _LONG = r"^[+-]?[1-9][0-9]{15,}$"  # whole numbers that float64 cannot tell apart, identifiers mostly: compared as text
 _MIDNIGHT = r"^(\d{4}-\d\d-\d\d)[T ]00:00(:00(\.0+)?)?(Z|\+00:00)?$"
 _MOMENT = r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.0+|(\.\d*?[1-9])0*)?(?:Z|\+00:00)?$"
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """What is kept of one table's content. All marks are 64 hexadecimal digits.
-
-    whole: of all columns. rows: of the modelled rows; None where they say too little. columns: the mark of each modelled
-    column and its bits; columns of the same cells share one. former: of the whole as version 0.1.0 made it, if asked for.
-    """
-
-    whole: str
-    rows: str | None = None
-    columns: dict[str, float] = field(default_factory=dict)
-    former: str | None = None
-
-    @property
-    def marks(self) -> list[str]:
-        """All by which a part of the content is known."""
-        return sorted({*self.columns, *([self.rows] if self.rows else [])})
-
-    def likeness(self, marks: Collection[str]) -> str | None:
-        """By what a table that shares these marks is the same content: "modelled columns" or "N columns"; None: by nothing.
-
-        >>> known = Fingerprint("w", "r", {"age": 40.0, "ward": 30.0, "sex": 3.0})
-        >>> known.likeness({"r"}), known.likeness({"age", "ward", "sex"}), known.likeness({"age", "ward"})
-        ('modelled columns', '3 columns', None)
-        """
-        if self.rows in marks:
-            return "modelled columns"
-        bits = sorted(bits for mark, bits in self.columns.items() if mark in marks)
-        return f"{len(bits)} columns" if sum(bits[:-1]) >= LEAST_BITS else None
 
 
 def fingerprint(raw: RawTable, key: bytes, modelled: Collection[str] = (), former: bool = False) -> Fingerprint:
@@ -250,4 +219,4 @@ def _mixed(words: np.ndarray) -> np.ndarray:
     return mixed
 
 
-__all__ = ["Fingerprint", "fingerprint"]
+__all__ = ["fingerprint"]

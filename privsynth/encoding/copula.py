@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from privsynth.blocks import in_blocks
 from privsynth.loading import Damaged, Tensors, take, take_shares
+from privsynth.parallel import in_blocks
 
 FEWEST_ROWS, ROWS = 2_000, 10_000  # released rows that a mixture is fitted to: as many as the table has, within these
 COMPONENTS, MOST = 8, 64  # of a mixture; numbers that it is about, since its cost grows with their square

@@ -14,12 +14,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
-from privsynth.codec import Codec
-from privsynth.domain import ColumnDomain
+from privsynth.encoding.codec import Codec
+from privsynth.encoding.domain import ColumnDomain
 from privsynth.errors import InputError, Problem
-from privsynth.finish import Layout
-from privsynth.reader import MISSING, UNREADABLE, RawTable, read_table
-from privsynth.trainers.base import Progress
+from privsynth.progress import Progress
+from privsynth.sampling.output import Layout
+from privsynth.table.reader import MISSING, UNREADABLE, RawTable, read_table
 
 
 @runtime_checkable

@@ -15,15 +15,15 @@ from itertools import combinations
 
 import numpy as np
 
-from privsynth.codec import Codec, Groups
+from privsynth.encoding.codec import Codec, Groups
+from privsynth.marginals.choice import MOST_CELLS, MOST_TRIPLES, NAMES, most_pairs
+from privsynth.marginals.denoise import beyond_margins, shrunk
+from privsynth.marginals.population import Anchor, Goal
 from privsynth.privacy.events import Gaussian
-from privsynth.privacy.ledger import Run
 from privsynth.privacy.mechanisms.tables import Marginals
+from privsynth.privacy.run import Run
 from privsynth.privacy.unit import to_shares
-from privsynth.table import PrivateTable
-from privsynth.trainers.anchor import Anchor, Goal
-from privsynth.trainers.rules import MOST_CELLS, MOST_TRIPLES, NAMES, most_pairs
-from privsynth.trainers.shrink import beyond_margins, shrunk
+from privsynth.table.private import PrivateTable
 
 TARGET_FACTOR = 3.0  # tables with the policy's target count so many times
 SIZE_POWER = 0.33  # a table's share grows with its cells to this power
@@ -80,7 +80,7 @@ def _bought(
     codec: Codec, run: Run,
 ) -> Tables:  # fmt: skip
     """Noisy tables of these columns by the plan's mechanism of this name; those with the target count more."""
-    mechanism = tables_of(name, run.plan[name], sizes, columns, target)
+    mechanism = tables_of(name, run.plan.event(name, Gaussian), sizes, columns, target)
     noisy = table.ask(mechanism, run)
     total = table_total(noisy, codec)
     return {

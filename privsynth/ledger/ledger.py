@@ -9,7 +9,7 @@ The budget hangs on the data set's id and on its content: ids that were given th
 whatever names, share one total. A content is known by keyed fingerprints (`fingerprint.py`), which stay inside the
 database (`database.py`).
 
-What whoever decides on a release should know of the books is noticed, written into the entries and told (`Run.books`): a
+What whoever decides on a release should know of the books is noticed, written into the entries and told (`Reservation.books`): a
 lifetime budget that a policy raises, books that were new or are in memory only, ids that turn out to be the same people.
 """
 
@@ -27,17 +27,16 @@ from sqlalchemy import Connection, Engine, bindparam, select
 
 from privsynth.errors import Problem, Refused
 from privsynth.evidence import Books
-from privsynth.policy.load import Policy
-from privsynth.policy.plan import Plan
-from privsynth.privacy.account import Account, Statement, filter_of
-from privsynth.privacy.chain import GENESIS, Checked, Entry, digest
-from privsynth.privacy.database import ENTRIES, Database, append, head, linked
+from privsynth.ledger.account import Account, Statement, filter_of
+from privsynth.ledger.chain import GENESIS, Checked, Entry, digest
+from privsynth.ledger.database import ENTRIES, Database, append, head, linked
+from privsynth.ledger.filter import Cap, Spending, spending, starting_order, total
 from privsynth.privacy.events import Event, to_json
-from privsynth.privacy.filter import Cap, Spending, spending, starting_order, total
 from privsynth.privacy.noise import Randomness
+from privsynth.privacy.plan import Plan
 
 if TYPE_CHECKING:
-    from privsynth.privacy.fingerprint import Fingerprint
+    from privsynth.privacy.content import Fingerprint
 
 PATIENCE = 60.0  # seconds
 _BOOKED = (
@@ -56,7 +55,7 @@ def default_url() -> str:
 
 
 @dataclass
-class Run:
+class Reservation:
     """One reservation being spent, in phases: reserved, opened (rows are read), learned (the audit may begin), settled.
 
     `charge` must be called before a mechanism touches a row.
@@ -147,11 +146,11 @@ class Ledger:
         """The database itself, for backups and tests."""
         return self._database.engine
 
-    def reserve(self, policy: Policy, plan: Plan) -> Run:
+    def reserve(self, plan: Plan) -> Reservation:
         """Takes the whole plan from the data set's lifetime budget, or raises Refused. Nothing has been read yet."""
-        dataset, lifetime = policy.model.dataset.id, policy.model.budget.lifetime
+        dataset, lifetime = plan.dataset, plan.lifetime
         cap = Cap(lifetime.epsilon, lifetime.delta) if lifetime else None
-        run = Run(self, dataset, uuid.uuid4().hex, plan, Randomness(policy.model.seed))
+        run = Reservation(self, dataset, uuid.uuid4().hex, plan, Randomness(plan.seed))
         with self._database.writing() as connection:
             before, *others = self._read(connection, *linked(connection, dataset))
             noticed = self._noticed(connection, before, others, cap)
@@ -162,8 +161,8 @@ class Ledger:
             _refuse_above(own, others, plan, spending(*claim, order))
             locked = {"locked": True} if lifetime and lifetime.locked else {}
             entry = append(connection, dataset, run.id, "reserve", {
-                "epsilon": plan.epsilon, "delta": plan.delta, "plan": plan.to_json(), "policy": policy.sha256,
-                "unit": plan.unit, "max_rows": plan.max_rows, "seeded": policy.model.seed is not None, "order": order,
+                "epsilon": plan.epsilon, "delta": plan.delta, "plan": plan.to_json(), "policy": plan.policy_sha256,
+                "unit": plan.unit, "max_rows": plan.max_rows, "seeded": plan.seeded, "order": order,
                 "lifetime": asdict(cap) | locked if cap else None, **noticed,
             })  # fmt: skip
         self._newest[run.id] = entry
@@ -191,7 +190,7 @@ class Ledger:
         return noticed
 
     def identify(self, dataset: str, run: str, fingerprint: Fingerprint) -> dict[str, str]:
-        """Writes down the content that a run read; `Run.identify` calls it. Returns by what each other id is the same.
+        """Writes down the content that a run read; `Reservation.identify` calls it. Returns by what each other id is the same.
 
         Raises Refused after writing that down. Then the id is not linked to the others: its reservation burdens it alone.
         """
@@ -334,4 +333,4 @@ def _named(accounts: Collection[Account]) -> str:
     return ", ".join(repr(account.dataset) for account in accounts)
 
 
-__all__ = ["GENESIS", "Ledger", "Run", "default_url"]
+__all__ = ["GENESIS", "Ledger", "Reservation", "default_url"]

@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from privsynth.errors import InputError, Problem
+from privsynth.ledger.chain import Entry
+from privsynth.ledger.filter import Cap, Filter, Spending, smallest, spending, total
 from privsynth.privacy.accountant import compose, epsilon_of
-from privsynth.privacy.chain import Entry
 from privsynth.privacy.events import Event, Gaussian, from_json
-from privsynth.privacy.filter import Cap, Filter, Spending, smallest, spending, total
 from privsynth.privacy.risk import at_most, small
 
 

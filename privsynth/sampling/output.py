@@ -13,9 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from privsynth.identifiers import Invented
 from privsynth.policy import Policy
-from privsynth.reader import RawTable
+from privsynth.sampling.identifiers import Invented
+from privsynth.table.reader import RawTable
 
 WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)\Z")
 

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, field_validator, model_validator
 
-from privsynth.domain import STRATA, STRATUM
+from privsynth.encoding.domain import STRATA, STRATUM
 from privsynth.evidence import Privacy
-from privsynth.finish import WHOLE
 from privsynth.policy.model import EPOCH, Generator
+from privsynth.sampling.output import WHOLE
 
 COLUMNS, CATEGORIES = 10_000, 2**20
 RULES = 200  # every one of them is looked at as often as there are rules

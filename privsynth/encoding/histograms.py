@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from privsynth.domain import Domain
+from privsynth.encoding.domain import Domain
+from privsynth.encoding.requests import coarser_scales
+from privsynth.encoding.wavelets import smooth_cells
 from privsynth.privacy.unit import Rows
-from privsynth.smooth import smooth_cells
-from privsynth.trainers.rules import coarser_scales
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

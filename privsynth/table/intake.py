@@ -1,127 +1,23 @@
-"""The private table: read strictly, typed by the policy, bounded by unit, and from then on behind a fence.
-
-The fence in time: while a run may still learn, rows are reached by a charged mechanism alone, and only by one that
-`privacy.mechanisms` lists; once it can learn no more, the audit may open them, and nothing can be charged any longer.
-Python cannot stop code that means to climb over; the fence stops mistakes, and shows a reviewer the few gates.
-"""
+"""From a table as read to private rows: typed by the policy, bounded by unit, split into train and holdout."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import sys
-import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from privsynth.errors import InputError, PrivsynthError, Problem, Refused
+from privsynth.errors import InputError, Problem
 from privsynth.policy import Policy
-from privsynth.privacy.ledger import Run
-from privsynth.privacy.mechanisms import MECHANISMS
-from privsynth.privacy.mechanisms.base import Mechanism
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows
-from privsynth.reader import RawTable
+from privsynth.table.private import PrivateTable
+from privsynth.table.reader import RawTable
+from privsynth.table.units import Numbered, number_units
 
 LEAST_ROWS = 50
-ENCODERS = frozenset(
-    {"privsynth.domain.Domain", "privsynth.scales.Scales", "privsynth.codec.Codec", "privsynth.codec.Groups"}
-)
-
-Values = TypeVar("Values")
-Released = TypeVar("Released")
-
-
-class Encoder(Protocol):
-    """Rows to codes, each row by itself, and each unit's stratum from its own rows."""
-
-    def encode(self, rows: Rows[Any]) -> Rows[np.ndarray]: ...
-
-
-_FENCED: WeakKeyDictionary[Any, Rows[Any]] = WeakKeyDictionary()  # what private tables hold: not on the objects
-
-
-class PrivateTable(Generic[Values]):
-    """Rows behind a fence."""
-
-    __slots__ = ("__weakref__",)
-
-    def __init__(self, rows: Rows[Values]):
-        _FENCED[self] = rows
-
-    def ask(self, mechanism: Mechanism[Any, Any, Released], run: Run) -> Released:
-        """Charges the mechanism, then runs it. What comes back is released: free to be saved, printed, processed.
-
-        Raises Refused for a mechanism that is not one of `MECHANISMS`, or that the plan has not paid for.
-        """
-        if not _is_listed(mechanism, MECHANISMS):
-            raise Refused(Problem("private rows", f"{_place(mechanism)} is not a listed mechanism", _GATES))
-        run.charge(mechanism.name, mechanism.event)
-        with without_values(mechanism.name):
-            return mechanism.measure(_FENCED[self], run.randomness)
-
-    def encoded(self, encoder: Encoder) -> PrivateTable[np.ndarray]:
-        """The same rows as codes, still behind the fence. Raises Refused for anything but `ENCODERS`."""
-        if not _is_listed(encoder, ENCODERS):
-            raise Refused(Problem("private rows", f"{_place(encoder)} is not an encoder", _GATES))
-        with without_values("encoding"):
-            return PrivateTable(encoder.encode(_FENCED[self]))
-
-    def __reduce__(self) -> Any:
-        raise TypeError("a private table is neither copied nor pickled")
-
-    def __repr__(self) -> str:
-        return "PrivateTable(...)"
-
-
-_GATES = "rows are reached by a mechanism listed in privacy/mechanisms/__init__.py, or by the audit after learning"
-
-
-def _place(thing: object) -> str:
-    return f"{type(thing).__module__}.{type(thing).__qualname__}"
-
-
-def _is_listed(thing: object, places: frozenset[str]) -> bool:
-    """True for exactly the classes that stand at these places: a class that only calls itself so is another one."""
-    kind = type(thing)
-    return _place(thing) in places and getattr(sys.modules[kind.__module__], kind.__qualname__, None) is kind
-
-
-@contextmanager
-def without_values(what: str) -> Iterator[None]:
-    """An error raised behind the fence may quote a value in its own words: only its kind gets out.
-
-    No warning gets out at all: one row with a number like 1e305 would decide whether arithmetic warns.
-    """
-    shown = bool(os.environ.get("PRIVSYNTH_TRACEBACK"))
-    try:
-        with np.errstate(all=None if shown else "ignore"), warnings.catch_warnings():
-            if not shown:
-                warnings.simplefilter("ignore")
-            yield
-    except PrivsynthError:
-        raise
-    except Exception as error:
-        if shown:
-            raise
-        raise RuntimeError(f"{what} failed: {type(error).__name__}; PRIVSYNTH_TRACEBACK=1 shows more") from None
-
-
-def open_rows(table: PrivateTable[Values], run: Run) -> Rows[Values]:
-    """The rows themselves, for the audit and utility figures that stay in the dossier.
-
-    Raises Refused while the run may still learn: what has seen open rows must never reach a model.
-    """
-    if not run.learned:
-        raise Refused(Problem("private rows", "are closed while the run may still learn from them", _GATES))
-    return _FENCED[table]
 
 
 @dataclass
@@ -171,71 +67,6 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
         PrivateTable(sides[0]), PrivateTable(sides[1]) if share > 0 else None, len(known), len(rows_of_unit),
         len(sides[0]), len(sides[1]), int((~kept).sum()), int((~known).sum()), unexpected,
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Numbered:
-    """What keyed hashes say of each row. All (rows,).
-
-    units: number of its unit. coin: uniform on [0, 1), one for each unit. rank: 0, 1, ... in random order in its unit.
-    """
-
-    units: np.ndarray
-    coin: np.ndarray
-    rank: np.ndarray
-
-
-def number_units(frame: pd.DataFrame, owners: list[str] | None, key: bytes) -> Numbered:
-    """Numbers and coins that hang on a unit's own name or rows alone, so that one unit more moves nobody else.
-
-    owners: the unit of each row by name; None: each row is a unit. Equal rows are told apart by counting them, which
-    changes nothing but who of equals is who. Hashes are BLAKE2b under a fresh key: nobody can choose a row that shares
-    another's number. By chance one does with a probability below rows / 2^62, which the plan's first item, `unit numbers`,
-    pays for.
-    """
-    content = _content(frame, key)
-    unit = [b""] * len(frame) if owners is None else [name.encode() for name in owners]
-    rows, seen = [], Counter[tuple[bytes, bytes]]()
-    for pair in zip(unit, content, strict=True):
-        rows.append(f"{pair[0]!r}/{pair[1]!r}/{seen[pair]}".encode())
-        seen[pair] += 1
-    units, coin = _hashes(rows if owners is None else unit, key, b"unit")
-    if owners is None:
-        return Numbered(units, coin, np.zeros(len(frame), np.int64))
-    order = np.lexsort((_hashes(rows, key, b"row")[1], units))
-    rank = np.empty(len(frame), np.int64)
-    rank[order] = np.arange(len(frame)) - np.searchsorted(units[order], units[order])
-    return Numbered(units, coin, rank)
-
-
-def _content(frame: pd.DataFrame, key: bytes) -> list[bytes]:
-    """(rows,) keyed hash of each row's values: the same whatever other rows there are."""
-    words = [word for name in frame for word in _words_of(frame[name], key)]
-    packed = np.ascontiguousarray(np.stack(words, 1) if words else np.zeros((len(frame), 0), np.uint64))
-    return [hashlib.blake2b(row.tobytes(), key=key, digest_size=16, person=b"content").digest() for row in packed]
-
-
-def _words_of(values: pd.Series, key: bytes) -> list[np.ndarray]:
-    """One or two (rows,) uint64 for the values of a typed column: a keyed hash of text, the bits of a number.
-
-    A text's hash has 128 bits, so that two rows that differ have one content far less often than two units have one number.
-    """
-    if values.dtype != object:
-        numbers = values.to_numpy(float) + 0.0  # -0.0 is 0.0
-        return [np.where(np.isnan(numbers), np.nan, numbers).view(np.uint64)]
-    hashed: dict[str | None, bytes] = {None: bytes(16)}
-    for text in values:
-        if text not in hashed:
-            hashed[text] = hashlib.blake2b(text.encode(), key=key, digest_size=16, person=b"text").digest()
-    both = np.frombuffer(b"".join([hashed[text] for text in values]), np.uint64).reshape(-1, 2)
-    return [both[:, 0], both[:, 1]]
-
-
-def _hashes(tickets: list[bytes], key: bytes, purpose: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """(a number, a uniform number on [0, 1)) for each ticket."""
-    each = b"".join(hashlib.blake2b(t, key=key, digest_size=16, person=purpose).digest() for t in tickets)
-    words = np.frombuffer(each, np.uint64).reshape(-1, 2)
-    return (words[:, 0] >> np.uint64(1)).astype(np.int64), (words[:, 1] >> np.uint64(11)) * 2.0**-53
 
 
 def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -348,6 +179,3 @@ def _side(frame: pd.DataFrame, numbered: Numbered, chosen: np.ndarray) -> Rows[p
     order = np.flatnonzero(chosen)
     order = order[np.lexsort((numbered.rank[order], numbered.units[order]))]
     return Rows(frame.iloc[order].reset_index(drop=True), numbered.units[order])
-
-
-__all__ = ["Intake", "Mechanism", "PrivateTable", "Rows", "open_rows", "take_in", "typed"]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 from privsynth.privacy.events import gaussian_of_strength
+from privsynth.privacy.plan import Request
 
 if TYPE_CHECKING:
     from privsynth.policy import Policy
-    from privsynth.policy.plan import Request
 
 MOST_COLUMNS = 36  # of which all pairs are bought in full
 MOST_CELLS = 20_000_000  # of all pairs in full: 160 MB of counts, and several times that while a population is fitted
@@ -22,9 +21,6 @@ HIGHER_SHARES = {3: {3: 0.7}, 4: {3: 0.2, 4: 0.65}}  # of tables of three and fo
 NAMES = {3: "triples", 4: "quadruples"}
 WORDS = {3: "three", 4: "four"}
 LEAST_ROOM = 2.0
-HISTOGRAM_SHARE, EACH_NUMBER, HISTOGRAM_MOST = 0.1, 0.007, 0.25
-COARSER, LEAST_STEPS = 2, 26  # coarser scales at which a column's histogram is counted as well, if it has so many steps
-LOUD = 0.25  # mu (epsilon of about 1) below which the cells of numbers drown in noise first
 MOST_TRIPLES = 300  # with the target
 PAIRS_A_COLUMN = 8  # of a wide table
 # tvd3 of ctgan, vae and autoregressive against that of auto, all at their defaults: benchmarks/results/quality.jsonl
@@ -43,7 +39,7 @@ class Facts:
     @classmethod
     def of(cls, policy: Policy) -> Facts:
         target = policy.target is not None and policy.model.columns[policy.target].modelled
-        return cls(public_sizes(policy), policy.model.dataset.rows, _mu(policy), target)
+        return cls(public_sizes(policy), policy.model.dataset.rows, policy.gdp_mu, target)
 
     @property
     def wide(self) -> bool:
@@ -94,34 +90,8 @@ def public_sizes(policy: Policy) -> tuple[int, ...]:
     return (*sizes, *([USUAL_CODES // 3] if policy.max_rows > 1 else []))
 
 
-def histogram_share(policy: Policy) -> float:
-    """Of the budget, for the histograms of single columns: more for each number, the more so the larger the noise is.
-
-    Half as much where units have several rows: there they say where bins lie, and the pairs alone say how full they are.
-    """
-    numbers = sum(column.modelled and column.kind != "category" for column in policy.model.columns.values())
-    share = min(HISTOGRAM_MOST, HISTOGRAM_SHARE + EACH_NUMBER * numbers * min(1.0, LOUD / _mu(policy)))
-    return share / 2 if policy.max_rows > 1 else share
-
-
-def histogram_tables(policy: Policy) -> int:
-    """How many histograms are bought: one of each column, one of rows per unit, and the coarser ones of numbers."""
-    modelled = [column for column in policy.model.columns.values() if column.modelled]
-    coarser = sum(coarser_scales(column.kind, column.steps) for column in modelled)
-    return len(modelled) + int(policy.max_rows > 1) + coarser
-
-
-def coarser_scales(kind: str, steps: tuple[int, int] | None) -> int:
-    """At how many scales above its cells a column is counted as well. steps: its bounds; None for a range still to be
-    bought, which is expected to hold many."""
-    return COARSER if kind != "category" and (steps is None or steps[1] - steps[0] >= LEAST_STEPS) else 0
-
-
-def anchor_requests(policy: Policy, share: float) -> list[Request]:
+def anchor_requests(facts: Facts, share: float) -> list[Request]:
     """The mechanisms that buy the anchor's tables; their shares sum to `share`."""
-    from privsynth.policy.plan import Request
-
-    facts = Facts.of(policy)
     d = len(facts.sizes)
     every, what = math.comb(d, 2), "how every two columns go together"
     before: list[tuple[str, str, float, int]] = []
@@ -145,9 +115,8 @@ def anchor_requests(policy: Policy, share: float) -> list[Request]:
     ]
 
 
-def reasons_for_marginals(policy: Policy) -> list[str]:
+def reasons_for_marginals(facts: Facts) -> list[str]:
     """Why `auto` buys tables alone, and which: for the plan."""
-    facts = Facts.of(policy)
     which = _higher_tables(facts) if facts.order > 2 else _pairs_alone(facts)
     if facts.target_triples:
         which += "; tables of the target and two others are bought as well, with values in a few groups"
@@ -217,25 +186,3 @@ def _figure(value: float) -> str:
 def most_pairs(columns: int) -> int:
     """How many pairs are bought in full of a wide table, if their cells allow."""
     return min(math.comb(columns, 2), max(math.comb(MOST_COLUMNS, 2), PAIRS_A_COLUMN * columns))
-
-
-def _mu(policy: Policy) -> float:
-    """Of the Gaussian mechanism that claims as much as the policy allows.
-
-    By epsilon and delta: the analytic Gaussian mechanism (Balle, Wang 2018, Theorem 8), by dp_accounting. A risk target is
-    a point of its trade-off curve, mu = Phi^-1(tpr) - Phi^-1(fpr) (Dong, Roth, Su 2022, equation 6).
-    """
-    budget = policy.model.budget
-    if budget.risk is not None:
-        from scipy.special import ndtri
-
-        return float(ndtri(budget.risk.max_tpr) - ndtri(budget.risk.fpr))
-    return _gaussian_mu(budget.epsilon or 0.0, budget.delta)
-
-
-@cache  # a plan asks for it more than once
-def _gaussian_mu(epsilon: float, delta: float) -> float:
-    from dp_accounting.pld.accountant import get_smallest_gaussian_noise
-    from dp_accounting.pld.common import DifferentialPrivacyParameters
-
-    return 1 / float(get_smallest_gaussian_noise(DifferentialPrivacyParameters(epsilon, delta)))

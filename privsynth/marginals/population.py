@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from privsynth.blocks import Told, in_blocks
-from privsynth.codec import Codec
+from privsynth.encoding.codec import Codec
 from privsynth.loading import Damaged, Tensors, take
+from privsynth.parallel import Told, in_blocks
 from privsynth.privacy.unit import MOST_WAYS
-from privsynth.trainers.base import Progress, silent
+from privsynth.progress import Progress, silent
 
 ONE_WAY_WEIGHT = 30.0
 LEAST_PULL = 16.0  # of a table that says little: its noise was taken out before, so what is left is followed closely
@@ -174,7 +174,7 @@ class Anchor:
         self, rows: np.ndarray, wanted: np.ndarray, schedule: list[float], rng: np.random.Generator, progress: Told
     ) -> np.ndarray:
         """Rows after these sweeps. wanted: the goals' shares, laid out."""
-        from privsynth.trainers.gibbs import sweep
+        from privsynth.marginals.gibbs import sweep
 
         n, d, layout = len(rows), len(self.codec.sizes), self._layout
         offset = np.concatenate([[0], np.cumsum(self.codec.sizes)[:-1]]).astype(np.int64)
@@ -219,7 +219,7 @@ class Anchor:
 
     @cached_property
     def _layout(self) -> Any:
-        from privsynth.trainers.gibbs import Layout
+        from privsynth.marginals.gibbs import Layout
 
         return Layout.of(tuple(self._sizes.tolist()), [goal.columns for goal in self.goals])
 

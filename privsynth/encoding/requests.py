@@ -1,0 +1,76 @@
+"""What must be measured before rows can be encoded: the domain, and the histograms of all columns. By public facts alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from privsynth.privacy.events import DiscreteGaussian, Geometric, ThresholdedGaussian, gaussian_of_strength
+from privsynth.privacy.plan import Request
+
+if TYPE_CHECKING:
+    from privsynth.policy import Policy
+
+COUNT_SHARE = 0.01  # row count, or how many rows units have
+DOMAIN_SHARE = 0.03  # each bought range or category set ...
+DOMAIN_MOST = 0.15  # ... and all of them together
+CATEGORY_DELTA = 0.1  # share of delta for all bought category sets
+HISTOGRAM_SHARE, EACH_NUMBER, HISTOGRAM_MOST = 0.1, 0.007, 0.25
+COARSER, LEAST_STEPS = 2, 26  # coarser scales at which a column's histogram is counted as well, if it has so many steps
+LOUD = 0.25  # mu (epsilon of about 1) below which the cells of numbers drown in noise first
+
+
+def domain_requests(policy: Policy) -> list[Request]:
+    """What must be bought before rows can be encoded."""
+    columns = policy.model.columns
+    requests = []
+    if policy.unit_column is not None:
+        requests.append(Request("unit sizes", "how many units there are, by number of rows", COUNT_SHARE, Geometric))
+    elif policy.model.dataset.rows is None:
+        requests.append(Request("row count", "how many rows the table has", COUNT_SHARE, Geometric))
+    bought = [n for n, c in columns.items() if c.modelled and "private" in (c.bounds, c.categories)]
+    open_sets = [n for n in bought if columns[n].categories == "private"]
+    share = min(DOMAIN_SHARE, DOMAIN_MOST / len(bought)) if bought else 0.0
+    delta = policy.model.budget.delta * CATEGORY_DELTA / max(len(open_sets), 1)
+    for name in bought:
+        if name in open_sets:
+            requests.append(
+                Request(f"categories: {name}", f"which values of {name} many units share", share,
+                        lambda mu: ThresholdedGaussian(1 / mu, delta))
+            )  # fmt: skip
+        else:
+            requests.append(
+                Request(
+                    f"bounds: {name}", f"the range in which {name} lies", share, lambda mu: DiscreteGaussian(1 / mu)
+                )
+            )
+    return requests
+
+
+def histogram_request(policy: Policy, left: float) -> Request:
+    """left: the share that the domain leaves of the budget."""
+    purpose = "how each column is distributed, for bins and spikes"
+    share = histogram_share(policy) * left
+    return Request("histograms", purpose, share, gaussian_of_strength, histogram_tables(policy))
+
+
+def histogram_share(policy: Policy) -> float:
+    """Of the budget, for the histograms of single columns: more for each number, the more so the larger the noise is.
+
+    Half as much where units have several rows: there they say where bins lie, and the pairs alone say how full they are.
+    """
+    numbers = sum(column.modelled and column.kind != "category" for column in policy.model.columns.values())
+    share = min(HISTOGRAM_MOST, HISTOGRAM_SHARE + EACH_NUMBER * numbers * min(1.0, LOUD / policy.gdp_mu))
+    return share / 2 if policy.max_rows > 1 else share
+
+
+def histogram_tables(policy: Policy) -> int:
+    """How many histograms are bought: one of each column, one of rows per unit, and the coarser ones of numbers."""
+    modelled = [column for column in policy.model.columns.values() if column.modelled]
+    coarser = sum(coarser_scales(column.kind, column.steps) for column in modelled)
+    return len(modelled) + int(policy.max_rows > 1) + coarser
+
+
+def coarser_scales(kind: str, steps: tuple[int, int] | None) -> int:
+    """At how many scales above its cells a column is counted as well. steps: its bounds; None for a range still to be
+    bought, which is expected to hold many."""
+    return COARSER if kind != "category" and (steps is None or steps[1] - steps[0] >= LEAST_STEPS) else 0

@@ -1,0 +1,164 @@
+"""The plan: every mechanism that will touch the table, its event and its share, fixed before any data is read.
+
+A share is a share of mu squared, the budget of Gaussian differential privacy, in which independent mechanisms add up.
+It only divides; the noise of all is then scaled together until the exact composed total meets the policy's claim.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from privsynth.encoding.requests import domain_requests, histogram_request
+from privsynth.errors import PolicyError, Problem
+from privsynth.marginals.choice import Facts
+from privsynth.policy.load import Policy
+from privsynth.policy.rules import CAP_MEND, above_cap, shared_number
+from privsynth.privacy.accountant import calibrate, compose, slack_of
+from privsynth.privacy.events import (
+    ApproximateDP,
+    DiscreteGaussian,
+    Event,
+    Gaussian,
+    Geometric,
+    PureDP,
+    SampledGaussian,
+    ThresholdedGaussian,
+)
+from privsynth.privacy.noise import MOST_MOVED
+from privsynth.privacy.plan import Item, Lifetime, Plan, Request, RiskCost
+from privsynth.privacy.risk import generic_epsilon, max_tpr, plain_risk, small
+from privsynth.trainers import choose
+
+Events = Callable[[float], list[Event]]  # strength mu -> the events of the whole run
+
+
+def make_plan(policy: Policy) -> Plan:
+    """Calibrates every mechanism of a policy's run. Reads no data.
+
+    Raises PolicyError if delta is too small to be met, if a risk target comes to more than the hard cap, or if one unit
+    may move more cells than floating-point noise is known to be exact enough for.
+    """
+    trainer, reasons, requests = _requests(policy)
+    _refuse_too_many_cells(policy, sum(request.tables for request in requests))
+    delta = policy.model.budget.delta
+
+    def events(mu: float) -> list[Event]:
+        return [request.event(mu * math.sqrt(request.share)) for request in requests]
+
+    mu = _strength(policy, events)
+    total = compose(events(mu))
+    items = tuple(
+        Item(r.name, r.purpose, r.share, e, noise_in_words(e, r.tables, r.at_most))
+        for r, e in zip(requests, events(mu), strict=True)
+    )
+    epsilon, lifetime = total.epsilon(delta), policy.model.budget.lifetime
+    return Plan(
+        items, trainer, epsilon, delta, plain_risk(total), policy.unit_column or "row", policy.max_rows,
+        policy.unit_called, tuple(reasons), policy.model.seed, _risk_cost(policy, events, mu, epsilon),
+        trainer_options=dict(policy.model.trainer.options), dataset=policy.model.dataset.id, policy_sha256=policy.sha256,
+        lifetime=Lifetime(lifetime.epsilon, lifetime.delta, lifetime.locked) if lifetime else None,
+    )  # fmt: skip
+
+
+def _refuse_too_many_cells(policy: Policy, tables: int) -> None:
+    if policy.max_rows * tables > MOST_MOVED:
+        rule = (
+            f"one unit could move {policy.max_rows * tables:,} cells of {tables:,} tables; floating-point noise is known to be "
+            f"exact enough for {MOST_MOVED:,}"
+        )
+        mend = f"let `max_rows` be at most {max(1, MOST_MOVED // tables)}, or release fewer columns"
+        raise PolicyError(Problem(policy.place("unit"), rule, mend))
+
+
+def _strength(policy: Policy, events: Events) -> float:
+    """The largest strength that keeps what the policy asks: its epsilon or its risk."""
+    budget = policy.model.budget
+    try:
+        if budget.risk is None:
+            return calibrate(events, lambda loss: loss.epsilon(budget.delta), budget.epsilon or 0.0)
+        fpr = budget.risk.fpr
+        return calibrate(events, lambda loss: float(max_tpr(loss, [fpr])[0]) - fpr, budget.risk.max_tpr - fpr)
+    except ArithmeticError:
+        floor = slack_of(events(1e-3))
+        rule = (
+            f"no amount of noise in these mechanisms meets the target at delta {budget.delta:g}: whatever the noise, "
+            f"floating-point arithmetic alone is counted as epsilon {floor:.1e} here"
+        )
+        mend = "ask for a larger epsilon or risk or a larger delta, or take fewer steps of DP-SGD"
+        raise PolicyError(Problem(policy.place("budget"), rule, mend)) from None
+
+
+def _risk_cost(policy: Policy, events: Events, mu: float, epsilon: float) -> RiskCost | None:
+    """What the policy's risk target comes to, if it has one. Raises PolicyError if that is above the hard cap."""
+    budget = policy.model.budget
+    if budget.risk is None:
+        return None
+    if rule := above_cap(budget, epsilon, "this risk comes to epsilon"):
+        raise PolicyError(Problem(policy.place("budget", "risk"), rule, CAP_MEND))
+    fpr, tpr = budget.risk.fpr, budget.risk.max_tpr
+    generic = generic_epsilon(fpr, tpr, budget.delta)
+    try:
+        weaker = calibrate(events, lambda loss: loss.epsilon(budget.delta), generic) if generic > 0 else 0.0
+    except ArithmeticError:  # no noise is enough to go that way
+        weaker = 0.0
+    return RiskCost(fpr, tpr, epsilon, generic, max(0.0, 1 - weaker / mu))
+
+
+def _requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
+    """(trainer, why it was chosen, every mechanism of the run); shares sum to 1."""
+    facts, spec = Facts.of(policy), policy.model.trainer
+    trainer, reasons = choose(spec.name, spec.options, facts)
+    requests = [_unit_numbers(policy), *domain_requests(policy)]
+    left = 1 - sum(request.share for request in requests)
+    histograms = histogram_request(policy, left)
+    left -= histograms.share
+    wanted = [replace(request, share=request.share * left) for request in trainer.requests(facts)]
+    return trainer.name, reasons, [*requests, histograms, *wanted]
+
+
+def _unit_numbers(policy: Policy) -> Request:
+    """What it costs that `table.number_units` may give two units one number: no noise, a part of delta."""
+    purpose = "which rows belong together: units get numbers by a keyed hash, and two share one with a tiny chance"
+    event = ApproximateDP(0.0, shared_number(policy.most_rows))
+    return Request("unit numbers", purpose, 0.0, lambda mu: event)
+
+
+def noise_in_words(event: Event, tables: int = 0, at_most: bool = False) -> str:
+    """What a mechanism does to what it releases; tables: how many share its noise, or how many at most.
+
+    >>> noise_in_words(Geometric(0.5))
+    'counts, off by 2.8 (standard deviation)'
+    """
+    match event:
+        case Geometric(epsilon):
+            return f"counts, off by {_figure(math.sqrt(0.5) / math.sinh(epsilon / 2))} (standard deviation)"
+        case DiscreteGaussian(sigma):
+            return f"counts, off by {_figure(sigma)} (standard deviation)"
+        case ThresholdedGaussian(sigma, delta):
+            return (
+                f"counts, off by {_figure(sigma)} (standard deviation); a value that one alone has shows with a chance of "
+                f"at most {small(delta)}"
+            )
+        case Gaussian(sigma) if tables:
+            typical = _figure(sigma * math.sqrt(tables))
+            most = "at most " if at_most else ""
+            return f"{most}{tables:,} tables, each count off by {most}{typical} (standard deviation, on average)"
+        case SampledGaussian(sigma, rate, steps):
+            return (
+                f"{steps:,} steps, each on {100 * rate:.2g} % of units drawn at random; the sum of clipped gradients is off "
+                f"by {_figure(sigma)} clip norms in each coordinate (standard deviation)"
+            )
+        case ApproximateDP(0.0, delta):
+            return f"no noise: nothing is told, but with a chance of at most {small(delta)} all of one unit"
+        case PureDP(epsilon):
+            return f"choices whose odds one unit changes by a factor of {_figure(math.exp(epsilon))} at most"
+        case Gaussian(sigma):
+            return f"figures, off by {_figure(sigma)} times what one unit moves them all (standard deviation)"
+    return str(event)
+
+
+def _figure(value: float) -> str:
+    """Two digits, as people write them."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -1,0 +1,177 @@
+"""The plan of a run: every mechanism that will touch the table, its event and its share. `planning` makes it.
+
+It also says what the ledger writes down of a run (the data set, its lifetime budget, the policy's hash, the seed) and which
+trainer was chosen, so that nobody has to ask the policy again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from privsynth.evidence import MechanismRecord, Privacy, Risk
+from privsynth.privacy.accountant import compose
+from privsynth.privacy.events import Event, to_json
+from privsynth.privacy.risk import at_most, percent, small
+
+COMPOSITION = (
+    "privacy loss distributions of all mechanisms, convolved (dp_accounting, pessimistic estimate), later ones free to "
+    "build on earlier ones; adding or removing one unit; noise calibrated so that this total meets the policy"
+)
+
+
+Kind = TypeVar("Kind", bound=Event)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One mechanism that a stage wants: what it is for, its share, and its event at a given strength."""
+
+    name: str
+    purpose: str
+    share: float
+    event: Callable[[float], Event]  # strength mu -> event
+    tables: int = 0  # that share its noise; 0 for what releases no tables
+    at_most: bool = False  # whether there may be fewer: which ones fit hangs on what is released before
+
+
+@dataclass(frozen=True)
+class Item:
+    """One calibrated line of the plan. noise: what the event does, in words of a statistician."""
+
+    name: str
+    purpose: str
+    share: float
+    event: Event
+    noise: str = ""
+
+
+@dataclass(frozen=True)
+class RiskCost:
+    """What a risk target came to: epsilon, and what going through (epsilon, delta) would have cost instead.
+
+    epsilon_generic: the largest epsilon that keeps the target by (epsilon, delta) alone. noise_saved: how much smaller
+    the noise multipliers are than under that epsilon, 0..1.
+    """
+
+    fpr: float
+    max_tpr: float
+    epsilon: float
+    epsilon_generic: float
+    noise_saved: float
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"The policy asks that an attack with {percent(self.fpr)} false alarms find at most "
+            f"{percent(self.max_tpr)} of members. That is epsilon = {at_most(self.epsilon)} here, with "
+            f"{100 * self.noise_saved:.0f} % less noise than under the epsilon = {self.epsilon_generic:.3g} that promises "
+            f"the same by itself."
+        )
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """What all runs on a data set together may claim, as a policy states it. locked: no later policy may raise it."""
+
+    epsilon: float
+    delta: float
+    locked: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be spent. reasons: why the trainer was chosen, where it was chosen by rule. seed: of a run in development.
+
+    dataset, lifetime, policy_sha256: what the ledger writes down.
+    """
+
+    items: tuple[Item, ...]
+    trainer: str
+    epsilon: float
+    delta: float
+    risk: Risk
+    unit: str
+    max_rows: int
+    unit_called: str | None = None
+    reasons: tuple[str, ...] = ()
+    seed: int | None = None
+    risk_target: RiskCost | None = None
+    trainer_options: Mapping[str, Any] = field(default_factory=dict)
+    dataset: str = ""
+    policy_sha256: str = ""
+    lifetime: Lifetime | None = None
+
+    @property
+    def seeded(self) -> bool:
+        return self.seed is not None
+
+    def __contains__(self, name: str) -> bool:
+        return any(item.name == name for item in self.items)
+
+    def __getitem__(self, name: str) -> Event:
+        return next(item.event for item in self.items if item.name == name)
+
+    def event(self, name: str, *kinds: type[Kind]) -> Kind:
+        """The event of a mechanism that is of one of these kinds. Raises TypeError if the plan has another."""
+        event = self[name]
+        if not isinstance(event, kinds):
+            raise TypeError(f"the plan has no {' or '.join(kind.__name__ for kind in kinds)} for {name!r}")
+        return event
+
+    @property
+    def one_unit(self) -> str:
+        """Whom the claim protects, as a reader calls it."""
+        return "one row" if self.unit == "row" else f"one {self.unit_called or self.unit}"
+
+    @property
+    def sentence(self) -> str:
+        """The claim in words that a release board can weigh."""
+        if self.seeded:
+            return "Made with a seed: whoever knows it can subtract the noise, so there is no privacy claim."
+        rows = "" if self.unit == "row" else f" (all its rows, {self.max_rows} used at most)"
+        return (
+            f"Whether {self.one_unit}{rows} is in the table or not changes what comes out by so little that an attacker who knows "
+            f"everybody else's data, and who accepts 1 % false alarms, recognises a member with a chance of at most "
+            f"{percent(self.risk.max_tpr['0.01'])} (1 % would be pure guessing). In technical terms: epsilon = "
+            f"{at_most(self.epsilon)} at delta = {small(self.delta)}."
+        )
+
+    def privacy(self) -> Privacy:
+        """The claim as evidence."""
+        records = [
+            MechanismRecord(
+                name=item.name, event=str(item.event), share=item.share, purpose=item.purpose,
+                epsilon_alone=_alone(item.event, self.delta),
+            )
+            for item in self.items
+        ]  # fmt: skip
+        return Privacy(
+            epsilon=self.epsilon, delta=self.delta, unit=self.unit, unit_called=self.unit_called, max_rows=self.max_rows,
+            composition=COMPOSITION,
+            mechanisms=records, risk=self.risk, sentence=self.sentence,
+        )  # fmt: skip
+
+    def as_checked(self) -> dict[str, Any]:
+        """The whole plan as plain values, as `check --json` prints it."""
+        return {
+            "epsilon": self.epsilon, "delta": self.delta, "unit": self.unit, "max_rows": self.max_rows,
+            "trainer": self.trainer, "reasons": list(self.reasons), "risk": self.risk.model_dump(), "sentence": self.sentence,
+            "risk_target": None if self.risk_target is None else asdict(self.risk_target),
+            "mechanisms": [
+                {"name": i.name, "event": to_json(i.event), "share": i.share, "purpose": i.purpose, "noise": i.noise}
+                for i in self.items
+            ],
+        }  # fmt: skip
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """What the ledger writes down of each mechanism."""
+        return [{"name": i.name, "share": i.share, "event": to_json(i.event)} for i in self.items]
+
+
+def _alone(event: Event, delta: float) -> float | None:
+    """epsilon that this event would claim by itself at delta; None if it would claim none."""
+    value = compose([event]).epsilon(delta)
+    return value if math.isfinite(value) else None
