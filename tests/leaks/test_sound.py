@@ -122,7 +122,8 @@ def test_the_domain_is_what_was_bought_and_nothing_else(monkeypatch: pytest.Monk
     learned = []
     for ward, cost in (("east", 3.0), ("nobody else's", 1e6), ("west", -1e6), ("east", np.nan)):
         more = pd.concat([frame, pd.DataFrame({"ward": [ward], "cost": [cost]})], ignore_index=True)
-        private, run = PrivateTable(Rows(more, np.arange(61))), SimpleNamespace(plan=events)
+        plan = SimpleNamespace(event=lambda name, *kinds: events[name])
+        private, run = PrivateTable(Rows(more, np.arange(61))), SimpleNamespace(plan=plan)
         learned.append(learn_domain(Policy.from_text(POLICY), private, run))  # type: ignore[arg-type]
     assert learned == [learned[0]] * 4
 
