@@ -344,7 +344,7 @@ def measures_first_and_charges_then(patch: pytest.MonkeyPatch) -> None:
 
 def refuses_only_once_the_budget_is_passed(patch: pytest.MonkeyPatch) -> None:
     """A run is let in as long as the runs before it kept the cap, however much it asks itself."""
-    rewrite(patch, ledger.Ledger, "reserve", ("rule.accepts(spent + asked)", "rule.accepts(spent)"))
+    rewrite(patch, ledger, "_refuse_above", ("rule.accepts(spent + asked)", "rule.accepts(spent)"))
 
 
 def epsilon_by_a_degenerate_order(patch: pytest.MonkeyPatch) -> None:
