@@ -5,8 +5,8 @@ This module stays light, since `import privsynth` imports it: templates and char
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Source = Evidence | Mapping[str, Any] | str | PathLike[str]
 
 __all__ = ["report"]
+
+MOST_BYTES, MOST_FAULTS = 2**24, 1_000  # of an evidence.json; that are counted
 
 
 def report(evidence: Source, out: str | PathLike[str] | None = None) -> str:
@@ -43,25 +45,41 @@ def _load(source: Source) -> Evidence:
     from pydantic import ValidationError
 
     from privsynth.evidence import Evidence
+    from privsynth.report.check import faults
 
     if isinstance(source, Evidence):
         return source
     place = "evidence" if isinstance(source, Mapping) else str(source)
     mend = "give the evidence.json that `privsynth run` or `privsynth audit` wrote, unchanged"
     try:
-        raw = source if isinstance(source, Mapping) else json.loads(Path(source).read_text(encoding="utf-8"))
-        return Evidence.model_validate(raw)
+        evidence = Evidence.model_validate(source if isinstance(source, Mapping) else _read(Path(source)))
     except OSError as error:
         raise InputError(Problem(place, f"cannot read the evidence: {error.strerror}", mend)) from error
     except ValidationError as error:
-        raise InputError(Problem(place, _what_is_wrong(error), mend)) from error
+        told = error.errors(include_input=False, include_url=False)
+        raise InputError(Problem(place, _what_is_wrong([_fault(each) for each in told]), mend)) from error
     except ValueError as error:  # not JSON, or not UTF-8; the text of the error could quote the file, so it is left out
         raise InputError(Problem(place, "this is not a JSON file", mend)) from error
+    if wrong := list(islice(faults(evidence), MOST_FAULTS)):
+        raise InputError(Problem(place, _what_is_wrong(wrong), mend))
+    return evidence
 
 
-def _what_is_wrong(error: Any) -> str:
+def _read(path: Path) -> Any:
+    """Raises OSError, or ValueError for what is not JSON, stands too deeply in itself or is too large to be evidence."""
+    from pydantic_core import from_json
+
+    if path.is_file() and path.stat().st_size > MOST_BYTES:
+        raise ValueError("too large")
+    return from_json(path.read_bytes())
+
+
+def _what_is_wrong(faults: list[str]) -> str:
     """The first few broken fields, by their path alone: the values stay out of messages."""
-    faults = error.errors(include_input=False, include_url=False)
-    told = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'evidence'}: {fault['msg']}" for fault in faults[:3])
     more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
-    return f"this is not valid evidence: {told}{more}"
+    return f"this is not valid evidence: {'; '.join(faults[:3])}{more}"
+
+
+def _fault(error: Mapping[str, Any]) -> str:
+    place = ".".join(ascii(str(key))[1:-1][:40] for key in error["loc"])  # a key may be any text
+    return f"{place or 'evidence'}: {error['msg']}"

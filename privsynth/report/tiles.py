@@ -179,8 +179,8 @@ def _is_square(matrix: Any, names: list[str]) -> bool:
 
 def _heatmap(title: str, matrix: list[list[float | None]], n: int) -> Markup:
     """One path per shade, so that sixty columns cost tens of kilobytes. Cells of 10 units."""
-    shades: dict[str, str] = {}
-    strokes = ""
+    shades: dict[str, list[str]] = {}
+    strokes = []
     for i in range(1, n):
         for j in range(i):
             value = matrix[i][j]
@@ -188,12 +188,12 @@ def _heatmap(title: str, matrix: list[list[float | None]], n: int) -> Markup:
                 continue
             level = min(5, round(abs(value) * 5 + 0.2))
             sign = "n" if value < 0 else "p"
-            shades[f"{sign}{level}"] = shades.get(f"{sign}{level}", "") + f"M{j * 10} {i * 10}h10v10h-10z"
+            shades.setdefault(f"{sign}{level}", []).append(f"M{j * 10} {i * 10}h10v10h-10z")
             if value < 0 and level:
-                strokes += f"M{j * 10 + 3} {i * 10 + 5}h4"
-    body = Markup("").join(_path(shade, d) for shade, d in sorted(shades.items())) + _path("minus", strokes)
-    for i in range(n):  # the diagonal carries the column's number, which the list below explains
-        body += Markup('<text x="{}" y="{}">{}</text>').format(i * 10 + 5, i * 10 + 7.2, i + 1)
+                strokes.append(f"M{j * 10 + 3} {i * 10 + 5}h4")
+    parts = [_path(shade, "".join(d)) for shade, d in sorted(shades.items())] + [_path("minus", "".join(strokes))]
+    number = Markup('<text x="{}" y="{}">{}</text>')  # of the column, on the diagonal; the list below explains it
+    body = Markup("").join([*parts, *(number.format(i * 10 + 5, i * 10 + 7.2, i + 1) for i in range(n))])
     told = f"{title}: correlations of {n} columns as a triangle. The largest differences are listed in the text."
     return _svg(10 * n, 10 * n, told, body, "heat")
 

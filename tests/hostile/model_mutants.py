@@ -47,9 +47,10 @@ class Saved:
         rng = random.Random(seed)
         meta, tensors, raw = copy.deepcopy(self.meta), dict(self.tensors), self.raw
         kinds = rng.choices(["json", "tensor", "bytes"], [10, 12, 1], k=rng.choice([1, 1, 1, 2, 3]))
+        others = [value for column in self.meta["domain"]["columns"] for value in column.values()]
         for kind in kinds:
             if kind == "json":
-                _change_json(meta, self.meta, rng)
+                change_json(meta, others, rng)
             elif kind == "tensor":
                 _change_tensors(tensors, rng)
         if "tensor" in kinds:
@@ -62,22 +63,22 @@ class Saved:
         (folder / "model.json").write_bytes(text)
 
 
-def _change_json(meta: Any, whole: Any, rng: random.Random) -> None:
-    """Goes down from the root, each key as likely as any other, and changes what is there. whole: as it was at first."""
+def change_json(meta: Any, others: list[Any], rng: random.Random) -> None:
+    """Goes down from the root, each key as likely as any other, and changes what is there. others: values of other places."""
     holder, key, at = meta, None, meta
     while isinstance(at, (dict, list)) and at and (key is None or rng.random() < 0.9):
         holder = at
         key = rng.choice(list(at)) if isinstance(at, dict) else rng.randrange(len(at))
         at = holder[key]
     change = rng.choice([_replaced, _replaced, _replaced, _nudged, _nudged, _removed, _added, _lengthened, _moved])
-    change(holder, key, whole, rng)
+    change(holder, key, others, rng)
 
 
-def _replaced(holder: Any, key: Any, whole: Any, rng: random.Random) -> None:
+def _replaced(holder: Any, key: Any, others: list[Any], rng: random.Random) -> None:
     holder[key] = copy.deepcopy(rng.choice(NASTY))
 
 
-def _nudged(holder: Any, key: Any, whole: Any, rng: random.Random) -> None:
+def _nudged(holder: Any, key: Any, others: list[Any], rng: random.Random) -> None:
     value = holder[key]
     if isinstance(value, bool):
         holder[key] = not value
@@ -89,18 +90,18 @@ def _nudged(holder: Any, key: Any, whole: Any, rng: random.Random) -> None:
         holder[key] = rng.choice([value[::-1], value[1:], value[:-1], value[:1]])
 
 
-def _removed(holder: Any, key: Any, whole: Any, rng: random.Random) -> None:
+def _removed(holder: Any, key: Any, others: list[Any], rng: random.Random) -> None:
     del holder[key]
 
 
-def _added(holder: Any, key: Any, whole: Any, rng: random.Random) -> None:
+def _added(holder: Any, key: Any, others: list[Any], rng: random.Random) -> None:
     if isinstance(holder, dict):
         holder[rng.choice(["x", "\x1b[0m", "name", "seed", "__init__"])] = copy.deepcopy(rng.choice(NASTY))
     else:
         holder.insert(key, copy.deepcopy(rng.choice([*NASTY, holder[key]])))
 
 
-def _lengthened(holder: Any, key: Any, whole: Any, rng: random.Random) -> None:
+def _lengthened(holder: Any, key: Any, others: list[Any], rng: random.Random) -> None:
     for at in (holder[key], holder):
         if isinstance(at, list):
             at.extend(copy.deepcopy(at) * rng.choice([1, 5, 1000 if len(at) < 20 else 1]))
@@ -108,11 +109,10 @@ def _lengthened(holder: Any, key: Any, whole: Any, rng: random.Random) -> None:
     holder[key] = [holder[key]] * rng.choice([2, 50])
 
 
-def _moved(holder: Any, key: Any, whole: Any, rng: random.Random) -> None:
+def _moved(holder: Any, key: Any, others: list[Any], rng: random.Random) -> None:
     """What stands somewhere else, in its place: of the right kind more often than not."""
     brothers = list(holder.values()) if isinstance(holder, dict) else list(holder)
-    columns = [value for column in whole["domain"]["columns"] for value in column.values()]
-    holder[key] = copy.deepcopy(rng.choice(rng.choice([brothers, columns])))
+    holder[key] = copy.deepcopy(rng.choice(rng.choice([brothers, others])))
 
 
 Change = Callable[[np.ndarray, random.Random], np.ndarray]
@@ -132,7 +132,7 @@ def _change_tensors(tensors: dict[str, np.ndarray], rng: random.Random) -> None:
         tensors[rng.choice([name + "x", other, "model.groups.0", "model.groups.1", "within.columns", "x"])] = tensors.pop(name)
     elif fate < 0.97:
         j = rng.randrange(6)
-        size = len(tensors[f"codec.{j}.raw"])
+        size = tensors.get(f"codec.{j}.raw", np.zeros(7)).size
         groups = np.arange(size) // 2 if rng.random() < 0.5 else np.full(size, 2_000_000_000)
         tensors[f"model.groups.{j}"] = groups.astype(np.int32)
     else:
