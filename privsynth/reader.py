@@ -180,7 +180,11 @@ _UNREAD = b"privsynth.unread"  # key of a field's metadata: the type of a column
 
 
 def _not_cells(name: str, kind: object) -> InputError:
-    rule = f"is of type {kind}, which cannot be read as text or numbers"
+    try:
+        shown = str(kind)
+    except UnicodeDecodeError:  # of a damaged file, in the name of a time zone
+        shown = "unknown"
+    rule = f"is of type {shown}, which cannot be read as text or numbers"
     return InputError(Problem(f"column {name!r}", rule, "declare `release: drop`, or convert it"))
 
 
@@ -188,7 +192,7 @@ def _not_cells(name: str, kind: object) -> InputError:
 def _told_as_type(name: str, kind: pa.DataType) -> Iterator[None]:
     try:
         yield
-    except pa.ArrowException:  # a time zone that is not known here, or a type that has no text
+    except (pa.ArrowException, UnicodeDecodeError):  # a time zone that is not known here, or a type that has no text
         raise _not_cells(name, kind) from None
 
 

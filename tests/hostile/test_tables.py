@@ -74,7 +74,9 @@ def test_dictionaries_that_hold_nulls_and_the_same_text_twice() -> None:
 
 ODD_TYPES: dict[str, pa.Array] = {
     "null": pa.nulls(3), "fixed bytes": pa.array([b"  ", b"\xff\xfe", b"ab"], pa.binary(2)),
-    "view": pa.array(["a", "", "\0"], pa.string_view()), "binary view": pa.array([b"a", b"", b"\xff"], pa.binary_view()), "not a number": pa.array([1.0, float("nan"), None]),
+    "view": pa.array(["a", "", "\0"], pa.string_view()),
+    "binary view": pa.array([b"a", b"", b"\xff"], pa.binary_view()),
+    "not a number": pa.array([1.0, float("nan"), None]),
     "decimal": pa.array([1, 2, None]).cast(pa.decimal128(21, 2)), "time": pa.array([1, 2, None], pa.time64("ns")),
     "zone": pa.array([0, 1, None], pa.timestamp("s", "Nowhere/Land")), "duration": pa.array([1, 2, None], pa.duration("s")),
     "list": pa.array([["a"], [], None]), "structure": pa.array([{"a": "b"}] * 3),
