@@ -23,13 +23,13 @@ class Problem:
     mend: str = ""
 
     def __str__(self) -> str:
-        return _printable(f"{self.place}: {self.rule}" + (f"\n    mend: {self.mend}" if self.mend else ""))
+        return printable(f"{self.place}: {self.rule}" + (f"\n    mend: {self.mend}" if self.mend else ""))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Names in a message come from files: control sequences in them would steer the terminal or log that shows it.
 
-    >>> _printable("a key \x1b[2J")
+    >>> printable("a key \x1b[2J")
     'a key \\\\x1b[2J'
     """
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

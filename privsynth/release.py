@@ -10,7 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from privsynth.errors import InputError, Problem
+from pydantic_core import from_json
+
+from privsynth.errors import InputError, Problem, printable
 from privsynth.evidence import Evidence
 from privsynth.report import report
 
@@ -155,13 +157,13 @@ def verify(folder: str | Path) -> list[str]:
     folder = Path(folder)
     folder = folder / "release" if (folder / "release" / "manifest.json").is_file() else folder
     try:
-        files = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+        files = from_json((folder / "manifest.json").read_bytes())["files"]  # json's own fails on deep nesting
         wanted = {str(name): str(facts["sha256"]) for name, facts in files.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         rule = f"has no readable manifest.json ({type(error).__name__})"
         raise InputError(Problem(str(folder), rule, "name the release folder of a run")) from None
     there = {p.name for p in folder.iterdir()} - {"manifest.json"}
-    wrong = [f"{name} is missing" for name in sorted(set(wanted) - there)]
-    wrong += [f"{name} is not in the manifest" for name in sorted(there - set(wanted))]
+    wrong = [f"{printable(name)} is missing" for name in sorted(set(wanted) - there)]
+    wrong += [f"{printable(name)} is not in the manifest" for name in sorted(there - set(wanted))]
     same = {n for n in there & set(wanted) if (folder / n).is_file() and sha256(folder / n) == wanted[n]}
-    return wrong + [f"{n} has been changed" for n in sorted((there & set(wanted)) - same)]
+    return wrong + [f"{printable(n)} has been changed" for n in sorted((there & set(wanted)) - same)]

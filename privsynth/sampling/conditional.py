@@ -13,13 +13,14 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from privsynth.encoding.codec import Codec
 from privsynth.encoding.domain import ColumnDomain
 from privsynth.errors import InputError, Problem
 from privsynth.progress import Progress
 from privsynth.sampling.output import Layout
-from privsynth.table.reader import MISSING, UNREADABLE, RawTable, read_table
+from privsynth.table.reader import UNREADABLE, RawTable, read_table
 
 
 @runtime_checkable
@@ -49,9 +50,7 @@ class Given:
             there = column.name in raw.columns
             if column.release == "regenerate":
                 if there:
-                    values = np.array(raw.frame.column(column.name).to_pylist(), object)
-                    there = raw.cells(column.name, [layout.missing]).codes != MISSING
-                    identifiers[column.name] = np.where(there, values, None)
+                    identifiers[column.name] = _as_given(raw, column.name, layout.missing)
                 continue
             domain = codec.domain[column.name]
             empty = np.full(len(raw), None if column.kind == "category" else np.nan)
@@ -126,6 +125,14 @@ def completed(
     typed = codec.decode(codes, rng, known)
     drawn = {n: np.minimum(typed[n], most).where(given.known[n].isna(), typed[n]) for n, most in given.most.items()}
     return typed.assign(**drawn)
+
+
+def _as_given(raw: RawTable, name: str, missing: str) -> np.ndarray:
+    """(rows,) identifiers: whole numbers as such, all else as text; None where there is none."""
+    words = raw.cells(name, [missing]).words()
+    if pa.types.is_integer(raw.frame.column(name).type):
+        return np.array([None if word is None else int(word) for word in words], object)
+    return words
 
 
 def _strangers(raw: RawTable, layout: Layout, has_header: bool) -> list[Problem]:

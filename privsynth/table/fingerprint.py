@@ -40,7 +40,7 @@ from scipy.special import gammaln
 
 from privsynth.errors import InputError
 from privsynth.privacy.content import LEAST_BITS, Fingerprint
-from privsynth.table.reader import RawTable
+from privsynth.table.reader import RawTable, is_text
 
 _MISSING = {  # whatever a policy says: what readers of CSV take for missing, and what tables often write for it
     "", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "none",
@@ -145,15 +145,12 @@ def _texts(raw: RawTable, name: str) -> tuple[np.ndarray, list[str]]:
     """
     values = raw.frame.column(name)
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
-    text = any(is_one(kind) for is_one in _TEXT)
+    text = is_text(kind)
     coded = values.cast(pa.large_binary() if text else kind).combine_chunks().dictionary_encode()  # no limit of 2 GiB
     places: np.ndarray = coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
     if text:
         return places, [cell.decode(errors="backslashreplace").strip() for cell in coded.dictionary.to_pylist()]
-    return places, [*replace(raw, frame=pa.table({name: coded.dictionary})).cells(name, ()).words()]
-
-
-_TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return places, [text or "" for text in replace(raw, frame=pa.table({name: coded.dictionary})).cells(name, ()).words()]
 
 
 OfWords = Callable[[Sequence[str], Collection[str], bytes], np.ndarray]

@@ -18,6 +18,7 @@ from privsynth.table.reader import RawTable
 from privsynth.table.units import Numbered, number_units
 
 LEAST_ROWS = 50
+MOST_TOLD = 20  # undeclared columns that are told by name
 
 
 @dataclass
@@ -99,7 +100,7 @@ def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, int]]:
             )
         if odd:
             unexpected[name] = odd
-        frame[name] = values
+        frame[name] = pd.Series(values, dtype=values.dtype)  # as it is: pandas may be set to infer text
     if problems:
         raise InputError(problems)
     return pd.DataFrame(frame), unexpected
@@ -107,8 +108,8 @@ def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, int]]:
 
 def check_header(columns: list[str], policy: Policy) -> None:
     """Raises InputError unless the table's columns are those of the policy. Names are public; no row is looked at."""
-    declared = list(policy.model.columns)
-    missing, extra = [c for c in declared if c not in columns], [c for c in columns if c not in declared]
+    declared, there = list(policy.model.columns), set(columns)
+    missing, extra = [c for c in declared if c not in there], [c for c in columns if c not in policy.model.columns]
     problems = [
         Problem("table", f"column {c!r} of the policy is missing", "name the right table, or take it out of the policy")
         for c in missing
@@ -120,8 +121,10 @@ def check_header(columns: list[str], policy: Policy) -> None:
             f"column {c!r} is not declared in the policy" if c else f"column {columns.index(c) + 1} has no name",
             "declare it; `release: drop` is enough" if c else "name it, or leave it out (a saved row index?)",
         )
-        for c in told
+        for c in told[:MOST_TOLD]
     ]
+    if len(told) > MOST_TOLD:
+        problems.append(Problem("table", f"and {len(told) - MOST_TOLD:,} more columns are not declared in the policy"))
     if len(missing) == len(declared):
         problems = [
             Problem(

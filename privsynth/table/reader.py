@@ -37,8 +37,10 @@ import pyarrow.parquet
 
 from privsynth.errors import InputError, Problem
 
-LONGEST_LINE = 1 << 28  # bytes that are parsed together: whether a longer line is read hangs on where it stands
+PART = 1 << 28  # bytes of a CSV that are cut together, about
+LONGEST_PART = 2**31 - 2  # bytes, for Arrow
 SCANNED = 1 << 26  # bytes of a CSV that are looked at together
+A_CELL = 48  # bytes of memory that a cell takes while it is typed, beside its text, about
 MISSING, UNREADABLE = -1, -2  # codes of cells without a value
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _NO_TEXT = "\0"  # what stands for an object that is no text: by the rule of control characters it is unreadable
@@ -74,7 +76,7 @@ class Cells:
     def of(cls, values: pa.ChunkedArray, missing: Iterable[str]) -> Cells:
         """values: text or bytes, perhaps as a dictionary. missing: texts that mean that there is no value."""
         places, raw = _exactly_coded(values)
-        place_of: dict[str, int] = dict.fromkeys(("", *missing), MISSING)
+        place_of: dict[str, int] = dict.fromkeys(("", *(token.strip() for token in missing)), MISSING)
         distinct: list[str] = []
         codes = np.full(len(raw) + 1, MISSING)  # the last for null, whose place is -1
         for place, written in enumerate(raw):
@@ -89,16 +91,18 @@ class Cells:
 
 
 def _exactly_coded(values: pa.ChunkedArray) -> tuple[np.ndarray, list[bytes | None]]:
-    """((rows,) place of each cell, -1 for null; the bytes at each place). Arrow compares bytes with their lengths."""
-    if not pa.types.is_dictionary(values.type):
-        values = values.cast(pa.large_binary()).dictionary_encode()  # no limit of 2 GiB
-    coded = values.unify_dictionaries().combine_chunks()
-    chunks = coded.chunks if isinstance(coded, pa.ChunkedArray) else [coded]
-    if not chunks:
-        return np.zeros(0, np.int64), []
-    (array,) = chunks
-    places = array.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
-    return places, array.dictionary.cast(pa.large_binary()).to_pylist()
+    """((rows,) place of each cell, -1 for null; the bytes at each place). Arrow compares bytes with their lengths.
+
+    Chunk by chunk: Arrow cannot unify dictionaries that hold nulls, or more texts together than their index type can number.
+    """
+    place_of: dict[bytes | None, int] = {}
+    places = [np.zeros(0, np.int64)]
+    for chunk in values.chunks:
+        coded = chunk if pa.types.is_dictionary(chunk.type) else chunk.cast(pa.large_binary()).dictionary_encode()
+        written = coded.dictionary.cast(pa.large_binary()).to_pylist()
+        place = np.array([*(place_of.setdefault(text, len(place_of)) for text in written), -1])
+        places.append(place[coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)])
+    return np.concatenate(places), list(place_of)
 
 
 def _decoded(written: bytes | None) -> str | None:
@@ -127,35 +131,40 @@ class RawTable:
 
     def cells(self, name: str, missing: Iterable[str]) -> Cells:
         """A column as text as written. missing: texts that mean that there is no value, beside the empty one."""
-        values = self.frame.column(name)
+        values = self._readable(name)
         kind = values.type
-        if pa.types.is_dictionary(kind) and not _is_text(kind.value_type):
-            values, kind = self._cast(values, kind.value_type, name), kind.value_type
-        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-            values = _chunked(_moments_as_written(values))
-        elif pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-            values = _chunked([None if v is None else _as_written(v) for v in values.to_pylist()])
-        elif not (pa.types.is_dictionary(kind) or _is_text(kind)):
-            values = self._cast(values, pa.string(), name)
-        return Cells.of(values, missing)
+        with _told_as_type(name, kind):
+            if pa.types.is_dictionary(kind) and not is_text(kind.value_type):
+                values, kind = values.cast(kind.value_type), kind.value_type
+            if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+                values = _chunked(_moments_as_written(values))
+            elif pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+                values = _chunked([None if v is None or v != v else _as_written(v) for v in values.to_pylist()])
+            elif pa.types.is_time(kind):
+                moments = values.cast(pa.time64("us"), safe=False).to_pylist()
+                values = _chunked([None if moment is None else str(moment) for moment in moments])
+            elif not (pa.types.is_dictionary(kind) or is_text(kind)):
+                values = values.cast(pa.string())
+            return Cells.of(values, missing)
 
-    @staticmethod
-    def _cast(values: pa.ChunkedArray, wanted: pa.DataType, name: str) -> pa.ChunkedArray:
-        try:
-            return values.cast(wanted)
-        except pa.ArrowException:  # lists, structures
-            rule = f"is of type {values.type}, which cannot be read as text or numbers"
-            raise InputError(Problem(f"column {name!r}", rule, "declare `release: drop`, or convert it")) from None
+    def _readable(self, name: str) -> pa.ChunkedArray:
+        """A column of a type whose values can be written as text one by one. Raises InputError for any other."""
+        field = self.frame.schema.field(name)
+        kind = field.metadata[_UNREAD].decode() if field.metadata and _UNREAD in field.metadata else field.type
+        if isinstance(kind, (str, pa.BaseExtensionType)) or pa.types.is_duration(kind) or pa.types.is_nested(kind):
+            raise _not_cells(name, kind)
+        return self.frame.column(name)
 
     def numbers(self, name: str, missing: list[str], dates: bool, form: str | None) -> tuple[np.ndarray, int]:
         """(values as float64, NaN where missing or unreadable; how many are present). Dates are days since 1970: the
         day that is written, whatever offset from UTC stands behind it."""
-        values = self.frame.column(name)
+        values = self._readable(name)
         kind = values.type
         if dates and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
-            return _days_of_moments(values), len(values) - values.null_count
-        tokens = [float(token) for token in missing if _is_number(token)]
-        if not dates and (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+            with _told_as_type(name, kind):
+                return _days_of_moments(values, [day_of(token.strip(), form) for token in missing])
+        tokens = [number for token in missing if not math.isnan(number := number_of(token.strip()))]
+        if not dates and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             found = values.cast(pa.float64(), safe=False).to_pandas().to_numpy(dtype=float, na_value=np.nan)
             found = np.where(np.isin(found, tokens), np.nan, found)
             return found, int((~np.isnan(found)).sum())
@@ -167,7 +176,28 @@ class RawTable:
         return np.where(absent, np.nan, found), cells.present - int(absent.sum())
 
 
-def _is_text(kind: pa.DataType) -> bool:
+_UNREAD = b"privsynth.unread"  # key of a field's metadata: the type of a column that was left out of the read
+
+
+def _not_cells(name: str, kind: object) -> InputError:
+    try:
+        shown = str(kind)
+    except UnicodeDecodeError:  # of a damaged file, in the name of a time zone
+        shown = "unknown"
+    rule = f"is of type {shown}, which cannot be read as text or numbers"
+    return InputError(Problem(f"column {name!r}", rule, "declare `release: drop`, or convert it"))
+
+
+@contextmanager
+def _told_as_type(name: str, kind: pa.DataType) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, UnicodeDecodeError):  # a time zone that is not known here, or a type that has no text
+        raise _not_cells(name, kind) from None
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """True for text and bytes, however Arrow stores them."""
     return any(
         is_one(kind)
         for is_one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary,
@@ -188,7 +218,7 @@ def number_of(text: str) -> float:
     return float(text) if _NUMBER.match(text) else math.nan
 
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)  # takes each digit in one way alone
 
 
 def day_of(text: str, form: str | None) -> float:
@@ -220,15 +250,17 @@ _TIME = rf"(?:[T ]{_CLOCK})?(?:{_OFFSET})?"
 _ISO = re.compile(rf"(\d{{4}})(?:([-./\\ ])(\d\d?)(?:\2(\d\d?){_TIME})?|(\d\d)(\d\d){_TIME})?\Z", re.ASCII)
 
 
-def _days_of_moments(values: pa.ChunkedArray) -> np.ndarray:
-    """(rows,) float64 days since 1970 of dates or moments, as a clock in their time zone shows them; NaN where null."""
+def _days_of_moments(values: pa.ChunkedArray, missing: list[float]) -> tuple[np.ndarray, int]:
+    """((rows,) float64 days since 1970 of dates or moments, as a clock in their time zone shows them, NaN where there is
+    none; how many there are). missing: days whose first moment means that there is no value."""
     kind = values.type
     if pa.types.is_timestamp(kind) and kind.tz:
         values = pc.local_timestamp(values)
     whole = values.cast(pa.int32() if kind == pa.date32() else pa.int64())
     a_day = 1 if kind == pa.date32() else 86400 * _PER_SECOND["ms" if kind == pa.date64() else kind.unit]
-    days = np.floor_divide(whole.cast(pa.int64()).fill_null(0).to_numpy(), a_day).astype(float)
-    return np.where(values.is_null().to_numpy(), np.nan, days)
+    days, rest = np.divmod(whole.cast(pa.int64()).fill_null(0).to_numpy(), a_day)
+    absent = values.is_null().to_numpy() | ((rest == 0) & np.isin(days, missing))
+    return np.where(absent, np.nan, days.astype(float)), int(np.count_nonzero(~absent))
 
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -288,13 +320,6 @@ def _offset(seconds: float) -> str:
     return f"{text}:{rest:02}" if rest else text
 
 
-def _is_number(token: str) -> bool:
-    try:
-        return bool(np.isfinite(float(token)))
-    except ValueError:
-        return False
-
-
 def read_header(source: str | Path | pd.DataFrame) -> list[str]:
     """Column names alone; no row is looked at. Raises InputError if there are none to read."""
     if isinstance(source, pd.DataFrame):
@@ -304,7 +329,7 @@ def read_header(source: str | Path | pd.DataFrame) -> list[str]:
         if start == b"PAR1":
             return _check_names(pyarrow.parquet.read_schema(path).names, str(path))
         with gzip.open(path, "rb") if start[:2] == _GZIP else path.open("rb") as file:
-            return _names_in(file.readline(LONGEST_HEADER + 1), str(path))
+            return _names_in(file.readline(LONGEST_HEADER + 4).removeprefix(codecs.BOM_UTF8), str(path))
 
 
 def read_table(source: str | Path | pd.DataFrame) -> RawTable:
@@ -322,11 +347,12 @@ def read_table(source: str | Path | pd.DataFrame) -> RawTable:
 @contextmanager
 def _readable(path: Path) -> Iterator[bytes]:
     """The first bytes of a file; what stops the block from reading it is told as InputError."""
-    if not path.exists():
-        raise InputError(Problem(str(path), "no such file", "check --data"))
-    if path.is_dir():
-        raise InputError(Problem(str(path), "is a folder", "name one CSV or Parquet file"))
     try:
+        if not path.exists():
+            raise InputError(Problem(str(path), "no such file", "check --data"))
+        if not path.is_file():  # a pipe would give its first bytes away, or never end
+            what = "is a folder" if path.is_dir() else "is no file on a disk"
+            raise InputError(Problem(str(path), what, "name one CSV or Parquet file"))
         with path.open("rb") as file:
             start = file.read(4)
         if not start:
@@ -339,14 +365,18 @@ def _readable(path: Path) -> Iterator[bytes]:
 _GZIP = b"\x1f\x8b"
 
 
-def most_bytes() -> int:
-    """How much a file may unpack to: half of this machine's memory, so that no small file can end the process."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+def memory() -> int:
+    """Bytes of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _check_size(size: int, path: Path) -> None:
-    if size > most_bytes():
-        rule = f"unpacks to more than {most_bytes() / 2**30:.1f} GiB, half of this machine's memory"
+def _check_size(size: int, cells: int, path: Path) -> None:
+    """Raises InputError for what would not fit into memory, so that no small file can end the process by unpacking to much.
+
+    size: of the unpacked text, which is held about three times while it is read; cells: that are in it.
+    """
+    if 3 * size + A_CELL * cells > memory():
+        rule = f"unpacks to more than fits into this machine's {memory() / 2**30:.1f} GiB of memory"
         raise InputError(Problem(str(path), rule, "read it on a larger machine, or leave columns out"))
 
 
@@ -383,7 +413,8 @@ def _taken(frame: pd.DataFrame) -> RawTable:
 
 
 def _as_arrow(column: pd.Series) -> pa.ChunkedArray:
-    if column.dtype == object or isinstance(column.dtype, pd.StringDtype):
+    one_by_one = (pd.StringDtype, pd.PeriodDtype, pd.IntervalDtype)
+    if column.dtype == object or isinstance(column.dtype, one_by_one) or column.dtype.kind == "m":
         return _chunked([_object_as_text(value) for value in column])
     if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.categories.dtype == object:
         texts = pa.array([_object_as_text(value) for value in column.cat.categories], pa.large_string())
@@ -399,29 +430,56 @@ def _as_arrow(column: pd.Series) -> pa.ChunkedArray:
 def _told_as_parquet(path: Path) -> Iterator[None]:
     try:
         yield
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         rule = f"is not a readable Parquet file ({type(error).__name__})"
         raise InputError(Problem(str(path), rule, "check the file")) from None
 
 
 def _read_parquet(path: Path) -> RawTable:
-    """Text stays a dictionary, as it lies in most files: what is short in a file is then short in memory, too."""
-    with _told_as_parquet(path):
-        schema = pyarrow.parquet.read_schema(path)
+    """Text stays a dictionary, as it lies in most files: what is short in a file is then short in memory, too. Columns of
+    lists, structures and extension types, which no run can use, are not read: they may hold any number of values."""
+    with _told_as_parquet(path), pyarrow.parquet.ParquetFile(path) as file:
+        schema, metadata = file.schema_arrow, file.metadata
         _check_names(schema.names, str(path))
-        texts = [
-            field.name for field in schema if _is_text(field.type) and not pa.types.is_fixed_size_binary(field.type)
-        ]
+        flat = [f for f in schema if not (pa.types.is_nested(f.type) or isinstance(f.type, pa.BaseExtensionType))]
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        width = sum(A_CELL + _width(field.type) for field in flat)
+        _check_size(sum(max(group.total_byte_size, 0) for group in groups), 0, path)
+        _check_size(0, metadata.num_rows * width // A_CELL, path)
+        read = _flat_columns(path, flat)
+        nothing = pa.nulls(metadata.num_rows)
+        fields = [f if f in flat else pa.field(f.name, pa.null(), metadata={_UNREAD: str(f.type)}) for f in schema]
+        columns = [read.column(f.name) if f in flat else nothing for f in schema]
+        return RawTable(
+            pa.table(columns, pa.schema([f.with_type(c.type) for f, c in zip(fields, columns, strict=True)]))
+        )
+
+
+def _width(kind: pa.DataType) -> int:
+    """Bytes of a value, but for text, of which the pages tell."""
+    try:
+        return int(kind.byte_width)
+    except ValueError:
+        return 0
+
+
+def _flat_columns(path: Path, fields: list[pa.Field]) -> pa.Table:
+    names = [field.name for field in fields]
+    texts = [field.name for field in fields if is_text(field.type) and not pa.types.is_fixed_size_binary(field.type)]
+    try:
         with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
-            _check_size(_size_in_memory(file.metadata), path)
-            return RawTable(file.read())
-
-
-def _size_in_memory(metadata: pyarrow.parquet.FileMetaData) -> int:
-    """Bytes of all columns: what their pages unpack to, and a word for each value, of which a page may hold any number."""
-    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
-    columns = (group.column(j) for group in groups for j in range(group.num_columns))
-    return sum(max(column.total_uncompressed_size, 0) + 8 * max(column.num_values, 0) for column in columns)
+            return file.read(names)
+    except (
+        OSError,
+        pa.ArrowException,
+    ):  # written by differences of texts, or with more texts than their index can number
+        with pyarrow.parquet.ParquetFile(path) as file:
+            batches, size = [], 0
+            for batch in file.iter_batches(1024, columns=names):
+                size += batch.nbytes
+                _check_size(size, 0, path)
+                batches.append(batch)
+            return pa.Table.from_batches(batches, file.schema_arrow if not batches else None).select(names)
 
 
 # --- CSV --------------------------------------------------------------------------------------------------------------
@@ -439,30 +497,72 @@ def _read_csv(data: bytes, path: Path) -> RawTable:
     names = _names_in(header, str(path))
     if len(header) == len(data):
         raise InputError(Problem(str(path), "has a header but no rows", "name a table with rows"))
+    _check_size(len(data), data.count(b",") + data.count(b"\n"), path)
+    _check_text(data, path)
     _check_grammar(data, path)
-    options = {
-        "read_options": pyarrow.csv.ReadOptions(
-            use_threads=False, encoding="utf8", column_names=names, block_size=min(LONGEST_LINE, len(data))
-        ),
+    how = {
         "parse_options": pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
         "convert_options": pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, check_utf8=True
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, check_utf8=False
         ),
     }
-    try:
-        # the line end stays in front, an empty line: Arrow would take a byte order mark off the first row as the file's
-        table = pyarrow.csv.read_csv(pa.BufferReader(memoryview(data)[len(header) - 1 :]), **options)
-    except pa.ArrowException as error:
-        if "Empty CSV file" in str(error):
-            raise InputError(Problem(str(path), "has a header but no rows", "name a table with rows")) from None
-        what = "is not UTF-8 text" if "UTF8" in str(error) else "is not a well-formed CSV file"
-        raise InputError(Problem(str(path), what, _SAVE_AS_CSV)) from None
+    tables = []
+    for start, end in _parts(data, len(header)):
+        if end - start > LONGEST_PART:
+            raise InputError(Problem(str(path), "has a row of more than 1.5 GiB", "leave the column out"))
+        # all in one block: at the start of another Arrow passes over a line feed if the one before ends in a carriage return,
+        # inside of quotes, too. The line end before stays in front, an empty line: it would take off a byte order mark
+        options = pyarrow.csv.ReadOptions(use_threads=False, column_names=names, block_size=end - start + 1)
+        try:
+            part = pa.BufferReader(memoryview(data)[start - 1 : end])
+            tables.append(pyarrow.csv.read_csv(part, read_options=options, **how))
+        except pa.ArrowException as error:
+            if "Empty CSV file" not in str(error):
+                raise InputError(Problem(str(path), "is not a well-formed CSV file", _SAVE_AS_CSV)) from None
     if ragged:
         line, fields = _first_ragged(data, len(names))
         rule = f"line {line} has {fields} fields where the header has {len(names)}"
         more = f"; {len(ragged)} such lines in all" if len(ragged) > 1 else ""
         raise InputError(Problem(str(path), rule + more, "put values that hold a comma in quotes"))
-    return RawTable(table)
+    if not tables:
+        raise InputError(Problem(str(path), "has a header but no rows", "name a table with rows"))
+    return RawTable(pa.concat_tables(tables))
+
+
+def _parts(data: bytes, start: int) -> Iterator[tuple[int, int]]:
+    """Where parts of about PART bytes start and end, from `start` on: each at a line end outside of quotes."""
+    while start < len(data):
+        end, quotes = start, 0
+        while end < len(data):
+            line_end = data.find(b"\n", min(max(end, start + PART), len(data)))
+            stop = line_end + 1 if line_end >= 0 else len(data)
+            quotes += data.count(b'"', end, stop)
+            end = stop
+            if quotes % 2 == 0:
+                break
+        yield start, end
+        start = end
+
+
+def _check_text(data: bytes, path: Path) -> None:
+    """Raises InputError with the line of the first bytes that are not UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(data), SCANNED):
+            decoder.decode(data[start : start + SCANNED])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        line = 1 + data.count(b"\n", 0, _first_no_text(data))
+        rule = f"line {line} is not UTF-8 text"
+        raise InputError(Problem(str(path), rule, _SAVE_AS_CSV)) from None
+
+
+def _first_no_text(data: bytes) -> int:
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(data)
 
 
 _SAVE_AS_CSV = "save it as CSV in UTF-8, separated by commas"
@@ -470,24 +570,23 @@ LONGEST_HEADER = 1_000_000  # bytes
 
 
 def _whole(path: Path) -> bytes:
-    _check_size(path.stat().st_size, path)
+    _check_size(path.stat().st_size, 0, path)
     return path.read_bytes().removeprefix(codecs.BOM_UTF8)
 
 
 def _unpacked(path: Path) -> bytes:
-    parts, size = [], 0
+    buffer = io.BytesIO()
     with gzip.open(path, "rb") as file:
         while part := file.read(1 << 24):
-            size += len(part)
-            _check_size(size, path)
-            parts.append(part)
-    return b"".join(parts).removeprefix(codecs.BOM_UTF8)
+            _check_size(buffer.tell() + len(part), 0, path)
+            buffer.write(part)
+    return buffer.getvalue().removeprefix(codecs.BOM_UTF8)
 
 
 def _names_in(line: bytes, place: str) -> list[str]:
     """The column names in the first line. A quote that does not close in it is an error: rows might stand behind it."""
     try:
-        text = line.removeprefix(codecs.BOM_UTF8).decode().rstrip("\r\n")
+        text = line.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise InputError(Problem(place, "is not UTF-8 text", _SAVE_AS_CSV)) from None
     if len(line) > LONGEST_HEADER or _CONTROL.search(text) or not text.strip():
@@ -532,10 +631,10 @@ def _check_grammar(written: bytes, path: Path) -> None:
             raise _ungrammatical(data, path, *min(wrong))
         quotes += len(at)
     if quotes % 2:
-        at = np.flatnonzero(data == _QUOTE).tolist()
-        while len(at) > 1 and at[-1] == at[-2] + 1:  # it is written twice, inside of the value
-            at = at[:-2]
-        raise _ungrammatical(data, path, at[-1], "a quoted value opens that is still open at the end")
+        at, last = np.flatnonzero(data == _QUOTE), quotes - 1
+        while last > 0 and at[last] == at[last - 1] + 1:  # it is written twice, inside of the value
+            last -= 2
+        raise _ungrammatical(data, path, int(at[last]), "a quoted value opens that is still open at the end")
 
 
 _RULES = (

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from model_mutants import change_json
 
-from privsynth.errors import InputError
+from privsynth.errors import InputError, printable
 from privsynth.release import verify
 from privsynth.report import report
 
@@ -163,4 +163,4 @@ def test_names_that_lead_elsewhere_are_files_that_are_missing(tmp_path: Path, na
     folder = tmp_path / "release"
     folder.mkdir()
     (folder / "manifest.json").write_text(json.dumps({"files": {name: {"sha256": "0" * 64}}}))
-    assert verify(folder) == [f"{name} is missing"]
+    assert verify(folder) == [f"{printable(name)} is missing"]
