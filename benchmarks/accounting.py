@@ -229,7 +229,7 @@ def _tightness(path: Path, trainer: str, epsilon: float) -> str:
 
 def _scaled(plan: Plan) -> Callable[[float], list[Event]]:
     """The plan's events with the noise of all divided by a strength; DP-SGD by its own rule of strength."""
-    from privsynth.privacy.events import sampled_gaussian_of_strength
+    from privsynth.privacy.events import sampled_gaussian_of_mu
 
     def scaled(strength: float) -> list[Event]:
         out: list[Event] = []
@@ -245,7 +245,7 @@ def _scaled(plan: Plan) -> Callable[[float], list[Event]]:
                     out.append(ThresholdedGaussian(sigma / strength, delta))
                 case SampledGaussian(sigma, rate, steps):
                     mu = rate * math.sqrt(steps * math.expm1(sigma**-2))
-                    out.append(sampled_gaussian_of_strength(mu * strength, rate, steps))
+                    out.append(sampled_gaussian_of_mu(mu * strength, rate, steps))
         return out
 
     return scaled

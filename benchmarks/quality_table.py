@@ -117,7 +117,7 @@ def cells(name: tuple[Any, ...], groups: Groups) -> list[str]:
     code = ", ".join(sorted({row["commit"] for row in rows}))
     if not mid:
         return [*start, *[""] * (len(HEAD) - len(start) - 2), machine, code]
-    most, least = goal(name, groups)
+    most, least = target_marginal(name, groups)
     return [
         *start, f"{mid['tvd1']:.4f}", f"{mid['tvd2']:.4f}",
         f"{mid['tvd3']:.4f} ({spread(rows, 'tvd3')})", _verdict(most, "≤", most is not None and mid["tvd3"] <= most),
@@ -127,7 +127,7 @@ def cells(name: tuple[Any, ...], groups: Groups) -> list[str]:
     ]  # fmt: skip
 
 
-def goal(name: tuple[Any, ...], groups: Groups) -> tuple[float | None, float | None]:
+def target_marginal(name: tuple[Any, ...], groups: Groups) -> tuple[float | None, float | None]:
     """tvd3 at most and AUC at least, where something was set."""
     data, unit, epsilon, method, setting = name
     if setting != "default":

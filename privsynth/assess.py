@@ -182,11 +182,11 @@ def bought_columns(synthesizer: Synthesizer, typed: pd.DataFrame) -> tuple[list[
 def _bought_shares(synthesizer: Synthesizer, j: int) -> np.ndarray:
     """(codes,) released shares of one column, in the table's mix of units with few and many rows."""
     codec = synthesizer.codec
-    anchor = getattr(synthesizer.model, "anchor", None)
-    if not codec.domain.stratified or anchor is None:
+    marginal_model = getattr(synthesizer.model, "marginal_model", None)
+    if not codec.domain.stratified or marginal_model is None:
         return codec.columns[j].shares
     last = len(codec.columns) - 1
-    pair = next((goal.share for goal in anchor.goals if goal.columns == (j, last)), None)
+    pair = next((target_marginal.share for target_marginal in marginal_model.targets if target_marginal.columns == (j, last)), None)
     if pair is None:
         return codec.columns[j].shares
     block = np.maximum(pair.T[: len(codec.domain.mix)].astype(float), 0)

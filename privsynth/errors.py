@@ -1,4 +1,4 @@
-"""What a user can do wrong, said once: the place, the rule broken, what was expected, how to mend it.
+"""What a user can do wrong, said once: the place, the rule broken, what was expected, how to mend it (the hint).
 
 No message may hold a value of a private row: a message goes to logs, tickets and e-mails.
 """
@@ -15,15 +15,15 @@ class Problem:
 
     place: where, e.g. "policies/bank.yaml:12: columns.age.bounds" or "column 'age'".
     rule: what is wrong, without any private value.
-    mend: what to do about it.
+    hint: what to do about it.
     """
 
     place: str
     rule: str
-    mend: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
-        return printable(f"{self.place}: {self.rule}" + (f"\n    mend: {self.mend}" if self.mend else ""))
+        return printable(f"{self.place}: {self.rule}" + (f"\n    hint: {self.hint}" if self.hint else ""))
 
 
 def printable(text: str) -> str:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-Told = Callable[[float], None]  # the share that is done
+ReportShare = Callable[[float], None]  # the share that is done
 
 
-def in_blocks(work: Callable[[int, Told], np.ndarray], count: int, progress: Told) -> np.ndarray:
+def in_blocks(work: Callable[[int, ReportShare], np.ndarray], count: int, progress: ReportShare) -> np.ndarray:
     """What `work` makes of blocks 0 to count - 1, one after another in one array.
 
     work: takes a block's number and what to tell its own progress to. It must let go of Python's lock where it takes

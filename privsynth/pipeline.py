@@ -144,7 +144,7 @@ def _learn(policy: Policy, plan: Plan, data: Data, account: Reservation, holdout
     }
     layout, rng = Layout.of(policy, raw), account.randomness.generator()
     codec = clock(
-        "placing in bins", lambda: model.codec.learning_within(lambda n: model.sample(n, rng, clock.inner), rng)
+        "placing in bins", lambda: model.codec.learning_copula(lambda n: model.sample(n, rng, clock.inner), rng)
     )
     return Synthesizer(trainer.name, codec, model, layout, plan.privacy(), facts), intake
 

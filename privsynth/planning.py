@@ -14,7 +14,7 @@ from privsynth.encoding.requests import domain_requests, histogram_request
 from privsynth.errors import PolicyError, Problem
 from privsynth.marginals.choice import Facts
 from privsynth.policy.load import Policy
-from privsynth.policy.rules import CAP_MEND, above_cap, shared_number
+from privsynth.policy.rules import CAP_HINT, above_cap, shared_number
 from privsynth.privacy.accountant import calibrate, compose, slack_of
 from privsynth.privacy.events import (
     ApproximateDP,
@@ -47,7 +47,7 @@ def make_plan(policy: Policy) -> Plan:
     def events(mu: float) -> list[Event]:
         return [request.event(mu * math.sqrt(request.share)) for request in requests]
 
-    mu = _strength(policy, events)
+    mu = _gdp_mu(policy, events)
     total = compose(events(mu))
     items = tuple(
         Item(r.name, r.purpose, r.share, e, noise_in_words(e, r.tables, r.at_most))
@@ -68,11 +68,11 @@ def _refuse_too_many_cells(policy: Policy, tables: int) -> None:
             f"one unit could move {policy.max_rows * tables:,} cells of {tables:,} tables; floating-point noise is known to be "
             f"exact enough for {MOST_MOVED:,}"
         )
-        mend = f"let `max_rows` be at most {max(1, MOST_MOVED // tables)}, or release fewer columns"
-        raise PolicyError(Problem(policy.place("unit"), rule, mend))
+        hint = f"let `max_rows` be at most {max(1, MOST_MOVED // tables)}, or release fewer columns"
+        raise PolicyError(Problem(policy.place("unit"), rule, hint))
 
 
-def _strength(policy: Policy, events: Events) -> float:
+def _gdp_mu(policy: Policy, events: Events) -> float:
     """The largest strength that keeps what the policy asks: its epsilon or its risk."""
     budget = policy.model.budget
     try:
@@ -86,8 +86,8 @@ def _strength(policy: Policy, events: Events) -> float:
             f"no amount of noise in these mechanisms meets the target at delta {budget.delta:g}: whatever the noise, "
             f"floating-point arithmetic alone is counted as epsilon {floor:.1e} here"
         )
-        mend = "ask for a larger epsilon or risk or a larger delta, or take fewer steps of DP-SGD"
-        raise PolicyError(Problem(policy.place("budget"), rule, mend)) from None
+        hint = "ask for a larger epsilon or risk or a larger delta, or take fewer steps of DP-SGD"
+        raise PolicyError(Problem(policy.place("budget"), rule, hint)) from None
 
 
 def _risk_cost(policy: Policy, events: Events, mu: float, epsilon: float) -> RiskCost | None:
@@ -96,7 +96,7 @@ def _risk_cost(policy: Policy, events: Events, mu: float, epsilon: float) -> Ris
     if budget.risk is None:
         return None
     if rule := above_cap(budget, epsilon, "this risk comes to epsilon"):
-        raise PolicyError(Problem(policy.place("budget", "risk"), rule, CAP_MEND))
+        raise PolicyError(Problem(policy.place("budget", "risk"), rule, CAP_HINT))
     fpr, tpr = budget.risk.fpr, budget.risk.max_tpr
     generic = generic_epsilon(fpr, tpr, budget.delta)
     try:

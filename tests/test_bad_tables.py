@@ -102,7 +102,7 @@ def test_bad_tables(
     (tmp_path / "table.csv").write_bytes(make(table))
     said = command("run", clinic_policy(), "--data", tmp_path / "table.csv", "--out", folder / "out")
     assert said.code == 2, said.all
-    assert expected in said.err and "mend:" in said.err and said.out == ""
+    assert expected in said.err and "hint:" in said.err and said.out == ""
     assert "CANARY" not in said.all and "Traceback" not in said.all
     assert len(said.err) < 2000 and said.err.count("error:") <= 10
     assert list(folder.iterdir()) == [], "nothing is written, no staging folder is left"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privsynth.encoding.wavelets import smooth, smooth_cells
+from privsynth.encoding.wavelets import smooth, wavelet_denoised
 
 
 @settings(max_examples=60, deadline=None)
@@ -16,7 +16,7 @@ def test_without_noise_nothing_changes(cells: int, seed: int) -> None:
     values = np.random.default_rng(seed).normal(size=cells)
     assert np.allclose(smooth(values, 0.0), values, atol=1e-12)
     widths = np.random.default_rng(seed).integers(1, 3, cells)
-    assert np.allclose(smooth_cells(values, widths, 0.0), values, atol=1e-12)
+    assert np.allclose(wavelet_denoised(values, widths, 0.0), values, atol=1e-12)
 
 
 @pytest.mark.parametrize("cells", [50, 128, 700, 1561])
@@ -57,5 +57,5 @@ def test_round_values_and_the_cells_between_are_lines_of_their_own() -> None:
     """People who report 500 are not spread over 501 to 509, nor the other way round."""
     widths = np.tile([1, 9], 100)
     truth = np.where(widths == 1, 40.0, 2.0)
-    told = smooth_cells(truth + np.random.default_rng(3).normal(size=200), widths, 1.0)
+    told = wavelet_denoised(truth + np.random.default_rng(3).normal(size=200), widths, 1.0)
     assert np.abs(told - truth).mean() < 0.3

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import ndtr
 
 from privsynth.encoding.codec import Codec, ColumnCodec
-from privsynth.encoding.copula import FARTHEST, MOST, Within, _truncated, ends_of, evenly
+from privsynth.encoding.copula import FARTHEST, MOST, Copula, _truncated, bin_edges, stratified_places
 from privsynth.encoding.domain import ColumnDomain, Domain
 
 BINS = 12
@@ -34,7 +34,7 @@ def codec_of_bins() -> Codec:
 
 def knowing(codec: Codec, codes: np.ndarray, rng: np.random.Generator) -> Codec:
     """The codec that has learned from these rows, again and again if there are few."""
-    return codec.learning_within(lambda n: np.resize(codes, (n, codes.shape[1])), rng)
+    return codec.learning_copula(lambda n: np.resize(codes, (n, codes.shape[1])), rng)
 
 
 def coded(codec: Codec, values: np.ndarray) -> np.ndarray:
@@ -91,7 +91,7 @@ def test_small_samples_lie_in_bins_as_large_ones_do() -> None:
 def test_rows_of_a_code_are_in_the_order_of_their_scores() -> None:
     rng = np.random.default_rng(3)
     codes, scores = rng.integers(0, 3, 200), rng.normal(size=200)
-    places = evenly(codes, scores, rng)
+    places = stratified_places(codes, scores, rng)
     for code in range(3):
         assert (np.argsort(places[codes == code]) == np.argsort(scores[codes == code])).all()
 
@@ -119,7 +119,7 @@ def test_nothing_is_sampled_where_there_is_nothing_to_learn() -> None:
     opened = codec_of_bins().columns[0]
     for columns in ((closed, closed), (closed, opened), (opened,) * (MOST + 1)):
         codec = Codec(Domain(tuple(c.domain for c in columns), 100), columns, 100.0)
-        assert codec.learning_within(sample, np.random.default_rng(0)) is codec
+        assert codec.learning_copula(sample, np.random.default_rng(0)) is codec
 
 
 @pytest.mark.statistical
@@ -141,17 +141,17 @@ def test_truncated_normals_far_out_stay_inside() -> None:
 
 
 def test_ends_rise_and_are_numbers() -> None:
-    ends = ends_of(np.array([0.0, 0.5, 0.0, 0.5, 0.0]))
+    ends = bin_edges(np.array([0.0, 0.5, 0.0, 0.5, 0.0]))
     assert np.isfinite(ends).all() and (np.diff(ends) >= 0).all() and abs(ends[2]) < 1e-9
-    assert np.isfinite(ends_of(np.zeros(3))).all()
+    assert np.isfinite(bin_edges(np.zeros(3))).all()
 
 
 def test_it_is_saved_as_plain_arrays_and_damage_is_seen() -> None:
     rng = np.random.default_rng(5)
     codec = codec_of_bins()
-    within = knowing(codec, coded(codec, ridge(2000, rng)), rng).within
-    assert within is not None
-    again = Within.restore(within.tensors())
-    assert all((getattr(again, name) == value).all() for name, value in within.tensors().items())
+    copula = knowing(codec, coded(codec, ridge(2000, rng)), rng).copula
+    assert copula is not None
+    again = Copula.restore(copula.tensors())
+    assert all((getattr(again, name) == value).all() for name, value in copula.tensors().items())
     with pytest.raises(ValueError, match="do not go together"):
-        Within.restore(within.tensors() | {"columns": np.arange(3)})
+        Copula.restore(copula.tensors() | {"columns": np.arange(3)})

@@ -90,10 +90,10 @@ def _try(
     one: Attack, scene: Scene, threshold: float, confidence: float, rng: np.random.Generator
 ) -> tuple[Finding, list[Control]]:
     """One attack on the release, the leaky twin and the independent table."""
-    coins = rng.spawn(3)
+    rngs = rng.spawn(3)
     measured, twin, empty = (
-        one.run(table, scene, coin, confidence)
-        for table, coin in zip((scene.synthetic, scene.twin, scene.independent), coins, strict=True)
+        one.run(table, scene, rng_of_table, confidence)
+        for table, rng_of_table in zip((scene.synthetic, scene.twin, scene.independent), rngs, strict=True)
     )
     found, clean = finds(twin, threshold), empty.value is not None and not finds(empty, threshold)
     chance = power(twin, threshold)

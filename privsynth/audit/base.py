@@ -48,4 +48,4 @@ def advantage(
     low, high = newcombe(one * n1, n1, two * n2, n2, confidence)
     reach = one - two - low
     error = float(reach / norm.isf((1 - confidence) / 2))
-    return Measurement(one - two, low, high, baseline=two, evident=low > 0, error=error, bar=reach)
+    return Measurement(one - two, low, high, baseline=two, significant=low > 0, error=error, critical_value=reach)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from privsynth.audit.statistics import Measurement, auc_delong, excess, roc_points, tpr_at_fpr, tpr_error
+from privsynth.audit.statistics import Measurement, auc_delong, exact_test, roc_points, tpr_at_fpr, tpr_error
 
 FALSE_POSITIVES = 0.01
 STATISTIC = "TPR at 1 % FPR"
@@ -15,15 +15,15 @@ def measure_scores(members: np.ndarray, others: np.ndarray, confidence: float) -
     if len(members) == 0 or len(others) == 0:
         return Measurement.nothing()
     value, low, high = tpr_at_fpr(members, others, FALSE_POSITIVES, confidence)
-    evident, bar = excess(members, others, FALSE_POSITIVES, (1 - confidence) / 2)
+    significant, critical_value = exact_test(members, others, FALSE_POSITIVES, (1 - confidence) / 2)
     return Measurement(
         value,
         low,
         high,
         baseline=FALSE_POSITIVES,
-        evident=evident,
+        significant=significant,
         error=tpr_error(members, others, FALSE_POSITIVES),
-        bar=bar,
+        critical_value=critical_value,
         roc=roc_points(members, others),
         auc=auc_delong(members, others, confidence),
     )

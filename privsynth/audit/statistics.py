@@ -48,9 +48,9 @@ class Measurement:
     low: float | None
     high: float | None
     baseline: float | None  # success among people who were not in the data
-    evident: bool = False  # chance does not explain the value
+    significant: bool = False  # chance does not explain the value
     error: float = 0.0  # standard error of the value
-    bar: float = 1.0  # the smallest value that would be evident
+    critical_value: float = 1.0  # the smallest value that would be evident
     roc: list[tuple[float, float]] | None = None
     auc: tuple[float, float, float] | None = None  # (value, low, high)
 
@@ -165,7 +165,7 @@ def tpr_error(members: np.ndarray, others: np.ndarray, fpr: float = 0.01) -> flo
     return float(np.hypot(np.sqrt(value * (1 - value) / a), (above - below) / 2))
 
 
-def excess(members: np.ndarray, others: np.ndarray, fpr: float = 0.01, level: float = 0.025) -> tuple[bool, float]:
+def exact_test(members: np.ndarray, others: np.ndarray, fpr: float = 0.01, level: float = 0.025) -> tuple[bool, float]:
     """Exact test that members score high more often than others: (rejected, smallest rate that would be rejected).
 
     With r = ceil(fpr b), at least k members lie above the r-th highest of the b others if and only if the highest
@@ -187,15 +187,15 @@ def power(twin: Measurement, threshold: float) -> float:
     """Chance that an attack with this result on the leaky twin reports `fail` there (see the head of the file)."""
     if twin.value is None:
         return 0.0
-    bar = max(threshold, twin.bar)
+    critical_value = max(threshold, twin.critical_value)
     if twin.error <= 0:
-        return float(twin.value > threshold and twin.evident)
-    return float(norm.cdf((twin.value - bar) / twin.error))
+        return float(twin.value > threshold and twin.significant)
+    return float(norm.cdf((twin.value - critical_value) / twin.error))
 
 
 def finds(measured: Measurement, threshold: float) -> bool:
     """Whether this result fails a table: above the threshold, and chance does not explain it."""
-    return measured.value is not None and measured.value > threshold and measured.evident
+    return measured.value is not None and measured.value > threshold and measured.significant
 
 
 def verdict(measured: Measurement, threshold: float, chance: float, negative_clean: bool) -> FindingVerdict:

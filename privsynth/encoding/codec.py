@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from privsynth.encoding.copula import ENOUGH, FEWEST_ROWS, LAST, MOST, ROWS, Within, ends_of, evenly
+from privsynth.encoding.copula import ENOUGH, FEWEST_ROWS, LAST, MOST, ROWS, Copula, bin_edges, stratified_places
 from privsynth.encoding.domain import STRATUM, ColumnDomain, Domain
 from privsynth.encoding.histograms import TELLING, Agreed, Scales, to_simplex
 from privsynth.loading import Damaged, Tensors, part, take, take_shares
@@ -98,8 +98,8 @@ class ColumnCodec:
         start = np.concatenate([[0.0], reach])[first]
         wanted = start[codes] + places * (start[codes + 1] - start[codes])
         at = np.clip(np.searchsorted(reach, wanted, side="right"), first[codes], first[codes + 1] - 1)
-        through = 1 - (reach[at] - wanted) / weight[cells[at]]
-        return cells[at], np.clip(through, 0.0, LAST)
+        cdf = 1 - (reach[at] - wanted) / weight[cells[at]]
+        return cells[at], np.clip(cdf, 0.0, LAST)
 
     def steps(self, cells: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Cells of numbers and places inside of them -> whole steps, NaN for missing."""
@@ -116,26 +116,26 @@ class Codec:
     domain: Domain
     columns: tuple[ColumnCodec, ...]
     total: float
-    within: Within | None = None
+    copula: Copula | None = None
 
     @classmethod
     def restore(cls, domain: Domain, total: float, tensors: Tensors) -> Codec:
         """What `tensors` gave. Raises Damaged."""
         columns = tuple(ColumnCodec.restore(c, tensors, f"codec.{j}.") for j, c in enumerate(domain.columns))
-        codec, within = cls(domain, columns, total), part(tensors, "within.")
+        codec, copula = cls(domain, columns, total), part(tensors, "within.")
         if sum(codec.sizes) > MOST_CODES:
             raise Damaged(f"the columns have more than {MOST_CODES:,} codes together")
         if domain.stratified and columns[-1].size != len(domain.mix) + 1:
             raise Damaged(f"tensor `codec.{len(columns) - 1}.bins` must have a code for each stratum")
-        if not within:
+        if not copula:
             return codec
         numbers = [j for j, column in enumerate(columns) if column.is_number]
-        return replace(codec, within=Within.restore(within, numbers))
+        return replace(codec, copula=Copula.restore(copula, numbers))
 
     def tensors(self) -> Tensors:
-        within = {} if self.within is None else self.within.tensors()
+        copula = {} if self.copula is None else self.copula.tensors()
         columns = [column.tensors(f"codec.{j}.") for j, column in enumerate(self.columns)]
-        return {f"within.{name}": value for name, value in within.items()} | {k: v for c in columns for k, v in c.items()}
+        return {f"within.{name}": value for name, value in copula.items()} | {k: v for c in columns for k, v in c.items()}
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -197,20 +197,20 @@ class Codec:
 
     def places(self, codes: np.ndarray, rng: np.random.Generator, together: bool = True) -> np.ndarray:
         """(rows, columns) where in its code each value lies, 0 to below 1. together: as numbers go together, if known."""
-        scores, places, within = rng.random(codes.shape), rng.random(codes.shape), self.within if together else None
-        if within is not None:
-            scores[:, within.columns] = within.draw(self._ends(within.columns), codes[:, within.columns], rng)
+        scores, places, copula = rng.random(codes.shape), rng.random(codes.shape), self.copula if together else None
+        if copula is not None:
+            scores[:, copula.columns] = copula.draw(self._ends(copula.columns), codes[:, copula.columns], rng)
         for j in (j for j, column in enumerate(self.columns) if column.open):
             own, alone = codes[:, j], places[:, j].copy()
             few = np.flatnonzero(np.bincount(own)[own] < ENOUGH)
-            places[:, j] = evenly(own, scores[:, j], rng)
+            places[:, j] = stratified_places(own, scores[:, j], rng)
             places[few, j] = alone[few]
-            if within is not None and j in within.columns:
-                told = within.through(j, self._ends([j])[0], own[few], scores[few, j])
+            if copula is not None and j in copula.columns:
+                told = copula.cdf(j, self._ends([j])[0], own[few], scores[few, j])
                 places[few, j] = np.where(np.isnan(told), alone[few], np.minimum(told, LAST))
         return places
 
-    def learning_within(self, sample: Callable[[int], np.ndarray], rng: np.random.Generator) -> Codec:
+    def learning_copula(self, sample: Callable[[int], np.ndarray], rng: np.random.Generator) -> Codec:
         """The codec that also knows how numbers go together inside of their bins. sample: gives so many released rows.
 
         It stays as it is without two numbers with open bins, which nobody could see go together, and with too many.
@@ -221,10 +221,10 @@ class Codec:
             return self
         rows = int(np.clip(self.total, FEWEST_ROWS, ROWS))
         at = np.array(numbers if len(numbers) <= MOST else opened)  # closed ones, too, help to tell where others lie
-        return replace(self, within=Within.learn(at, self._ends(at), sample(rows)[:, at], rng))
+        return replace(self, copula=Copula.learn(at, self._ends(at), sample(rows)[:, at], rng))
 
     def _ends(self, columns: Iterable[int]) -> list[np.ndarray]:
-        return [ends_of(self.columns[j].shares[:-1]) for j in columns]
+        return [bin_edges(self.columns[j].shares[:-1]) for j in columns]
 
 
 def _rounded(values: np.ndarray, step: float) -> np.ndarray:
@@ -251,7 +251,7 @@ def learn_codec(domain: Domain, table: PrivateTable[pd.DataFrame], run: Run) -> 
     """Buys the histograms of all columns in one step and derives everything else from them."""
     scales = Scales(domain)
     mechanism = Histograms(run.plan.event("histograms", Gaussian), scales.sizes)
-    noisy = table.encoded(scales).ask(mechanism, run)
+    noisy = table.encoded(scales).measure(mechanism, run)
     total = released_total(noisy, domain.rows if not domain.stratified else None)
     columns = tuple(
         _column_codec(column, agreed, total)

@@ -35,7 +35,7 @@ Ends = list[np.ndarray]  # for each number its bins' ends as normal scores, asce
 
 
 @dataclass(frozen=True)
-class Within:
+class Copula:
     """A mixture of Gaussians over normal scores. columns: (d,) the numbers it is about. chance: (k,); center: (k, d);
     precision: (k, d, d), inverse covariances."""
 
@@ -45,7 +45,7 @@ class Within:
     precision: np.ndarray
 
     @classmethod
-    def learn(cls, columns: np.ndarray, ends: Ends, codes: np.ndarray, rng: np.random.Generator) -> Within:
+    def learn(cls, columns: np.ndarray, ends: Ends, codes: np.ndarray, rng: np.random.Generator) -> Copula:
         """codes: (rows, d) released rows of these columns; a code beyond the last bin is "missing"."""
         most = int(np.clip(len(codes) // (10 * len(columns)), 1, COMPONENTS))
         low, high = _intervals(ends, codes)
@@ -59,7 +59,7 @@ class Within:
         return cls._fitted(columns, scores, part, most)
 
     @classmethod
-    def restore(cls, tensors: Tensors, numbers: Sequence[int] | None = None) -> Within:
+    def restore(cls, tensors: Tensors, numbers: Sequence[int] | None = None) -> Copula:
         """What `tensors` gave. numbers: the columns that it may be about, if not any. Raises Damaged."""
         columns, chance = take(tensors, "columns", "int64", (None,)), take_shares(tensors, "chance", "float64", (None,))
         k, d = len(chance), len(columns)
@@ -69,7 +69,7 @@ class Within:
         return cls(columns, chance, center, _precisions(tensors, (k, d, d)))
 
     @classmethod
-    def _fitted(cls, columns: np.ndarray, scores: np.ndarray, part: np.ndarray, components: int) -> Within:
+    def _fitted(cls, columns: np.ndarray, scores: np.ndarray, part: np.ndarray, components: int) -> Copula:
         """Moments of each component; one with too few rows has those of all."""
         chance, center, precision = np.zeros(components), [], []
         for k in range(components):
@@ -85,8 +85,8 @@ class Within:
     def draw(self, ends: Ends, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(rows, d) codes -> (rows, d) scores inside of their bins."""
         count = max(1, -(-len(codes) // BLOCK))
-        parts, coins = np.array_split(codes, count), rng.spawn(count)
-        return in_blocks(lambda i, told: self._drawn(ends, parts[i], coins[i]), count, lambda share: None)
+        parts, rngs = np.array_split(codes, count), rng.spawn(count)
+        return in_blocks(lambda i, told: self._drawn(ends, parts[i], rngs[i]), count, lambda share: None)
 
     def _drawn(self, ends: Ends, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         low, high = _intervals(ends, codes)
@@ -95,7 +95,7 @@ class Within:
             scores = self._moved(scores, self._parts(scores, rng), low, high, rng)
         return scores
 
-    def through(self, column: int, end: np.ndarray, codes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    def cdf(self, column: int, end: np.ndarray, codes: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """(rows,) how far through its bin each score of a column lies, 0 to 1, by the mixture's own law of it; NaN where a
         bin has hardly any of it."""
         j = int(np.flatnonzero(self.columns == column)[0])
@@ -148,14 +148,14 @@ def _precisions(tensors: Tensors, shape: tuple[int, ...]) -> np.ndarray:
     raise Damaged("tensor `precision` must hold symmetric, positive definite matrices")
 
 
-def ends_of(shares: np.ndarray) -> np.ndarray:
+def bin_edges(shares: np.ndarray) -> np.ndarray:
     """Ends of bins as normal scores. shares: (bins,) of rows."""
     rising = np.concatenate([[0.0], np.cumsum(shares)])
     inner = ndtri(np.clip(rising[1:-1] / max(rising[-1], 1e-300), 0, 1)).clip(1 - FARTHEST, FARTHEST - 1)
     return np.concatenate([[-FARTHEST], inner, [FARTHEST]])
 
 
-def evenly(codes: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def stratified_places(codes: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(rows,) places in [0, 1) inside of each code: its rows lie evenly in it, in the order of their scores."""
     count = np.bincount(codes)
     rank = np.empty(len(codes))

@@ -145,7 +145,7 @@ def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, tr
     rows = round(declared * trained) if declared is not None else None
     if policy.unit_column is not None:
         lowest = strata(policy.max_rows)
-        bought = table.ask(UnitSizes(run.plan.event("unit sizes", Geometric, DiscreteGaussian), lowest), run)
+        bought = table.measure(UnitSizes(run.plan.event("unit sizes", Geometric, DiscreteGaussian), lowest), run)
         in_rows = bought * _middle(lowest, policy.max_rows)
         rows, units = max(1, int(in_rows.sum())), max(1, int(bought.sum()))
         policy.refuse_large_delta(round(units / trained))
@@ -153,7 +153,7 @@ def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, tr
             mix = tuple(float(x) for x in (in_rows + 1e-9) / (in_rows + 1e-9).sum())
             columns.append(ColumnDomain(STRATUM, "category", tuple(str(x) for x in lowest), nullable=False))
     elif declared is None:
-        rows = table.ask(RowCount(run.plan.event("row count", Geometric, DiscreteGaussian)), run)
+        rows = table.measure(RowCount(run.plan.event("row count", Geometric, DiscreteGaussian)), run)
         policy.refuse_large_delta(round(rows / trained))
     return Domain(tuple(columns), rows, mix, units)
 
@@ -178,14 +178,14 @@ def _column_domain(
                 name, "category", tuple(policy.groupings[name].groups), nullable=column.nullable, source="public groups"
             )
         if column.categories == "private":
-            found = table.ask(OpenCategories(run.plan.event(f"categories: {name}", ThresholdedGaussian), name), run)
+            found = table.measure(OpenCategories(run.plan.event(f"categories: {name}", ThresholdedGaussian), name), run)
             names = (*(value for value in found if value != OTHER), OTHER)
             return ColumnDomain(name, "category", names, nullable=column.nullable, source="bought")
         assert isinstance(column.categories, list)  # the policy's rules see to it
         return ColumnDomain(name, "category", tuple(column.categories), nullable=column.nullable)
     step = 10.0**-column.places
     if column.bounds == "private":
-        low, high = table.ask(PrivateBounds(run.plan.event(f"bounds: {name}", Geometric, DiscreteGaussian), name, step), run)
+        low, high = table.measure(PrivateBounds(run.plan.event(f"bounds: {name}", Geometric, DiscreteGaussian), name, step), run)
         return ColumnDomain(name, column.kind, (), low, high, step, column.nullable, source="bought")
     assert column.steps is not None
     return ColumnDomain(name, column.kind, (), *column.steps, step, column.nullable)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from privsynth.encoding.domain import Domain
 from privsynth.encoding.requests import coarser_scales
-from privsynth.encoding.wavelets import smooth_cells
+from privsynth.encoding.wavelets import wavelet_denoised
 from privsynth.privacy.unit import Rows
 
 Floats = NDArray[np.float64]
@@ -128,7 +128,7 @@ class Agreed:
         From long runs to cells: each run's share goes to what lies in it. widths: (cells - 1,) of the public grid.
         """
         used = self._between_tails()
-        fine = np.append(smooth_cells(self.told[0][:-1], widths, self.sigma), self.told[0][-1])
+        fine = np.append(wavelet_denoised(self.told[0][:-1], widths, self.sigma), self.told[0][-1])
         told, total = [fine, *self.told[1:]], max(float(self.told[-1].sum()), 1.0)
         share = np.zeros(len(told[-1]))
         share[used[-1]] = to_simplex(told[-1][used[-1]] / total)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from privsynth.privacy.events import DiscreteGaussian, Geometric, ThresholdedGaussian, gaussian_of_strength
+from privsynth.privacy.events import DiscreteGaussian, Geometric, ThresholdedGaussian, gaussian_of_mu
 from privsynth.privacy.plan import Request
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ DOMAIN_MOST = 0.15  # ... and all of them together
 CATEGORY_DELTA = 0.1  # share of delta for all bought category sets
 HISTOGRAM_SHARE, EACH_NUMBER, HISTOGRAM_MOST = 0.1, 0.007, 0.25
 COARSER, LEAST_STEPS = 2, 26  # coarser scales at which a column's histogram is counted as well, if it has so many steps
-LOUD = 0.25  # mu (epsilon of about 1) below which the cells of numbers drown in noise first
+LOW_MU = 0.25  # mu (epsilon of about 1) below which the cells of numbers drown in noise first
 
 
 def domain_requests(policy: Policy) -> list[Request]:
@@ -50,7 +50,7 @@ def histogram_request(policy: Policy, left: float) -> Request:
     """left: the share that the domain leaves of the budget."""
     purpose = "how each column is distributed, for bins and spikes"
     share = histogram_share(policy) * left
-    return Request("histograms", purpose, share, gaussian_of_strength, histogram_tables(policy))
+    return Request("histograms", purpose, share, gaussian_of_mu, histogram_tables(policy))
 
 
 def histogram_share(policy: Policy) -> float:
@@ -59,7 +59,7 @@ def histogram_share(policy: Policy) -> float:
     Half as much where units have several rows: there they say where bins lie, and the pairs alone say how full they are.
     """
     numbers = sum(column.modelled and column.kind != "category" for column in policy.model.columns.values())
-    share = min(HISTOGRAM_MOST, HISTOGRAM_SHARE + EACH_NUMBER * numbers * min(1.0, LOUD / policy.gdp_mu))
+    share = min(HISTOGRAM_MOST, HISTOGRAM_SHARE + EACH_NUMBER * numbers * min(1.0, LOW_MU / policy.gdp_mu))
     return share / 2 if policy.max_rows > 1 else share
 
 

@@ -37,7 +37,7 @@ def smooth(values: Floats, sigma: float) -> Floats:
     return np.asarray(average[: len(values)])
 
 
-def smooth_cells(shares: Floats, widths: NDArray[np.int64], sigma: float) -> Floats:
+def wavelet_denoised(shares: Floats, widths: NDArray[np.int64], sigma: float) -> Floats:
     """(cells,) released shares of the cells of a grid -> the same, smooth among cells of one kind.
 
     Round values have cells of their own between wide ones: the two kinds are lines of their own, since many people

@@ -141,7 +141,7 @@ class Statement:
         return compose(event for events in known for event in events).epsilon(self.delta) if known else 0.0
 
     @cached_property
-    def room(self) -> float | None:
+    def largest_run(self) -> float | None:
         """The largest epsilon, at `delta`, of one more run of Gaussian noise that the Rényi filter lets pass, or None."""
         order = self.filter.order if self.filter else None
         left = self.filter.renyi_left(self.spent) if self.filter else 0.0
@@ -153,7 +153,7 @@ class Statement:
         return {
             "epsilon": own.epsilon, "delta": own.delta, "linked": self.linked, "composed_epsilon": self.composed,
             "composed_delta": self.delta, "lifetime": asdict(rule.cap) if rule else None, "locked": self.locked,
-            "order": rule.order if rule else None, "largest_gaussian_run": self.room,
+            "order": rule.order if rule else None, "largest_gaussian_run": self.largest_run,
         }  # fmt: skip
 
     def lines(self) -> list[str]:
@@ -175,8 +175,8 @@ class Statement:
         lines.append(f"  all releases composed: {composed}, if no run was chosen after looking at another")
         if rule:
             lines.append(f"  lifetime budget ({rule.cap}{', locked' if self.locked else ''}): {rule.told(self.spent)}")
-        if self.room is not None:
-            lines.append(f"  one more run of Gaussian noise may have epsilon {self.room:.3g} at delta {self.delta:.1e}")
+        if self.largest_run is not None:
+            lines.append(f"  one more run of Gaussian noise may have epsilon {self.largest_run:.3g} at delta {self.delta:.1e}")
         return lines
 
 

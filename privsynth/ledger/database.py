@@ -168,12 +168,12 @@ class Database:
         try:
             yield
         except ImportError:
-            mend = "pip install 'privsynth[postgres]', or name an SQLite file: --ledger sqlite:///PATH"
-            raise InputError(Problem(f"ledger {self._where()}", "needs a driver that is not installed", mend)) from None
+            hint = "pip install 'privsynth[postgres]', or name an SQLite file: --ledger sqlite:///PATH"
+            raise InputError(Problem(f"ledger {self._where()}", "needs a driver that is not installed", hint)) from None
         except (SQLAlchemyError, OSError, UnicodeError) as error:
             reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            mend = "name a ledger that can be written: --ledger sqlite:///PATH, or PRIVSYNTH_LEDGER"
-            raise InputError(Problem(f"ledger {self._where()}", f"cannot be used: {reason}", mend)) from None
+            hint = "name a ledger that can be written: --ledger sqlite:///PATH, or PRIVSYNTH_LEDGER"
+            raise InputError(Problem(f"ledger {self._where()}", f"cannot be used: {reason}", hint)) from None
 
     def _where(self) -> str:
         try:

@@ -188,18 +188,18 @@ def starting_order(cap: Cap | None, epsilon: float, delta: float, events: Collec
     if cap is None or delta > cap.delta * SUM_SHARE:
         return None
     order = max(ORDERS, key=lambda order: renyi_cap(cap, order) / order)
-    room = renyi_cap(cap, order)
-    if room <= 0:
+    largest_run = renyi_cap(cap, order)
+    if largest_run <= 0:
         return None
     one = spending(epsilon, delta, events, order)
-    renyi = min(_times(room, one.renyi), _times(cap.delta * APPROXIMATE_SHARE, one.approximate))
+    renyi = min(_times(largest_run, one.renyi), _times(cap.delta * APPROXIMATE_SHARE, one.approximate))
     by_less_delta = min(_times(cap.epsilon, epsilon), cap.delta * SUM_SHARE / delta)
     by_sum = min(_times(cap.epsilon, epsilon), cap.delta / delta)
     return order if max(renyi, by_less_delta) * SLACK >= int(by_sum * SLACK) else None
 
 
-def _times(room: float, cost: float) -> float:
-    return room / cost if cost > 0 else math.inf
+def _times(largest_run: float, cost: float) -> float:
+    return largest_run / cost if cost > 0 else math.inf
 
 
 @dataclass(frozen=True)
@@ -242,8 +242,8 @@ class Filter:
             return words + "the Rényi filter does not count here"
         if math.isinf(spent.renyi):
             return words + "the Rényi filter does not count, since a plan in the books cannot be read"
-        room = renyi_cap(self.cap, self.order)
-        left = max(0.0, self.renyi_left(spent)) / room if room > 0 else 0.0
+        largest_run = renyi_cap(self.cap, self.order)
+        left = max(0.0, self.renyi_left(spent)) / largest_run if largest_run > 0 else 0.0
         return words + f"the Rényi filter of order {self.order:g} leaves {left:.1%} of what it allows"
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from privsynth.privacy.events import gaussian_of_strength
+from privsynth.privacy.events import gaussian_of_mu
 from privsynth.privacy.plan import Request
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ MOST_COLUMNS = 36  # of which all pairs are bought in full
 MOST_CELLS = 20_000_000  # of all pairs in full: 160 MB of counts, and several times that while a population is fitted
 MOST_TABLES = 3_000  # of three or of four columns: beyond, a population takes too long to fit
 USUAL_CODES = 20  # of a column whose codes are not public: most numbers end at about that
-LOOK_SHARE, TARGET_SHARE = 0.3, 0.15
+SCREENING_SHARE, TARGET_SHARE = 0.3, 0.15
 HIGHER_SHARES = {3: {3: 0.7}, 4: {3: 0.2, 4: 0.65}}  # of tables of three and four, by the highest order
 NAMES = {3: "triples", 4: "quadruples"}
 WORDS = {3: "three", 4: "four"}
-LEAST_ROOM = 2.0
+MIN_SNR = 2.0
 MOST_TRIPLES = 300  # with the target
 PAIRS_A_COLUMN = 8  # of a wide table
 # tvd3 of ctgan, vae and autoregressive against that of auto, all at their defaults: benchmarks/results/quality.jsonl
@@ -54,7 +54,7 @@ class Facts:
     @property
     def order(self) -> int:
         """Of how many columns tables are bought of all columns: as many as rows and budget have room for."""
-        fits = [k for k in (3, 4) if self.room(k) >= LEAST_ROOM and math.comb(len(self.sizes), k) <= MOST_TABLES]
+        fits = [k for k in (3, 4) if self.snr(k) >= MIN_SNR and math.comb(len(self.sizes), k) <= MOST_TABLES]
         return 2 if self.wide else max([2, *fits])
 
     @property
@@ -63,7 +63,7 @@ class Facts:
         others = len(self.sizes) - 1
         return min(MOST_TRIPLES, math.comb(others, 2)) if self.target and self.order == 2 else 0
 
-    def room(self, ways: int) -> float:
+    def snr(self, ways: int) -> float:
         """Rows in a cell of so many columns, in standard deviations of its noise if all such tables shared the budget.
 
         r = (rows / cells of a table) / (sqrt(tables) / mu).
@@ -90,14 +90,14 @@ def public_sizes(policy: Policy) -> tuple[int, ...]:
     return (*sizes, *([USUAL_CODES // 3] if policy.max_rows > 1 else []))
 
 
-def anchor_requests(facts: Facts, share: float) -> list[Request]:
+def marginal_requests(facts: Facts, share: float) -> list[Request]:
     """The mechanisms that buy the anchor's tables; their shares sum to `share`."""
     d = len(facts.sizes)
     every, what = math.comb(d, 2), "how every two columns go together"
     before: list[tuple[str, str, float, int]] = []
     after: list[tuple[str, str, float, int]] = []
     if facts.wide:
-        before = [("relations", "which columns go together at all", LOOK_SHARE, every)]
+        before = [("relations", "which columns go together at all", SCREENING_SHARE, every)]
         every, what = most_pairs(d), "how the columns that do so go together"
     if facts.order > 2:
         after = [
@@ -110,7 +110,7 @@ def anchor_requests(facts: Facts, share: float) -> list[Request]:
     wanted = [*before, ("marginals", what, left, every), *after]
     cut = facts.pair_cells > MOST_CELLS  # which pairs fit, and so how many, is known after the first look
     return [
-        Request(name, why, part * share, gaussian_of_strength, count, cut and name == "marginals")
+        Request(name, why, part * share, gaussian_of_mu, count, cut and name == "marginals")
         for name, why, part, count in wanted
     ]
 
@@ -131,13 +131,13 @@ def reasons_for_marginals(facts: Facts) -> list[str]:
 
 def _higher_tables(facts: Facts) -> str:
     """Why all tables of three columns are bought, and those of four are or are not."""
-    held, count = _figure(facts.room(3)), math.comb(len(facts.sizes), 4)
+    held, count = _figure(facts.snr(3)), math.comb(len(facts.sizes), 4)
     which, not_four = "three columns", ""
     if facts.order == 4:
-        which, held = "three and of four columns", f"{held} and {_figure(facts.room(4))}"
+        which, held = "three and of four columns", f"{held} and {_figure(facts.snr(4))}"
     elif count:
-        not_four = "; " + (_too_many(count, 4) if count > MOST_TABLES else _drowned(facts, 4))
-    enough = f"standard deviations of its noise on average, and {LEAST_ROOM:g} are enough"
+        not_four = "; " + (_too_many(count, 4) if count > MOST_TABLES else _below_noise(facts, 4))
+    enough = f"standard deviations of its noise on average, and {MIN_SNR:g} are enough"
     return f"the budget has room for all tables of {which}: a cell holds {held} {enough}{not_four}"
 
 
@@ -163,7 +163,7 @@ def _pairs_alone(facts: Facts) -> str:
             "all pairs of columns are bought; the number of rows is not public, so what room there is for tables of three "
             "cannot be known beforehand (declare `dataset.rows` if it is)"
         )
-    return f"all pairs of columns are bought; {_drowned(facts, 3)}"
+    return f"all pairs of columns are bought; {_below_noise(facts, 3)}"
 
 
 def _too_many(tables: int, ways: int) -> str:
@@ -171,11 +171,11 @@ def _too_many(tables: int, ways: int) -> str:
     return f"of {WORDS[ways]} columns there would be {tables:,} tables, and {most}"
 
 
-def _drowned(facts: Facts, ways: int) -> str:
-    held = min(facts.room(ways), LEAST_ROOM - 0.01)  # what falls short is not rounded up to enough
+def _below_noise(facts: Facts, ways: int) -> str:
+    held = min(facts.snr(ways), MIN_SNR - 0.01)  # what falls short is not rounded up to enough
     return (
         f"tables of {WORDS[ways]} columns would drown in noise: with {facts.rows:,} rows a cell would hold {_figure(held)} "
-        f"standard deviations of its noise on average, and {LEAST_ROOM:g} are needed"
+        f"standard deviations of its noise on average, and {MIN_SNR:g} are needed"
     )
 
 

@@ -20,7 +20,7 @@ Columns = tuple[int, ...]
 Pairs = dict[Columns, tuple[np.ndarray, float]]  # {two columns: (released share of each cell, its noise)}
 
 
-def shrunk(pairs: Pairs, shares: list[np.ndarray]) -> Pairs:
+def denoised(pairs: Pairs, shares: list[np.ndarray]) -> Pairs:
     """The pairs with less noise. shares: released share of each code of each column."""
     alone = {(j, k): np.outer(shares[j], shares[k]) for j, k in pairs}
     beyond = {c: _to_margins(share - alone[c]) for c, (share, _) in pairs.items()}

@@ -108,7 +108,7 @@ def _count(
 def sweep(
     rows: np.ndarray, order: np.ndarray, offset: np.ndarray, sizes: np.ndarray, coarse: np.ndarray, group: np.ndarray,
     first: np.ndarray, others: np.ndarray, steps: np.ndarray, copies: np.ndarray, weight: np.ndarray,
-    residual: np.ndarray, residual1: np.ndarray, weight1: np.ndarray, prior: np.ndarray, warmth: float, seed: int,
+    residual: np.ndarray, residual1: np.ndarray, weight1: np.ndarray, prior: np.ndarray, inverse_temperature: float, seed: int,
 ) -> None:  # fmt: skip
     """One pass over the rows in `order`; each redraws every cell once, in a random order of its own. With cells picked
     by chance, of which a pass leaves out a third, it took one and a half times as many passes to come as near.
@@ -140,7 +140,7 @@ def sweep(
                 part[row[coarse[j]]] -= own
                 for v in range(size):
                     energy[v] += part[group[start + v]]
-            new = _draw(energy, prior[start : start + size], warmth)
+            new = _draw(energy, prior[start : start + size], inverse_temperature)
             if new == old:
                 continue
             residual1[start + old] -= weight1[start + old]
@@ -186,7 +186,7 @@ def _move(
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
-def _draw(energy: np.ndarray, prior: np.ndarray, warmth: float) -> int:
+def _draw(energy: np.ndarray, prior: np.ndarray, inverse_temperature: float) -> int:
     """A value with probability proportional to prior * exp(-energy * warmth); overwrites energy."""
     least, size = np.float32(np.inf), len(prior)
     for v in range(size):
@@ -194,7 +194,7 @@ def _draw(energy: np.ndarray, prior: np.ndarray, warmth: float) -> int:
             least = energy[v]
     total = np.float32(0.0)
     for v in range(size):
-        energy[v] = prior[v] * np.exp((least - energy[v]) * warmth) if prior[v] > 0 else np.float32(0)
+        energy[v] = prior[v] * np.exp((least - energy[v]) * inverse_temperature) if prior[v] > 0 else np.float32(0)
         total += energy[v]
     u, new = np.random.random() * total, 0
     while new < size - 1 and u > energy[new]:

@@ -17,8 +17,8 @@ import numpy as np
 
 from privsynth.encoding.codec import Codec, Groups
 from privsynth.marginals.choice import MOST_CELLS, MOST_TRIPLES, NAMES, most_pairs
-from privsynth.marginals.denoise import beyond_margins, shrunk
-from privsynth.marginals.population import Anchor, Goal
+from privsynth.marginals.denoise import beyond_margins, denoised
+from privsynth.marginals.population import MarginalModel, TargetMarginal
 from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms.tables import Marginals
 from privsynth.privacy.run import Run
@@ -27,7 +27,7 @@ from privsynth.table.private import PrivateTable
 
 TARGET_FACTOR = 3.0  # tables with the policy's target count so many times
 SIZE_POWER = 0.33  # a table's share grows with its cells to this power
-LOOK_CERTAIN = 4.0  # standard deviations by which a pair of a first look has to stand out of noise
+SCREENING_CERTAIN = 4.0  # standard deviations by which a pair of a first look has to stand out of noise
 FEW, MORE = 4, 6  # groups of codes in a first look, and in triples
 
 Columns = tuple[int, ...]
@@ -44,7 +44,7 @@ class Noisy:
 Tables = dict[Columns, Noisy]
 
 
-def measure_anchor(table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run) -> Anchor:
+def measure_marginals(table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run) -> MarginalModel:
     """Buys the tables that the plan names, and takes noise out of them."""
     at = codec.names.index(target) if target in codec.names else None
     d, sizes = len(codec.sizes), codec.sizes
@@ -63,16 +63,16 @@ def measure_anchor(table: PrivateTable[np.ndarray], codec: Codec, target: str | 
         columns = [c for c in combinations(range(d), order) if order == 3 or higher.keys() >= {*combinations(c, 3)}]
         higher |= _bought(NAMES[order], table, sizes, smallest(columns, sizes, at), at, codec, run)
     higher, noisy = told_by_margins(noisy, higher)
-    codec, goals = pair_goals(codec, noisy)
+    codec, targets = pair_goals(codec, noisy)
     if "target triples" in run.plan and at is not None:
-        groups = groups or groups_of(codec, MORE, goals, at)
-        chosen = with_target(goals, d, at)
+        groups = groups or groups_of(codec, MORE, targets, at)
+        chosen = with_target(targets, d, at)
         higher = _bought("target triples", table.encoded(groups), groups.sizes, chosen, None, codec, run)
     coarse = coarse_views(groups, codec)
     view = {j: j for j in range(d)} | {j: d + place for place, j in enumerate(sorted(coarse))}
-    known = pairs_in_groups(goals, look, groups, codec) if higher else {}
-    goals += higher_goals(higher, known, view) + look_goals(look, pairs, view)
-    return Anchor(codec, tuple(goals), strength(run.plan.epsilon), coarse)
+    known = pairs_in_groups(targets, look, groups, codec) if higher else {}
+    targets += higher_goals(higher, known, view) + look_goals(look, pairs, view)
+    return MarginalModel(codec, tuple(targets), strength(run.plan.epsilon), coarse)
 
 
 def _bought(
@@ -81,7 +81,7 @@ def _bought(
 ) -> Tables:  # fmt: skip
     """Noisy tables of these columns by the plan's mechanism of this name; those with the target count more."""
     mechanism = tables_of(name, run.plan.event(name, Gaussian), sizes, columns, target)
-    noisy = table.ask(mechanism, run)
+    noisy = table.measure(mechanism, run)
     total = table_total(noisy, codec)
     return {
         c: Noisy(noisy[c] / total, float(s) / total) for c, s in zip(mechanism.tables, mechanism.sigmas, strict=True)
@@ -112,13 +112,13 @@ def strength(epsilon: float) -> float:
     return max(0.5, 0.5 + 0.215 * float(np.log(epsilon)))
 
 
-def groups_of(codec: Codec, most: int, goals: Sequence[Goal] = (), target: int | None = None) -> Groups:
+def groups_of(codec: Codec, most: int, targets: Sequence[TargetMarginal] = (), target: int | None = None) -> Groups:
     """Codes in at most `most` groups of about equal share, and "missing" by itself.
 
     Neighbouring numbers go together. Categories go by how they lean towards the target: their place on the first axis
     of correspondence analysis (Greenacre 2017, chapter 4) of the released pair; without a target, by their shares.
     """
-    known = {goal.columns: goal.share for goal in goals}
+    known = {target_marginal.columns: target_marginal.share for target_marginal in targets}
     columns = []
     for j, column in enumerate(codec.columns):
         size = column.size
@@ -207,18 +207,18 @@ def told_by_margins(pairs: Tables, higher: Tables) -> tuple[Tables, Tables]:
     return {columns: told[columns] for columns in higher}, {columns: told[columns] for columns in pairs}
 
 
-def pair_goals(codec: Codec, noisy: Tables) -> tuple[Codec, list[Goal]]:
+def pair_goals(codec: Codec, noisy: Tables) -> tuple[Codec, list[TargetMarginal]]:
     """The codec with shares better told, and the pairs with less noise."""
     codec = told_by_pairs(codec, noisy)
     shares = [column.shares for column in codec.columns]
-    goals = []
-    for (j, k), (share, sigma) in shrunk({c: (t.share, t.sigma) for c, t in noisy.items()}, shares).items():
+    targets = []
+    for (j, k), (share, sigma) in denoised({c: (t.share, t.sigma) for c, t in noisy.items()}, shares).items():
         signal = float(((share - np.outer(shares[j], shares[k])) ** 2).sum() - share.size * sigma**2)
-        goals.append(Goal((j, k), share.astype(np.float32), sigma, signal))
-    return codec, goals
+        targets.append(TargetMarginal((j, k), share.astype(np.float32), sigma, signal))
+    return codec, targets
 
 
-def higher_goals(higher: Tables, pairs: dict[Columns, np.ndarray], view: dict[int, int]) -> list[Goal]:
+def higher_goals(higher: Tables, pairs: dict[Columns, np.ndarray], view: dict[int, int]) -> list[TargetMarginal]:
     """What tables of more columns say beyond their margins, of those that say something.
 
     pairs: known shares, in the tables' groups of codes. view: the number under which a population holds each column.
@@ -229,24 +229,24 @@ def higher_goals(higher: Tables, pairs: dict[Columns, np.ndarray], view: dict[in
         margins = [_oriented(known, *c) if len(c) == 2 else known[c] for c in rest]
         known[columns], sigma, signal = beyond_margins(table.share, table.sigma, margins)
         if signal > 0:
-            found.append(Goal(tuple(view[c] for c in columns), known[columns].astype(np.float32), sigma, signal))
+            found.append(TargetMarginal(tuple(view[c] for c in columns), known[columns].astype(np.float32), sigma, signal))
     return found
 
 
-def look_goals(look: Tables, bought: list[Columns], view: dict[int, int]) -> list[Goal]:
+def look_goals(look: Tables, bought: list[Columns], view: dict[int, int]) -> list[TargetMarginal]:
     """Pairs that were not bought in full, as far as the first look says with certainty that they go together."""
     found = []
     for columns in look.keys() - set(bought):
         table = look[columns]
         margins = [table.share.sum(0), table.share.sum(1)]
-        share, sigma, signal = beyond_margins(table.share, table.sigma, margins, LOOK_CERTAIN)
+        share, sigma, signal = beyond_margins(table.share, table.sigma, margins, SCREENING_CERTAIN)
         if signal > 0:
-            found.append(Goal(tuple(view[c] for c in columns), share.astype(np.float32), sigma, signal))
-    found.sort(key=lambda goal: (-goal.signal / goal.sigma**2, goal.columns))
+            found.append(TargetMarginal(tuple(view[c] for c in columns), share.astype(np.float32), sigma, signal))
+    found.sort(key=lambda target_marginal: (-target_marginal.signal / target_marginal.sigma**2, target_marginal.columns))
     return found[: most_pairs(len(view))]
 
 
-def pairs_in_groups(goals: list[Goal], look: Tables, groups: Groups | None, codec: Codec) -> dict[Columns, np.ndarray]:
+def pairs_in_groups(targets: list[TargetMarginal], look: Tables, groups: Groups | None, codec: Codec) -> dict[Columns, np.ndarray]:
     """Released shares of every two columns' groups: as bought in full, as first looked at, or else independent."""
     grouped = [tuple(range(size)) for size in codec.sizes] if groups is None else groups.columns
     into = [np.eye(max(group) + 1)[list(group)] for group in grouped]  # (codes, groups)
@@ -254,7 +254,7 @@ def pairs_in_groups(goals: list[Goal], look: Tables, groups: Groups | None, code
     known = {(j, k): np.outer(shares[j], shares[k]) for j, k in combinations(range(len(into)), 2)}
     known |= {columns: table.share for columns, table in look.items()}
     return known | {
-        g.columns: into[g.columns[0]].T @ g.share @ into[g.columns[1]] for g in goals if len(g.columns) == 2
+        g.columns: into[g.columns[0]].T @ g.share @ into[g.columns[1]] for g in targets if len(g.columns) == 2
     }
 
 
@@ -282,9 +282,9 @@ def told_by_pairs(codec: Codec, noisy: Tables) -> Codec:
     return replace(codec, columns=tuple(better))
 
 
-def with_target(goals: list[Goal], columns: int, target: int) -> list[Columns]:
+def with_target(targets: list[TargetMarginal], columns: int, target: int) -> list[Columns]:
     """Triples of two columns and the target, of those columns whose pairs with it say most, up to MOST_TRIPLES."""
-    told = {sum(g.columns) - target: g.signal / g.sigma**2 for g in goals if target in g.columns}
+    told = {sum(g.columns) - target: g.signal / g.sigma**2 for g in targets if target in g.columns}
     others = sorted((c for c in range(columns) if c != target), key=lambda c: -told.get(c, -np.inf))
     most = max(m for m in range(2, len(others) + 1) if m * (m - 1) // 2 <= MOST_TRIPLES)
     return [(*pair, target) for pair in combinations(sorted(others[:most]), 2)]

@@ -18,12 +18,12 @@ import numpy as np
 
 from privsynth.encoding.codec import Codec
 from privsynth.loading import Damaged, Tensors, take
-from privsynth.parallel import Told, in_blocks
+from privsynth.parallel import ReportShare, in_blocks
 from privsynth.privacy.unit import MOST_WAYS
 from privsynth.progress import Progress, silent
 
 ONE_WAY_WEIGHT = 30.0
-LEAST_PULL = 16.0  # of a table that says little: its noise was taken out before, so what is left is followed closely
+LEAST_WEIGHT = 16.0  # of a table that says little: its noise was taken out before, so what is left is followed closely
 LIVE_SWEEPS = 8  # of rows that a network made
 LIVE_START = 0.05  # from here tvd3 came out lower by 1 to 7 % than at full strength throughout
 FEWER_SWEEPS = 3  # of more rows than LONG, where time counts: tvd3 5 % above what four leave
@@ -65,7 +65,7 @@ def some_triples(columns: int, rng: np.random.Generator) -> list[tuple[int, int,
 
 
 @dataclass(frozen=True)
-class Goal:
+class TargetMarginal:
     """One released table. columns: two to four; from the number of columns on, they stand for groups of codes.
 
     share: released share of each cell, one axis a column. sigma: its noise. signal: squared distance of the table from
@@ -79,15 +79,15 @@ class Goal:
 
     def weight(self, n: int, strength: float) -> float:
         """Pull on a population of n rows."""
-        return float(max(strength * n * self.signal, LEAST_PULL) / max(self.sigma * n, 0.5) ** 2)
+        return float(max(strength * n * self.signal, LEAST_WEIGHT) / max(self.sigma * n, 0.5) ** 2)
 
 
 @dataclass(frozen=True)
-class Anchor:
+class MarginalModel:
     """strength: how much signal counts against noise, from epsilon. groups: {column: (codes,) group of each code}."""
 
     codec: Codec
-    goals: tuple[Goal, ...]
+    targets: tuple[TargetMarginal, ...]
     strength: float
     groups: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -107,7 +107,7 @@ class Anchor:
         schedule = annealed(sweeps, POPULATION_START)
         return self._in_blocks(self.independent(n, rng), schedule, rng, lambda s: progress("fitting a population", s))
 
-    def refined(
+    def calibrated(
         self, rows: np.ndarray, rng: np.random.Generator, progress: Progress = silent, n: int | None = None
     ) -> np.ndarray:
         """Rows that a network made, moved towards the released tables; what they say beyond those is mostly kept.
@@ -117,7 +117,7 @@ class Anchor:
         schedule = annealed(LIVE_SWEEPS if (n or len(rows)) <= LONG else FEWER_SWEEPS, LIVE_START)
         return self._moved(rows, schedule, rng, lambda s: progress("calibrating", s))
 
-    def settled(self, rows: np.ndarray, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
+    def resampled(self, rows: np.ndarray, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
         """Copies of rows that were fitted already, moved so that they are rows of their own."""
         return self._moved(rows, annealed(COPY_SWEEPS, COPY_START), rng, lambda s: progress("calibrating", s))
 
@@ -138,10 +138,10 @@ class Anchor:
         """
         if len(rows) <= n or self.times(n) == 1:
             return rows[:n]
-        goals = self.goals + tuple(self._triples(rows, n, rng))
-        return replace(self, goals=goals)._moved(rows[:n], [1.0], rng, lambda s: progress("balancing", s))
+        targets = self.targets + tuple(self._triples(rows, n, rng))
+        return replace(self, targets=targets)._moved(rows[:n], [1.0], rng, lambda s: progress("balancing", s))
 
-    def _triples(self, rows: np.ndarray, n: int, rng: np.random.Generator) -> Iterator[Goal]:
+    def _triples(self, rows: np.ndarray, n: int, rng: np.random.Generator) -> Iterator[TargetMarginal]:
         """Tables of three columns as counted in rows, for n rows to follow: all, or by chance as many as fit."""
         sizes, cells, sigma = self.codec.sizes, 0, TRIPLE_SIGMA * blocks_of(n) / n
         codes = np.ascontiguousarray(rows.T)
@@ -153,9 +153,9 @@ class Anchor:
             place = (codes[a].astype(np.int64) * shape[1] + codes[b]) * shape[2] + codes[c]
             counts = np.bincount(place, minlength=prod(shape))
             share = (counts / len(rows)).astype(np.float32).reshape(shape)
-            yield Goal((a, b, c), share, sigma, 0.0)
+            yield TargetMarginal((a, b, c), share, sigma, 0.0)
 
-    def _moved(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, tell: Told) -> np.ndarray:
+    def _moved(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, tell: ReportShare) -> np.ndarray:
         """Large samples are moved in independent blocks; a small one is moved among more rows of its own kind."""
         if len(rows) == 0:
             return rows
@@ -163,15 +163,15 @@ class Anchor:
         filled = np.concatenate([rows, rows[rng.integers(0, len(rows), more)]])
         return self._in_blocks(filled, schedule, rng, tell)[: len(rows)]
 
-    def _in_blocks(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, tell: Told) -> np.ndarray:
+    def _in_blocks(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, tell: ReportShare) -> np.ndarray:
         """Rows fitted in independent blocks."""
         count = blocks_of(len(rows))
-        blocks, coins = np.array_split(rows, count), rng.spawn(count)
-        wanted = self._layout.flat([goal.share for goal in self.goals])
-        return in_blocks(lambda i, told: self._fitted(blocks[i], wanted, schedule, coins[i], told), count, tell)
+        blocks, rngs = np.array_split(rows, count), rng.spawn(count)
+        wanted = self._layout.flat([target_marginal.share for target_marginal in self.targets])
+        return in_blocks(lambda i, told: self._fitted(blocks[i], wanted, schedule, rngs[i], told), count, tell)
 
     def _fitted(
-        self, rows: np.ndarray, wanted: np.ndarray, schedule: list[float], rng: np.random.Generator, progress: Told
+        self, rows: np.ndarray, wanted: np.ndarray, schedule: list[float], rng: np.random.Generator, progress: ReportShare
     ) -> np.ndarray:
         """Rows after these sweeps. wanted: the goals' shares, laid out."""
         from privsynth.marginals.gibbs import sweep
@@ -182,13 +182,13 @@ class Anchor:
         viewed = np.ascontiguousarray(
             np.hstack([rows, *(self.groups[j][rows[:, [j]]] for j in sorted(self.groups))]), np.int32
         )
-        weights = np.array([goal.weight(n, self.strength) for goal in self.goals], np.float32)
+        weights = np.array([target_marginal.weight(n, self.strength) for target_marginal in self.targets], np.float32)
         by_entry = weights[layout.table]
         share1 = np.concatenate([c.shares for c in self.codec.columns])
         noise1 = np.concatenate([c.noise for c in self.codec.columns]) * n
         weight1 = (ONE_WAY_WEIGHT / np.maximum(noise1, 1) ** 2).astype(np.float32)
         prior = share1.astype(np.float32)
-        for turn, warmth in enumerate(schedule):
+        for turn, inverse_temperature in enumerate(schedule):
             # counted afresh each sweep, so that float32 sums do not drift
             residual = layout.count(viewed)
             for weight, cells in zip(weights, layout.tables, strict=True):  # table by table, which spares large arrays
@@ -198,7 +198,7 @@ class Anchor:
             sweep(
                 viewed, rng.permutation(n), offset, self._sizes, coarse, group, layout.first, layout.others,
                 layout.steps, layout.copies, by_entry, residual, residual1, weight1, prior,
-                np.float32(warmth), int(rng.integers(2**31)),
+                np.float32(inverse_temperature), int(rng.integers(2**31)),
             )  # fmt: skip
             progress((turn + 1) / len(schedule))
         return viewed[:, :d].copy()
@@ -221,22 +221,22 @@ class Anchor:
     def _layout(self) -> Any:
         from privsynth.marginals.gibbs import Layout
 
-        return Layout.of(tuple(self._sizes.tolist()), [goal.columns for goal in self.goals])
+        return Layout.of(tuple(self._sizes.tolist()), [target_marginal.columns for target_marginal in self.targets])
 
     def tensors(self) -> Tensors:
-        columns = np.full((len(self.goals), MOST_WAYS), -1, np.int32)
-        for line, goal in zip(columns, self.goals, strict=True):
-            line[: len(goal.columns)] = goal.columns
+        columns = np.full((len(self.targets), MOST_WAYS), -1, np.int32)
+        for line, target_marginal in zip(columns, self.targets, strict=True):
+            line[: len(target_marginal.columns)] = target_marginal.columns
         return {
-            "goal": np.concatenate([goal.share.ravel() for goal in self.goals] or [np.zeros(0)]).astype(np.float32),
+            "goal": np.concatenate([target_marginal.share.ravel() for target_marginal in self.targets] or [np.zeros(0)]).astype(np.float32),
             "goal_columns": columns,
-            "goal_sigma": np.array([goal.sigma for goal in self.goals]),
-            "goal_signal": np.array([goal.signal for goal in self.goals]),
+            "goal_sigma": np.array([target_marginal.sigma for target_marginal in self.targets]),
+            "goal_signal": np.array([target_marginal.signal for target_marginal in self.targets]),
             "strength": np.array([self.strength]),
         } | {f"groups.{j}": group.astype(np.int32) for j, group in self.groups.items()}
 
     @classmethod
-    def restore(cls, codec: Codec, tensors: Tensors) -> Anchor:
+    def restore(cls, codec: Codec, tensors: Tensors) -> MarginalModel:
         """What `tensors` gave. Raises Damaged."""
         groups = {
             j: take(tensors, f"groups.{j}", "int32", (size,), 0, size - 1)
@@ -251,11 +251,11 @@ class Anchor:
         signal = take(tensors, "goal_signal", "float64", (len(tables),), -LARGEST_SIGNAL, LARGEST_SIGNAL)
         strength = take(tensors, "strength", "float64", (1,), 0.0, LARGEST_STRENGTH)
         shares = np.split(share, np.cumsum(cells)[:-1]) if cells else []
-        goals = (
-            Goal(columns, part.reshape(shape), float(s), float(g))
+        targets = (
+            TargetMarginal(columns, part.reshape(shape), float(s), float(g))
             for columns, part, shape, s, g in zip(tables, shares, shapes, sigma, signal, strict=True)
         )
-        return cls(codec, tuple(goals), float(strength[0]), groups)
+        return cls(codec, tuple(targets), float(strength[0]), groups)
 
 
 def _tables(tensors: Tensors, views: int) -> list[tuple[int, ...]]:

@@ -106,8 +106,8 @@ def load_grouping(name: str, beside: Path | None) -> Grouping:
     if len(rest) > MOST_LINES:
         raise PolicyError(Problem(name, f"has more than {MOST_LINES:,} lines", "join codes by a prefix or a range"))
     if CONTROL.search(text):
-        mend = "leave it out: no cell that holds one can be read"
-        raise PolicyError(Problem(name, "holds a control character", mend))
+        hint = "leave it out: no cell that holds one can be read"
+        raise PolicyError(Problem(name, "holds a control character", hint))
     filled = [tuple(cell.strip() for cell in line) for line in rest if line]
     rules = tuple((line[0], line[1]) for line in filled if len(line) == 2 and all(line))
     if len(rules) < len(filled) or not rules:
@@ -119,8 +119,8 @@ def _bytes_of(name: str, beside: Path | None) -> bytes:
     """What stands in a grouping file, whose name must not lead out of the policy's folder."""
     if not _is_plain(name):
         rule = "a grouping is a file in the policy's folder or below it"
-        mend = "copy it there; name it without `..`, leading `/`, drive or backslash"
-        raise PolicyError(Problem(repr(name), rule, mend))
+        hint = "copy it there; name it without `..`, leading `/`, drive or backslash"
+        raise PolicyError(Problem(repr(name), rule, hint))
     for folder in (beside, SHIPPED):
         try:
             if folder is not None and ((place := folder / name).exists() or place.is_symlink()):

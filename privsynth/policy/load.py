@@ -1,4 +1,4 @@
-"""Reads a policy file strictly and says everything that is wrong with it at once, with file, line, key and mend."""
+"""Reads a policy file strictly and says everything that is wrong with it at once, with file, line, key and hint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from privsynth.errors import PolicyError, Problem, Refused
 from privsynth.policy import model as m
 from privsynth.policy.grouping import Grouping, load_grouping
-from privsynth.policy.rules import CAP_MEND, above_cap, broken_rules, doubts, large_delta
+from privsynth.policy.rules import CAP_HINT, above_cap, violations, policy_warnings, large_delta
 
 Path_ = tuple[str | int, ...]
 MOST_CHARACTERS = 2_000_000
@@ -63,7 +63,7 @@ class Policy:
             model = m.PolicyModel.model_validate(content)
         except ValidationError as error:
             raise PolicyError(list(_explained(error, content, lines, source))) from None
-        problems = [Problem(_place(loc, lines, source), rule, mend) for loc, rule, mend in broken_rules(model)]
+        problems = [Problem(_place(loc, lines, source), rule, hint) for loc, rule, hint in violations(model)]
         groupings: dict[str, Grouping] = {}
         for name, column in model.columns.items():
             if column.grouping and column.modelled:
@@ -71,11 +71,11 @@ class Policy:
                     groupings[name] = load_grouping(column.grouping, folder)
                 except PolicyError as error:
                     place = _place(("columns", name, "grouping"), lines, source)
-                    problems += [Problem(place, f"{p.place}: {p.rule}", p.mend) for p in error.problems]
+                    problems += [Problem(place, f"{p.place}: {p.rule}", p.hint) for p in error.problems]
         if problems:
             raise PolicyError(problems)
         digest = _digest(text, groupings.values())
-        warnings = tuple(f"{_place(loc, lines, source)}: {doubt}" for loc, doubt in doubts(model))
+        warnings = tuple(f"{_place(loc, lines, source)}: {warning}" for loc, warning in policy_warnings(model))
         return cls(model, source, digest, groupings, warnings, lines)
 
     def with_changes(self, trainer: str | None = None, epsilon: float | None = None) -> Policy:
@@ -84,7 +84,7 @@ class Policy:
         Raises PolicyError, or Refused if epsilon is above the policy's hard cap.
         """
         if epsilon is not None and (rule := above_cap(self.model.budget, epsilon, "epsilon")):
-            raise Refused(Problem("command line", f"{rule} ({self.place('budget', 'hard_cap')})", CAP_MEND))
+            raise Refused(Problem("command line", f"{rule} ({self.place('budget', 'hard_cap')})", CAP_HINT))
         data = self.model.model_dump(exclude_unset=True)
         if trainer is not None:
             options = data.get("trainer", {}).get("options", {}) if trainer == self.model.trainer.name else {}
@@ -96,7 +96,7 @@ class Policy:
         except ValidationError as error:
             rules = [Problem("command line", e["msg"].removeprefix("Value error, ")) for e in error.errors()]
             raise PolicyError(rules) from None
-        problems = [Problem("command line", rule, mend) for _, rule, mend in broken_rules(model)]
+        problems = [Problem("command line", rule, hint) for _, rule, hint in violations(model)]
         if problems:
             raise PolicyError(problems)
         text = self.sha256 + model.model_dump_json()
@@ -108,8 +108,8 @@ class Policy:
 
         Raises Refused.
         """
-        for key, rule, mend in large_delta(self.model.budget, max(1, units), "units"):
-            raise Refused(Problem(self.place(*key), f"{rule} (their number was bought)", mend))
+        for key, rule, hint in large_delta(self.model.budget, max(1, units), "units"):
+            raise Refused(Problem(self.place(*key), f"{rule} (their number was bought)", hint))
 
     def place(self, *key: str | int) -> str:
         """Where a key stands, as problems name it: file, line and dotted path."""
@@ -234,8 +234,8 @@ def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
         walk(root, ())
         content = loader.construct_document(root)
     except _TooMuch as error:
-        mend = "list fewer values; a long list of categories can be a grouping file"
-        raise PolicyError(Problem(source, f"this policy {error}", mend)) from None
+        hint = "list fewer values; a long list of categories can be a grouping file"
+        raise PolicyError(Problem(source, f"this policy {error}", hint)) from None
     except (
         yaml.YAMLError,
         ValueError,
@@ -286,10 +286,10 @@ def _explained(error: ValidationError, content: Any, lines: dict[Path_, int], so
             elif entry["type"] == "missing" and isinstance(part, str) and part == entry["loc"][-1]:
                 loc.append(part)
         found.setdefault(tuple(loc), _words(entry, tuple(loc), node))
-    for at, (rule, mend) in found.items():
+    for at, (rule, hint) in found.items():
         # a list that is wrong in one item is not also "not the word `private`"
         if not any(other != at and other[: len(at)] == at for other in found) or at == ():
-            yield Problem(_place(at, lines, source), rule, mend)
+            yield Problem(_place(at, lines, source), rule, hint)
 
 
 _MISSING = {
@@ -303,7 +303,7 @@ _MISSING = {
 
 
 def _words(entry: Any, loc: Path_, value: Any) -> tuple[str, str]:
-    """(rule, mend) of one error of pydantic."""
+    """(rule, hint) of one error of pydantic."""
     kind, message = entry["type"], entry["msg"]
     if kind == "extra_forbidden":
         known = _known_keys(loc[:-1])

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 
-class AnchorOptions(BaseModel):
+class MarginalOptions(BaseModel):
     """Options that all trainers share. All are public."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,7 +38,7 @@ class AnchorOptions(BaseModel):
         return value
 
 
-class NetworkOptions(AnchorOptions):
+class NetworkOptions(MarginalOptions):
     """Options of trainers that add a network; step count, rate and clip norm are fixed before any data is read."""
 
     anchor: float = Field(default=0.9, ge=0, lt=1)  # share for noisy marginals; 0: the network alone
@@ -65,14 +65,14 @@ class CTGANOptions(LatentOptions):
     critic_steps: int = Field(default=4, ge=1, le=1000)  # for each step of the generator
 
 
-OPTIONS: dict[str, type[AnchorOptions]] = {
-    "ctgan": CTGANOptions, "vae": LatentOptions, "autoregressive": NetworkOptions, "marginals": AnchorOptions,
-    "auto": AnchorOptions,
+OPTIONS: dict[str, type[MarginalOptions]] = {
+    "ctgan": CTGANOptions, "vae": LatentOptions, "autoregressive": NetworkOptions, "marginals": MarginalOptions,
+    "auto": MarginalOptions,
 }  # fmt: skip
 
 
 def check_options(name: str, options: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """(key, rule, mend) of each wrong option."""
+    """(key, rule, hint) of each wrong option."""
     try:
         OPTIONS[name](**options)
     except ValidationError as error:
@@ -88,7 +88,7 @@ def check_options(name: str, options: dict[str, Any]) -> Iterator[tuple[str, str
 
 
 def _unknown(name: str, key: str) -> tuple[str, str]:
-    """(rule, mend) of an option that this trainer does not have."""
+    """(rule, hint) of an option that this trainer does not have."""
     known = list(OPTIONS[name].model_fields)
     here = f"options of {name}: {', '.join(known)}"
     others = [other for other, options in OPTIONS.items() if other != "auto" and key in options.model_fields]

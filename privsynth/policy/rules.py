@@ -10,13 +10,13 @@ from datetime import UTC, date, datetime
 from privsynth.frameworks import known_frameworks
 from privsynth.policy.model import CONTROL, NUMERIC, Budget, PolicyModel
 
-Broken = tuple[tuple[str | int, ...], str, str]  # (place in the policy, rule, mend)
-CAP_MEND = "ask for less; to raise `hard_cap` is for whoever answers for the data"
+Violation = tuple[tuple[str | int, ...], str, str]  # (place in the policy, rule, hint)
+CAP_HINT = "ask for less; to raise `hard_cap` is for whoever answers for the data"
 SAMPLE_DAYS = (date(2004, 2, 29), date(1999, 12, 31), date(2011, 10, 8))  # that a date's format must give back
 LONGEST_FORMAT = 100  # characters
 
 
-def broken_rules(policy: PolicyModel) -> Iterator[Broken]:
+def violations(policy: PolicyModel) -> Iterator[Violation]:
     """Every rule that the policy breaks; none means that it is valid."""
     yield from _budget(policy)
     yield from _unit(policy)
@@ -36,19 +36,19 @@ def shared_number(rows: int) -> float:
     return rows * 2.0**-62
 
 
-def _budget(policy: PolicyModel) -> Iterator[Broken]:
+def _budget(policy: PolicyModel) -> Iterator[Violation]:
     budget, rows = policy.budget, policy.dataset.rows
     if budget.delta <= (chance := shared_number(policy.dataset.most_rows)):
         rule = f"delta {budget.delta:g} is not above {chance:.1e}, the chance that two units get one number by a hash"
-        mend = f"write more than {chance:.1e}" + ("" if rows else ", or state the number of rows as `dataset.rows`")
-        yield ("budget", "delta"), rule, mend
+        hint = f"write more than {chance:.1e}" + ("" if rows else ", or state the number of rows as `dataset.rows`")
+        yield ("budget", "delta"), rule, hint
     if rows is not None:
         yield from large_delta(budget, rows, "rows")
     if budget.epsilon is not None and (rule := above_cap(budget, budget.epsilon, "epsilon")):
-        yield ("budget", "epsilon"), rule, CAP_MEND
+        yield ("budget", "epsilon"), rule, CAP_HINT
 
 
-def large_delta(budget: Budget, n: int, called: str) -> Iterator[Broken]:
+def large_delta(budget: Budget, n: int, called: str) -> Iterator[Violation]:
     """delta may not reach 1/n: to publish one of n people whole, drawn at random, is (0, 1/n)-differentially private.
 
     n counts everybody in the table and not only those who train: each is published so with chance 1/n, whether it is
@@ -69,7 +69,7 @@ def above_cap(budget: Budget, epsilon: float, asked: str) -> str:
     return f"{asked} = {epsilon:.4g}, above the hard cap of {budget.hard_cap:g}"
 
 
-def _unit(policy: PolicyModel) -> Iterator[Broken]:
+def _unit(policy: PolicyModel) -> Iterator[Violation]:
     if policy.unit == "row":
         return
     name = policy.unit.column
@@ -85,7 +85,7 @@ def _unit(policy: PolicyModel) -> Iterator[Broken]:
         yield ("columns", name, "release"), rule, "write `kind: id` with `release: regenerate` or `drop`"
 
 
-def _roles(policy: PolicyModel) -> Iterator[Broken]:
+def _roles(policy: PolicyModel) -> Iterator[Violation]:
     targets = [name for name, column in policy.columns.items() if column.role == "target"]
     if len(targets) > 1:
         yield ("columns", targets[1], "role"), f"two targets: {targets[0]!r} and {targets[1]!r}", "leave one"
@@ -96,7 +96,7 @@ def _roles(policy: PolicyModel) -> Iterator[Broken]:
         yield ("columns",), "fewer than two columns are kept", "a synthetic table needs at least two modelled columns"
 
 
-def _constraints(policy: PolicyModel) -> Iterator[Broken]:
+def _constraints(policy: PolicyModel) -> Iterator[Violation]:
     larger: dict[str, set[str]] = {}
     for index, constraint in enumerate(policy.constraints):
         place = ("constraints", index, "inequality")
@@ -122,26 +122,26 @@ def _constraints(policy: PolicyModel) -> Iterator[Broken]:
             larger.setdefault(small, set()).add(large)
 
 
-def _names(policy: PolicyModel) -> Iterator[Broken]:
+def _names(policy: PolicyModel) -> Iterator[Violation]:
     from privsynth.policy.options import OPTIONS, check_options
 
     if policy.trainer.name not in OPTIONS:
         yield ("trainer", "name"), f"no trainer {policy.trainer.name!r}", f"known: {', '.join(OPTIONS)}"
     else:
-        for key, rule, mend in check_options(policy.trainer.name, policy.trainer.options):
-            yield ("trainer", "options", key), rule, mend
+        for key, rule, hint in check_options(policy.trainer.name, policy.trainer.options):
+            yield ("trainer", "options", key), rule, hint
     known = known_frameworks()
     for index, name in enumerate(policy.report.frameworks):
         if name not in known:
             yield ("report", "frameworks", index), f"no framework {name!r}", f"known: {', '.join(known)}"
 
 
-def _formats(policy: PolicyModel) -> Iterator[Broken]:
+def _formats(policy: PolicyModel) -> Iterator[Violation]:
     for name, column in policy.columns.items():
         if column.format is not None and not _is_date_format(column.format):
             rule = f"{column.format[:LONGEST_FORMAT]!r} does not write a day so that it can be read again"
-            mend = "name year, month and day as strptime does, such as `%Y-%m-%d`"
-            yield ("columns", name, "format"), rule, mend
+            hint = "name year, month and day as strptime does, such as `%Y-%m-%d`"
+            yield ("columns", name, "format"), rule, hint
 
 
 def _is_date_format(form: str) -> bool:
@@ -157,7 +157,7 @@ def _is_date_format(form: str) -> bool:
         return False
 
 
-def _control_characters(policy: PolicyModel) -> Iterator[Broken]:
+def _control_characters(policy: PolicyModel) -> Iterator[Violation]:
     """A cell that holds a control character counts as unreadable, so no row would ever meet what is named here."""
     named: list[tuple[tuple[str | int, ...], str]] = [(("dataset", "description"), policy.dataset.description)]
     named += [(("dataset", "missing", i), token) for i, token in enumerate(policy.dataset.missing)]
@@ -171,7 +171,7 @@ def _control_characters(policy: PolicyModel) -> Iterator[Broken]:
             yield place, f"{text[:100]!r} holds a control character", "leave it out: no cell that holds one can be read"
 
 
-def doubts(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def policy_warnings(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What a careful reader would ask about; shown by `check`, does not stop anything."""
     for index, constraint in enumerate(policy.constraints):
         for name in undeclared(constraint.inequality[::2], policy):

@@ -151,11 +151,11 @@ def from_json(data: dict[str, Any]) -> Event:
     return _KINDS[data["kind"]](**fields)
 
 
-def gaussian_of_strength(mu: float) -> Gaussian:
+def gaussian_of_mu(mu: float) -> Gaussian:
     return Gaussian(1 / mu)
 
 
-def sampled_gaussian_of_strength(mu: float, sampling_rate: float, steps: int) -> SampledGaussian:
+def sampled_gaussian_of_mu(mu: float, sampling_rate: float, steps: int) -> SampledGaussian:
     """DP-SGD about as strong as one Gaussian of parameter mu, by the central limit theorem of subsampling.
 
     mu = q sqrt(T (exp(1/sigma^2) - 1)) (Bu, Dong, Long, Su 2020, Theorem 5), solved for sigma. It only shares out the

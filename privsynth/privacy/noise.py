@@ -90,7 +90,7 @@ class Randomness:
         """52-bit uniform numbers strictly between 0 and 1: a 53rd bit would round the largest of them up to 1."""
         return _in_blocks(lambda size: ((self.words(size) >> 12).astype(np.float64) + 0.5) * 2.0**-52, shape)
 
-    def coins(self, rate: float, count: int) -> NDArray[np.bool_]:
+    def bernoulli(self, rate: float, count: int) -> NDArray[np.bool_]:
         """`count` independent coins, each true with probability `rate`, to 2^-53."""
         return self.uniform(count) < rate
 

@@ -36,8 +36,8 @@ def report(evidence: Source, out: str | PathLike[str] | None = None) -> str:
         try:
             Path(out).write_text(html, encoding="utf-8", newline="\n")
         except OSError as error:
-            mend = "name a file in a folder that exists and may be written"
-            raise InputError(Problem(str(out), f"cannot write the report: {error.strerror}", mend)) from error
+            hint = "name a file in a folder that exists and may be written"
+            raise InputError(Problem(str(out), f"cannot write the report: {error.strerror}", hint)) from error
     return html
 
 
@@ -50,18 +50,18 @@ def _load(source: Source) -> Evidence:
     if isinstance(source, Evidence):
         return source
     place = "evidence" if isinstance(source, Mapping) else str(source)
-    mend = "give the evidence.json that `privsynth run` or `privsynth audit` wrote, unchanged"
+    hint = "give the evidence.json that `privsynth run` or `privsynth audit` wrote, unchanged"
     try:
         evidence = Evidence.model_validate(source if isinstance(source, Mapping) else _read(Path(source)))
     except OSError as error:
-        raise InputError(Problem(place, f"cannot read the evidence: {error.strerror}", mend)) from error
+        raise InputError(Problem(place, f"cannot read the evidence: {error.strerror}", hint)) from error
     except ValidationError as error:
         told = error.errors(include_input=False, include_url=False)
-        raise InputError(Problem(place, _what_is_wrong([_fault(each) for each in told]), mend)) from error
+        raise InputError(Problem(place, _what_is_wrong([_fault(each) for each in told]), hint)) from error
     except ValueError as error:  # not JSON, or not UTF-8; the text of the error could quote the file, so it is left out
-        raise InputError(Problem(place, "this is not a JSON file", mend)) from error
+        raise InputError(Problem(place, "this is not a JSON file", hint)) from error
     if wrong := list(islice(faults(evidence), MOST_FAULTS)):
-        raise InputError(Problem(place, _what_is_wrong(wrong), mend))
+        raise InputError(Problem(place, _what_is_wrong(wrong), hint))
     return evidence
 
 

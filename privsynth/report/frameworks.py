@@ -47,8 +47,8 @@ class Framework:
 def load_framework(name: str) -> Framework:
     """The framework called `name`, or an `InputError` that lists the known ones."""
     if name not in known_frameworks():
-        mend = "use one of " + ", ".join(known_frameworks())
-        raise InputError(Problem("report.frameworks", f"there is no framework called {name!r}", mend))
+        hint = "use one of " + ", ".join(known_frameworks())
+        raise InputError(Problem("report.frameworks", f"there is no framework called {name!r}", hint))
     import yaml
 
     return _parse(name, yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))

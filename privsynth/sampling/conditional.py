@@ -44,7 +44,7 @@ class Given:
     def of_rows(cls, table: pd.DataFrame | str | Path, codec: Codec, layout: Layout) -> Given:
         """Raises InputError with all that is wrong; no message quotes a value, since rows may be somebody's."""
         raw = read_table(table)
-        problems = _strangers(raw, layout, isinstance(table, pd.DataFrame))
+        problems = _unknown_columns(raw, layout, isinstance(table, pd.DataFrame))
         known, identifiers = {}, {}
         for column in layout.columns:
             there = column.name in raw.columns
@@ -135,14 +135,14 @@ def _as_given(raw: RawTable, name: str, missing: str) -> np.ndarray:
     return words
 
 
-def _strangers(raw: RawTable, layout: Layout, has_header: bool) -> list[Problem]:
+def _unknown_columns(raw: RawTable, layout: Layout, has_header: bool) -> list[Problem]:
     """Columns that are not released. has_header: else the names of a file may be the first row's values."""
     names = [column.name for column in layout.columns]
     strange = [(i, name) for i, name in enumerate(raw.columns, 1) if name not in names]
     named = has_header or 2 * len(strange) <= len(raw.columns)
-    mend = f"columns are {', '.join(names[:30])}" + (", ..." if len(names) > 30 else "")
+    hint = f"columns are {', '.join(names[:30])}" + (", ..." if len(names) > 30 else "")
     return [
-        Problem(f"column {name!r}" if named else f"column {i}", "is not a released column", mend) for i, name in strange
+        Problem(f"column {name!r}" if named else f"column {i}", "is not a released column", hint) for i, name in strange
     ]
 
 

@@ -32,10 +32,10 @@ class Invented:
         self.pool: list[str] = []
         if pattern is not None:
             # k -> first + k * step meets every filling once before any comes again, and nothing has to be remembered
-            self.room = 10 ** pattern.count("#") * 26 ** pattern.count("?")
-            self.first, self.step = _below(self.room, rng), _below(self.room, rng)
-            while math.gcd(self.step, self.room) != 1:
-                self.step = _below(self.room, rng)
+            self.fillings = 10 ** pattern.count("#") * 26 ** pattern.count("?")
+            self.first, self.step = _below(self.fillings, rng), _below(self.fillings, rng)
+            while math.gcd(self.step, self.fillings) != 1:
+                self.step = _below(self.fillings, rng)
         elif generator not in (None, "uuid"):
             self.pool = _pool("user_name" if generator == "email" else str(generator), total, rng)
 
@@ -44,7 +44,7 @@ class Invented:
         numbers = self.taken + self.rng.permutation(n)
         self.taken += n
         if self.pattern is not None:
-            return [_numbered(self.pattern, (self.first + int(k) * self.step) % self.room) for k in numbers]
+            return [_numbered(self.pattern, (self.first + int(k) * self.step) % self.fillings) for k in numbers]
         if self.generator is None:
             return numbers + self.base
         if self.generator == "uuid":
@@ -65,9 +65,9 @@ def _pool(generator: str, n: int, rng: np.random.Generator) -> list[str]:
     return [str(make()).replace("\n", ", ") for _ in range(min(n, POOL))]
 
 
-def _below(room: int, rng: np.random.Generator) -> int:
+def _below(fillings: int, rng: np.random.Generator) -> int:
     """A random whole number from 0 to room - 1, however large room is."""
-    return int.from_bytes(rng.bytes(room.bit_length() // 8 + 9), "little") % room
+    return int.from_bytes(rng.bytes(fillings.bit_length() // 8 + 9), "little") % fillings
 
 
 def _numbered(pattern: str, number: int) -> str:

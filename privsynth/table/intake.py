@@ -59,8 +59,8 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
     rows_of_unit = np.unique(numbered.units, return_counts=True)[1]
     if len(rows_of_unit) < LEAST_ROWS:
         rule = f"has rows of fewer than {LEAST_ROWS} units ({policy.unit_column})"
-        mend = "a handful of people cannot be hidden among each other; a name that holds a control character is none"
-        raise InputError(Problem("table", rule, mend))
+        hint = "a handful of people cannot be hidden among each other; a name that holds a control character is none"
+        raise InputError(Problem("table", rule, hint))
     kept = numbered.rank < policy.max_rows
     held_out = numbered.coin < share
     sides = [_side(frame, numbered, kept & side) for side in (~held_out, held_out)]
@@ -88,8 +88,8 @@ def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, int]]:
             what = {"category": "is among its categories", "integer": "is a whole number within its bounds"}
             what |= {"number": "is a number within its bounds", "date": "is a date in its format and bounds"}
             rule = f"is declared as {column.kind}, but none of its values {what[column.kind]}"
-            mend = "mend the declaration in the policy, or the table; a cell that holds a control character has no value"
-            problems.append(Problem(f"column {name!r}", rule, mend))
+            hint = "mend the declaration in the policy, or the table; a cell that holds a control character has no value"
+            problems.append(Problem(f"column {name!r}", rule, hint))
         elif odd and policy.unexpected(name) == "refuse":
             problems.append(
                 Problem(

@@ -49,7 +49,7 @@ class PrivateTable(Generic[Values]):
     def __init__(self, rows: Rows[Values]):
         _FENCED[self] = rows
 
-    def ask(self, mechanism: Mechanism[Any, Any, Released], run: Run) -> Released:
+    def measure(self, mechanism: Mechanism[Any, Any, Released], run: Run) -> Released:
         """Charges the mechanism, then runs it. What comes back is released: free to be saved, printed, processed.
 
         Raises Refused for a mechanism that is not one of `MECHANISMS`, or that the plan has not paid for.
@@ -58,7 +58,7 @@ class PrivateTable(Generic[Values]):
             raise Refused(Problem("private rows", f"{_place(mechanism)} is not a listed mechanism", _GATES))
         run.charge(mechanism.name, mechanism.event)
         with without_values(mechanism.name):
-            return mechanism.measure(_FENCED[self], run.randomness)
+            return mechanism.execute(_FENCED[self], run.randomness)
 
     def encoded(self, encoder: Encoder) -> PrivateTable[np.ndarray]:
         """The same rows as codes, still behind the fence. Raises Refused for anything but `ENCODERS`."""

@@ -653,8 +653,8 @@ def _next_to(data: np.ndarray, places: np.ndarray, step: int) -> np.ndarray:
 
 def _ungrammatical(data: np.ndarray, path: Path, place: int, rule: str) -> InputError:
     line = 1 + int(np.count_nonzero(data[:place] == _FEED))
-    mend = "put values that hold a comma, a quote or a line break in quotes, and write a quote inside of them twice"
-    return InputError(Problem(str(path), f"line {line}: {rule}", mend))
+    hint = "put values that hold a comma, a quote or a line break in quotes, and write a quote inside of them twice"
+    return InputError(Problem(str(path), f"line {line}: {rule}", hint))
 
 
 def _first_ragged(data: bytes, width: int) -> tuple[int, int]:

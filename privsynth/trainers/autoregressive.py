@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 from privsynth.policy.options import NetworkOptions
 from privsynth.progress import Progress, silent
-from privsynth.trainers.network import AnchoredTrainer, Network, NetworkModel, drawn
+from privsynth.trainers.network import NetworkTrainer, Network, NetworkModel, drawn
 
 if TYPE_CHECKING:
     import numpy as np
 
     from privsynth.encoding.codec import Codec
-    from privsynth.marginals.population import Anchor
+    from privsynth.marginals.population import MarginalModel
 
 ORDER_BLOCK = 1024  # rows that are drawn in the same order of columns
 
 
-class Autoregressive(AnchoredTrainer):
+class Autoregressive(NetworkTrainer):
     name = "autoregressive"
 
     def network(self, codec: Codec) -> Network:
         return MaskedPrediction(codec, self.options)
 
     @staticmethod
-    def model(codec: Codec, anchor: Anchor | None, network: Network) -> NetworkModel:
-        return FillingModel(codec, anchor, network)
+    def model(codec: Codec, marginal_model: MarginalModel | None, network: Network) -> NetworkModel:
+        return FillingModel(codec, marginal_model, network)
 
 
 class FillingModel(NetworkModel):
@@ -52,8 +52,8 @@ class FillingModel(NetworkModel):
         weights = torch.as_tensor(np.concatenate(self._weights(present)), dtype=torch.float32).log()
         first = [len(self.codec.sizes) - 1] if self.codec.domain.stratified else []
 
-        def draw(block: slice, coins: Any) -> Any:
-            return fill(known[block], coins, weights, first)
+        def draw(block: slice, rng: Any) -> Any:
+            return fill(known[block], rng, weights, first)
 
         return drawn(draw, len(codes), rng, lambda share: progress("filling in", share))
 
@@ -110,12 +110,12 @@ class MaskedPrediction(Network):
         rows = torch.zeros(len(codes), self.onehot.width)
         return rows.scatter_(1, codes + self.onehot.offset, known.float()), known.float()
 
-    def draw(self, n: int, coins: Any = None) -> Any:
+    def draw(self, n: int, rng: Any = None) -> Any:
         import torch
 
-        return self.fill(torch.full((n, self.columns), -1), coins)
+        return self.fill(torch.full((n, self.columns), -1), rng)
 
-    def fill(self, codes: Any, coins: Any = None, weights: Any = 0.0, first: Sequence[int] = ()) -> Any:
+    def fill(self, codes: Any, rng: Any = None, weights: Any = 0.0, first: Sequence[int] = ()) -> Any:
         """(n, columns) int64 codes, -1 for what is unknown -> the same, with the unknown drawn given the known.
 
         Column by column, each given what stands in the row by then; every block of rows in a random order of its own.
@@ -125,9 +125,9 @@ class MaskedPrediction(Network):
 
         weights = torch.as_tensor(weights, dtype=torch.float32).expand(self.onehot.width)
         with torch.no_grad():
-            return torch.cat([self._filled(block.clone(), coins, weights, first) for block in codes.split(ORDER_BLOCK)])
+            return torch.cat([self._filled(block.clone(), rng, weights, first) for block in codes.split(ORDER_BLOCK)])
 
-    def _filled(self, codes: Any, coins: Any, weights: Any, first: Sequence[int]) -> Any:
+    def _filled(self, codes: Any, rng: Any, weights: Any, first: Sequence[int]) -> Any:
         import torch
         import torch.nn.functional as F
 
@@ -135,14 +135,14 @@ class MaskedPrediction(Network):
 
         module, columns = self.private, self.private.enter.weight.T
         entered = module.enter(torch.cat(self._seen(codes.clamp(min=0), codes >= 0), 1))
-        for j in sorted(torch.randperm(self.columns, generator=coins).tolist(), key=lambda j: j not in first):
+        for j in sorted(torch.randperm(self.columns, generator=rng).tolist(), key=lambda j: j not in first):
             unknown = codes[:, j] < 0
             if not unknown.any():
                 continue
             here = slice(None) if unknown.all() else torch.nonzero(unknown)[:, 0]  # whole rows: without a copy
             at = slice(int(self.onehot.offset[j]), int(self.onehot.offset[j]) + self.onehot.sizes[j])
             logits = F.linear(module.inside(entered[here]), module.logits.weight[at], module.logits.bias[at])
-            codes[here, j] = new = draw_codes(logits + weights[at], coins)
+            codes[here, j] = new = draw_codes(logits + weights[at], rng)
             entered[here] += columns[at][new] + columns[self.onehot.width + j]  # one column more is known
         return codes
 

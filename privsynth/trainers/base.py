@@ -47,7 +47,7 @@ class Trainer(ABC):
     def fit(
         self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress
     ) -> Model:
-        """Learns from codes; every touch of them goes through `table.ask(mechanism, run)`."""
+        """Learns from codes; every touch of them goes through `table.measure(mechanism, run)`."""
 
     @staticmethod
     @abstractmethod

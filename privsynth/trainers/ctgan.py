@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from privsynth.policy.options import CTGANOptions
 from privsynth.progress import Progress
-from privsynth.trainers.network import PRETRAIN_RATE, PUBLIC_BATCH, AnchoredTrainer, Network
+from privsynth.trainers.network import PRETRAIN_RATE, PUBLIC_BATCH, NetworkTrainer, Network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PENALTY = 10.0  # weight of the gradient penalty (Gulrajani et al. 2017)
 
 
-class CTGAN(AnchoredTrainer):
+class CTGAN(NetworkTrainer):
     name = "ctgan"
     Options = CTGANOptions
 
@@ -80,9 +80,9 @@ class GAN(Network):
 
         return learn
 
-    def draw(self, n: int, coins: Any = None) -> Any:
-        logits, codes = self._generate(n, coins)[:2]
-        drawn = self.onehot.draw(logits, coins)
+    def draw(self, n: int, rng: Any = None) -> Any:
+        logits, codes = self._generate(n, rng)[:2]
+        drawn = self.onehot.draw(logits, rng)
         return codes.where(codes >= 0, drawn)
 
     def _optimizers(self, rate: float) -> Any:
@@ -102,17 +102,17 @@ class GAN(Network):
         with torch.no_grad():
             return self.draw(n)
 
-    def _generate(self, n: int, coins: Any = None) -> Any:
+    def _generate(self, n: int, rng: Any = None) -> Any:
         """(n, width) logits, (n, columns) codes that are -1 but where conditioned, (n, width) conditions."""
         import torch
 
-        place = torch.multinomial(self.asked, n, replacement=True, generator=coins)
+        place = torch.multinomial(self.asked, n, replacement=True, generator=rng)
         column = torch.searchsorted(self.onehot.offset, place, right=True) - 1
         codes = torch.full((n, len(self.onehot.sizes)), -1)
         codes[torch.arange(n), column] = place - self.onehot.offset[column]
         condition = torch.zeros(n, self.onehot.width)
         condition[torch.arange(n), place] = 1.0
-        noise = torch.randn(n, self.options.latent, generator=coins)
+        noise = torch.randn(n, self.options.latent, generator=rng)
         return self.generator(noise, condition), codes, condition
 
     def _public_loss(self, released: Any) -> Any:

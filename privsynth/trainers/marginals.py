@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from privsynth.policy.options import AnchorOptions
+from privsynth.policy.options import MarginalOptions
 from privsynth.progress import Progress
 from privsynth.trainers.base import Model, Trainer
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from privsynth.encoding.codec import Codec
     from privsynth.marginals.choice import Facts
-    from privsynth.marginals.population import Anchor
+    from privsynth.marginals.population import MarginalModel
     from privsynth.privacy.plan import Request
     from privsynth.privacy.run import Run
     from privsynth.table.private import PrivateTable
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 
 class Marginals(Trainer):
     name = "marginals"
-    Options = AnchorOptions
+    Options = MarginalOptions
 
     def requests(self, facts: Facts) -> list[Request]:
-        from privsynth.marginals.choice import anchor_requests
+        from privsynth.marginals.choice import marginal_requests
 
-        return anchor_requests(facts, 1.0)
+        return marginal_requests(facts, 1.0)
 
     def fit(
         self, table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run, progress: Progress
     ) -> Model:
-        from privsynth.marginals.measure import measure_anchor
+        from privsynth.marginals.measure import measure_marginals
 
         rng = run.randomness.generator()
-        anchor = measure_anchor(table, codec, target, run)
-        population = anchor.population(anchor.natural_size, rng, self.options.sweeps, progress)
-        return PopulationModel(anchor, population)
+        marginal_model = measure_marginals(table, codec, target, run)
+        population = marginal_model.population(marginal_model.natural_size, rng, self.options.sweeps, progress)
+        return PopulationModel(marginal_model, population)
 
     @staticmethod
     def restore(codec: Codec, tensors: dict[str, np.ndarray], settings: dict[str, Any]) -> Model:
         import numpy as np
 
         from privsynth.loading import Damaged, take
-        from privsynth.marginals.population import Anchor
+        from privsynth.marginals.population import MarginalModel
 
         if settings:
             raise Damaged("`settings` must be empty")
@@ -52,7 +52,7 @@ class Marginals(Trainer):
         population = take(tensors, "population", "int32", (None, len(highest)), 0, highest)
         if len(population) == 0:
             raise Damaged("tensor `population` has no rows")
-        return PopulationModel(Anchor.restore(codec, tensors), population)
+        return PopulationModel(MarginalModel.restore(codec, tensors), population)
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ class PopulationModel:
     """population: (rows, columns) synthetic rows fitted to the noisy marginals alone. A sample starts from them and is
     moved on: handed out as they are, two large samples would be the same rows in another order."""
 
-    anchor: Anchor
+    marginal_model: MarginalModel
     population: np.ndarray
 
     @property
     def codec(self) -> Codec:
-        return self.anchor.codec
+        return self.marginal_model.codec
 
     def sample(self, n: int, rng: np.random.Generator, progress: Progress) -> np.ndarray:
         import numpy as np
@@ -77,12 +77,12 @@ class PopulationModel:
         def copies() -> np.ndarray:
             return np.concatenate([rng.permutation(size)[:many], rng.integers(0, size, max(0, many - size))])
 
-        start = np.concatenate([copies() for _ in range(self.anchor.times(n))])
-        settled = self.anchor.settled(self.population[start].astype(np.int32), rng, progress)
-        return self.anchor.balanced(settled, n, rng, progress)
+        start = np.concatenate([copies() for _ in range(self.marginal_model.times(n))])
+        resampled = self.marginal_model.resampled(self.population[start].astype(np.int32), rng, progress)
+        return self.marginal_model.balanced(resampled, n, rng, progress)
 
     def tensors(self) -> dict[str, np.ndarray]:
-        return self.anchor.tensors() | {"population": self.population}
+        return self.marginal_model.tensors() | {"population": self.population}
 
     def settings(self) -> dict[str, Any]:
         return {}

@@ -16,7 +16,7 @@ from torch import nn
 from privsynth.errors import InputError, Problem
 from privsynth.loading import take
 
-Coins = torch.Generator | None  # where random numbers come from; None for torch's own source
+Rng = torch.Generator | None  # where random numbers come from; None for torch's own source
 
 
 class OneHot:
@@ -50,12 +50,12 @@ class OneHot:
         normal = torch.stack([block.logsumexp(1) for block in logits.split(self.sizes, 1)], 1)
         return normal - logits.gather(1, codes + self.offset)
 
-    def draw(self, logits: torch.Tensor, coins: Coins = None) -> torch.Tensor:
+    def draw(self, logits: torch.Tensor, rng: Rng = None) -> torch.Tensor:
         """(b, width) logits -> (b, columns) codes drawn column by column."""
-        return torch.stack([draw_codes(block, coins) for block in logits.split(self.sizes, 1)], 1)
+        return torch.stack([draw_codes(block, rng) for block in logits.split(self.sizes, 1)], 1)
 
 
-def draw_codes(logits: torch.Tensor, coins: Coins = None) -> torch.Tensor:
+def draw_codes(logits: torch.Tensor, rng: Rng = None) -> torch.Tensor:
     """(b, k) logits -> (b,) codes, each with its softmax probability; never one whose logit is -inf.
 
     Raises InputError if logits are no numbers. By inversion, which takes less time than torch.multinomial. A
@@ -65,7 +65,7 @@ def draw_codes(logits: torch.Tensor, coins: Coins = None) -> torch.Tensor:
     if not rising[:, -1].isfinite().all():  # or codes that do not exist would come out
         rule = "its network has weights so large that what it says are no numbers"
         raise InputError(Problem("model", rule, "fit the model again, or copy it afresh: it has been damaged"))
-    place = torch.rand(len(rising), 1, generator=coins) * rising[:, -1:]
+    place = torch.rand(len(rising), 1, generator=rng) * rising[:, -1:]
     return torch.searchsorted(rising, place, right=True)[:, 0]
 
 
@@ -149,15 +149,15 @@ class Mixture(nn.Module):
         self.center.copy_(torch.from_numpy(model.means_))
         self.spread.copy_(torch.linalg.cholesky(torch.from_numpy(model.covariances_)))
 
-    def draw(self, n: int, coins: Coins = None) -> torch.Tensor:
+    def draw(self, n: int, rng: Rng = None) -> torch.Tensor:
         """(n, d)"""
-        which = torch.multinomial(self.chance, n, replacement=True, generator=coins).sort().values
-        noise = torch.randn(n, self.center.shape[1], generator=coins)
+        which = torch.multinomial(self.chance, n, replacement=True, generator=rng).sort().values
+        noise = torch.randn(n, self.center.shape[1], generator=rng)
         drawn = torch.empty_like(noise)
         for k in which.unique().tolist():
             here = which == k
             drawn[here] = self.center[k] + noise[here] @ self.spread[k].T
-        return drawn[torch.randperm(n, generator=coins)]
+        return drawn[torch.randperm(n, generator=rng)]
 
 
 class Masked(nn.Module):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from privsynth.parallel import in_blocks
 from privsynth.policy.options import NetworkOptions
-from privsynth.privacy.events import SampledGaussian, sampled_gaussian_of_strength
+from privsynth.privacy.events import SampledGaussian, sampled_gaussian_of_mu
 from privsynth.progress import Progress, silent
 from privsynth.trainers.base import Model, Trainer
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from privsynth.encoding.codec import Codec
     from privsynth.marginals.choice import Facts
-    from privsynth.marginals.population import Anchor
+    from privsynth.marginals.population import MarginalModel
     from privsynth.privacy.plan import Request
     from privsynth.privacy.run import Run
     from privsynth.table.private import PrivateTable
@@ -83,24 +83,24 @@ def _default_device(wanted: str) -> AbstractContextManager[Any]:
     return torch.device("cuda") if wanted == "auto" and torch.cuda.is_available() else nullcontext()
 
 
-class AnchoredTrainer(Trainer):
+class NetworkTrainer(Trainer):
     """Anchor (noisy marginals) -> pretrain on the population -> DP-SGD on the rows -> calibrated samples."""
 
     Options: ClassVar[type[Any]] = NetworkOptions
 
     def requests(self, facts: Facts) -> list[Request]:
-        from privsynth.marginals.choice import anchor_requests
+        from privsynth.marginals.choice import marginal_requests
         from privsynth.privacy.plan import Request
 
         o, rate = self.options, self._rate(facts)
         requests = [
             Request(
                 "dp-sgd", f"what {self.name} learns from rows beyond that", 1 - o.anchor,
-                lambda mu: sampled_gaussian_of_strength(mu, rate, o.steps),
+                lambda mu: sampled_gaussian_of_mu(mu, rate, o.steps),
             )
         ]  # fmt: skip
         if o.anchor > 0:
-            requests = anchor_requests(facts, o.anchor) + requests
+            requests = marginal_requests(facts, o.anchor) + requests
         return requests
 
     def _rate(self, facts: Facts) -> float:
@@ -116,16 +116,16 @@ class AnchoredTrainer(Trainer):
     ) -> Model:
         import torch
 
-        from privsynth.marginals.measure import measure_anchor
+        from privsynth.marginals.measure import measure_marginals
 
         rng = run.randomness.generator()
         torch.manual_seed(int(rng.integers(2**62)))  # initial weights and latent noise protect nobody
-        anchor, population = None, None
+        marginal_model, population = None, None
         if self.options.anchor > 0:
-            anchor = measure_anchor(table, codec, target, run)
-            codec = anchor.codec
+            marginal_model = measure_marginals(table, codec, target, run)
+            codec = marginal_model.codec
             if self.options.pretrain_steps:
-                population = anchor.population(anchor.natural_size, rng, self.options.sweeps, progress)
+                population = marginal_model.population(marginal_model.natural_size, rng, self.options.sweeps, progress)
         with _default_device(self.options.device):
             network = self.network(codec)
             if population is not None:
@@ -135,7 +135,7 @@ class AnchoredTrainer(Trainer):
             network.finish()
         sampler = self.network(codec)  # on the CPU: a model is the same wherever it was trained
         sampler.load(network.tensors())
-        return self.model(codec, anchor if self.options.calibrate else None, sampler)
+        return self.model(codec, marginal_model if self.options.calibrate else None, sampler)
 
     def _learn_privately(
         self, network: Network, table: PrivateTable[np.ndarray], codec: Codec, run: Run, progress: Progress
@@ -157,7 +157,7 @@ class AnchoredTrainer(Trainer):
             run.plan.event("dp-sgd", SampledGaussian), network.private, network.loss, after, self.options.max_grad_norm,
             float(units), network.latent,
         )  # fmt: skip
-        table.ask(mechanism, run)
+        table.measure(mechanism, run)
         average.settle()
         network.private.float()
 
@@ -166,16 +166,16 @@ class AnchoredTrainer(Trainer):
         """A fresh network for this codec."""
 
     @staticmethod
-    def model(codec: Codec, anchor: Anchor | None, network: Network) -> NetworkModel:
+    def model(codec: Codec, marginal_model: MarginalModel | None, network: Network) -> NetworkModel:
         """What a trained network becomes."""
-        return NetworkModel(codec, anchor, network)
+        return NetworkModel(codec, marginal_model, network)
 
     @classmethod
     def restore(cls, codec: Codec, tensors: dict[str, np.ndarray], settings: dict[str, Any]) -> Model:
         import torch
 
         from privsynth.loading import Damaged, checked
-        from privsynth.marginals.population import Anchor
+        from privsynth.marginals.population import MarginalModel
 
         if settings.keys() != {"options"} or not isinstance(settings["options"], dict):
             raise Damaged("`settings` must hold `options` alone")
@@ -184,7 +184,7 @@ class AnchoredTrainer(Trainer):
             trainer.network(codec).check(tensors)
         network = trainer.network(codec)
         network.load(tensors)
-        return cls.model(codec, Anchor.restore(codec, tensors) if "goal" in tensors else None, network)
+        return cls.model(codec, MarginalModel.restore(codec, tensors) if "goal" in tensors else None, network)
 
 
 class Network:
@@ -273,20 +273,20 @@ class NetworkModel:
     """A trained network, and the anchor its samples are calibrated to."""
 
     codec: Codec
-    anchor: Anchor | None
+    marginal_model: MarginalModel | None
     network: Network
 
     def sample(self, n: int, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
         from privsynth.marginals.population import NETWORK_POOL
 
-        def draw(block: slice, coins: Any) -> Any:
-            return self.network.draw(block.stop - block.start, coins)
+        def draw(block: slice, rng: Any) -> Any:
+            return self.network.draw(block.stop - block.start, rng)
 
-        times = 1 if self.anchor is None else self.anchor.times(n, NETWORK_POOL)
+        times = 1 if self.marginal_model is None else self.marginal_model.times(n, NETWORK_POOL)
         rows = self._known(drawn(draw, times * n, rng, lambda share: progress("sampling", share)), rng)
-        if self.anchor is None:
+        if self.marginal_model is None:
             return rows
-        return self.anchor.balanced(self.anchor.refined(rows, rng, progress, n), n, rng, progress)
+        return self.marginal_model.balanced(self.marginal_model.calibrated(rows, rng, progress, n), n, rng, progress)
 
     def _known(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Redraws what the released histograms rule out: a softmax gives every value some chance."""
@@ -298,7 +298,7 @@ class NetworkModel:
         return rows
 
     def tensors(self) -> dict[str, np.ndarray]:
-        return self.network.tensors() | (self.anchor.tensors() if self.anchor is not None else {})
+        return self.network.tensors() | (self.marginal_model.tensors() if self.marginal_model is not None else {})
 
     def settings(self) -> dict[str, Any]:
         return {"options": self.network.options.model_dump()}

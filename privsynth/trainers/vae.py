@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from privsynth.policy.options import LatentOptions
-from privsynth.trainers.network import AnchoredTrainer, Network
+from privsynth.trainers.network import NetworkTrainer, Network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,7 @@ COMPONENTS, COVARIANCES = 32, 2**17  # of the prior: at most, and numbers in the
 ENCODED = 10_000  # rows of the population that the prior is fitted to
 
 
-class VAE(AnchoredTrainer):
+class VAE(NetworkTrainer):
     name = "vae"
     Options = LatentOptions
 
@@ -56,8 +56,8 @@ class Autoencoder(Network):
             codes = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
         self.prior.fit(codes.double().cpu().numpy(), int(torch.randint(2**31, ())))
 
-    def draw(self, n: int, coins: Any = None) -> Any:
-        return self.onehot.draw(self.private.decode(self.prior.draw(n, coins)), coins)
+    def draw(self, n: int, rng: Any = None) -> Any:
+        return self.onehot.draw(self.private.decode(self.prior.draw(n, rng)), rng)
 
     def check(self, tensors: dict[str, np.ndarray]) -> None:
         from privsynth.loading import take_shares

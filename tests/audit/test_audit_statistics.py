@@ -14,7 +14,7 @@ from privsynth.audit.statistics import (
     Measurement,
     auc_delong,
     clopper_pearson,
-    excess,
+    exact_test,
     finds,
     newcombe,
     power,
@@ -133,18 +133,18 @@ def test_excess_has_its_level(n: int, values: int | None) -> None:
     """Seeded. With and without ties, members like others are called a leak in at most 2.5 % of tables."""
     rng = np.random.default_rng(4)
     draw = (lambda: rng.normal(size=n)) if values is None else (lambda: rng.integers(0, values, n).astype(float))
-    assert np.mean([excess(draw(), draw())[0] for _ in range(2000)]) <= 0.034
+    assert np.mean([exact_test(draw(), draw())[0] for _ in range(2000)]) <= 0.034
 
 
 def test_excess_sees_copies_among_a_dozen_people() -> None:
-    rejected, bar = excess(np.zeros(12), -np.ones(12))
-    assert rejected and 0 < bar < 1
-    assert excess(np.zeros(0), np.ones(3)) == (False, 1.0)
-    assert excess(np.zeros(2), -np.ones(2)) == (False, 1.0)  # one in six by chance: no claim
+    rejected, critical_value = exact_test(np.zeros(12), -np.ones(12))
+    assert rejected and 0 < critical_value < 1
+    assert exact_test(np.zeros(0), np.ones(3)) == (False, 1.0)
+    assert exact_test(np.zeros(2), -np.ones(2)) == (False, 1.0)  # one in six by chance: no claim
 
 
 def measured(value: float, reach: float) -> Measurement:
-    return Measurement(value, value - reach, value + reach, 0.0, evident=value > reach, error=reach / 1.96, bar=reach)
+    return Measurement(value, value - reach, value + reach, 0.0, significant=value > reach, error=reach / 1.96, critical_value=reach)
 
 
 @pytest.mark.parametrize(

@@ -299,7 +299,7 @@ def leaves_others_alone(base: list[bytes], line: bytes, place: int, end: bytes) 
     try:
         found = rows_of([*base[:place], line, *base[place:]], end)
     except InputError as error:
-        assert "mend" in str(error)
+        assert "hint" in str(error)
         return False
     more = len(found) - len(expected)
     assert more >= 0 and found[:place] + found[place + more :] == expected

@@ -107,7 +107,7 @@ class HomeMade:
     def __init__(self, event: Any):
         self.event = event
 
-    def measure(self, rows: Rows[Any], randomness: Randomness) -> Any:
+    def execute(self, rows: Rows[Any], randomness: Randomness) -> Any:
         return SPY(rows)
 
     query = measure
@@ -119,7 +119,7 @@ class MyMarginals(tables.Marginals):
     def query(self, rows: Rows[Any]) -> Any:
         return SPY(rows)
 
-    def measure(self, rows: Rows[Any], randomness: Randomness) -> Any:
+    def execute(self, rows: Rows[Any], randomness: Randomness) -> Any:
         return SPY(rows)
 
 
@@ -138,12 +138,12 @@ def opens(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
 
 
 def asks_home_made(table: Any, codec: Any, run: Reservation) -> Any:
-    return table.ask(HomeMade(run.plan["marginals"]), run)
+    return table.measure(HomeMade(run.plan["marginals"]), run)
 
 
 def asks_a_subclass(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     plain = pairs(codec, run)
-    return table.ask(MyMarginals(plain.event, plain.sizes, plain.tables, plain.shares), run)
+    return table.measure(MyMarginals(plain.event, plain.sizes, plain.tables, plain.shares), run)
 
 
 def encodes_by_its_own(table: Any, codec: Any, run: Reservation) -> Any:
@@ -159,23 +159,23 @@ def encodes_by_a_function(table: Any, codec: Any, run: Reservation) -> Any:
 
 
 def asks_twice(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
-    table.ask(pairs(codec, run), run)
-    return table.ask(pairs(codec, run), run)
+    table.measure(pairs(codec, run), run)
+    return table.measure(pairs(codec, run), run)
 
 
 def asks_what_others_bought(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     """The histograms have run already."""
-    return table.ask(replace(pairs(codec, run, run.plan["histograms"]), name="histograms"), run)
+    return table.measure(replace(pairs(codec, run, run.plan["histograms"]), name="histograms"), run)
 
 
 def asks_what_nobody_paid(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
-    return table.ask(RowCount(Geometric(1.0)), run)  # the policy declares the rows, so the plan has none
+    return table.measure(RowCount(Geometric(1.0)), run)  # the policy declares the rows, so the plan has none
 
 
 def asks_with_less_noise(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     paid = run.plan["marginals"]
     assert isinstance(paid, Gaussian)
-    return table.ask(pairs(codec, run, Gaussian(0.99 * paid.noise_multiplier)), run)
+    return table.measure(pairs(codec, run, Gaussian(0.99 * paid.noise_multiplier)), run)
 
 
 def trains_unpaid(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
@@ -183,14 +183,14 @@ def trains_unpaid(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any
 
     module = torch.nn.Linear(1, 1).double()
     event = SampledGaussian(1.0, 0.1, 3)
-    return table.ask(DPSGD(event, module, lambda m, codes, noise: SPY(codes), lambda step: None, 1.0, 9.0), run)
+    return table.measure(DPSGD(event, module, lambda m, codes, noise: SPY(codes), lambda step: None, 1.0, 9.0), run)
 
 
 def trains_under_another_name(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     import torch
 
     module, event = torch.nn.Linear(1, 1).double(), SampledGaussian(1.0, 0.1, 3)
-    return table.ask(DPSGD(event, module, lambda m, c, z: SPY(c), lambda step: None, 1.0, 9.0, name="marginals"), run)
+    return table.measure(DPSGD(event, module, lambda m, c, z: SPY(c), lambda step: None, 1.0, 9.0, name="marginals"), run)
 
 
 ATTEMPTS: dict[Any, str] = {
@@ -303,11 +303,11 @@ def test_nothing_is_charged_when_learning_is_over(opened: tuple[PrivateTable[pd.
     mechanism = OpenCategories(run.plan["categories: ward"], "ward")
     run.finish_learning()
     with pytest.raises(Refused):
-        table.ask(mechanism, run)
+        table.measure(mechanism, run)
     run.finish_learning()  # a second time changes nothing
     run.settle("done")
     with pytest.raises(Refused):
-        table.ask(mechanism, run)
+        table.measure(mechanism, run)
     assert [e["kind"] for e in run.ledger.entries()] == ["reserve", "audit", "settle"] and run.charged == []
 
 
@@ -332,7 +332,7 @@ def some_table() -> PrivateTable[pd.DataFrame]:
 def test_a_private_table_shows_nothing() -> None:
     table: Any = some_table()
     assert repr(table) == str(table) == f"{table}" == "PrivateTable(...)"
-    assert [name for name in dir(table) if not name.startswith("_")] == ["ask", "encoded"]
+    assert [name for name in dir(table) if not name.startswith("_")] == ["encoded", "measure"]
     with pytest.raises(TypeError):
         vars(table)
     for name in ("__dict__", "__len__", "__iter__", "__getitem__", "__array__", "rows", "values", "_rows"):
@@ -390,11 +390,11 @@ def test_a_mechanism_is_charged_before_it_sees_a_row(monkeypatch: pytest.MonkeyP
             order.append(f"charged {name} {event}")
 
     account: Any = Account()
-    assert isinstance(some_table().ask(RowCount(Geometric(2.0)), account), int)
+    assert isinstance(some_table().measure(RowCount(Geometric(2.0)), account), int)
     assert order == [f"charged row count {Geometric(2.0)}", "sees rows"]
     account.paid = False
     with pytest.raises(Refused):
-        some_table().ask(RowCount(Geometric(2.0)), account)
+        some_table().measure(RowCount(Geometric(2.0)), account)
     assert len(order) == 2, "an unpaid one sees nothing"
 
 

@@ -286,11 +286,11 @@ def test_gradients_have_the_noise_of_the_clip_and_come_in_grains() -> None:
     mechanism = DPSGD(SampledGaussian(1.3, 0.5, 1), module, lambda m, c, z: m(c)[:, 0], lambda step: None, 0.7, 10.0)
     noise = mechanism.noised([torch.zeros(MANY_DRAWS, dtype=torch.float64)], Randomness())[0]
     assert float(noise.std()) == pytest.approx(1.3 * 0.7, rel=0.025)
-    grain = mechanism.grain
-    assert 1.3 * 0.7 / 32 <= grain <= 1.3 * 0.7 / 16 and math.log2(grain) == round(math.log2(grain))
-    assert torch.equal(noise / grain, torch.round(noise / grain))
+    granularity = mechanism.granularity
+    assert 1.3 * 0.7 / 32 <= granularity <= 1.3 * 0.7 / 16 and math.log2(granularity) == round(math.log2(granularity))
+    assert torch.equal(noise / granularity, torch.round(noise / granularity))
     shifted = mechanism.noised([torch.full((MANY_DRAWS,), 1 / 3, dtype=torch.float64)], Randomness())[0]
-    assert set((shifted / grain).tolist()) & set((noise / grain).tolist()), "both inputs reach the same outputs"
+    assert set((shifted / granularity).tolist()) & set((noise / granularity).tolist()), "both inputs reach the same outputs"
 
 
 @pytest.mark.statistical
@@ -320,9 +320,9 @@ def test_selections_have_the_law_of_permute_and_flip() -> None:
 
 def test_answers_make_sense() -> None:
     rows = Rows(pd.DataFrame({"x": np.arange(1001.0), "word": ["a"] * 700 + ["b"] * 301}), np.arange(1001))
-    median = Quantile(PureDP(5.0), "x", 0.5, tuple(float(i) for i in range(0, 1001, 10))).measure(rows, Randomness())
+    median = Quantile(PureDP(5.0), "x", 0.5, tuple(float(i) for i in range(0, 1001, 10))).execute(rows, Randomness())
     assert 450 <= median <= 550
-    assert MostCommon(PureDP(5.0), "word", ("b", "a", "c")).measure(rows, Randomness()) == "a"
+    assert MostCommon(PureDP(5.0), "word", ("b", "a", "c")).execute(rows, Randomness()) == "a"
     with pytest.raises(ValueError, match="rise"):
         Quantile(PureDP(1.0), "x", 0.5, (2.0, 1.0))
     with pytest.raises(ValueError, match="q must lie"):

@@ -21,7 +21,7 @@ from replay import Tape, contents, recording, replay
 from privsynth import Policy, assess, evidence, fit, pipeline, release, run
 from privsynth.encoding import codec
 from privsynth.encoding import copula as within
-from privsynth.marginals import population as anchor
+from privsynth.marginals import population as marginal_model
 from privsynth.planning import make_plan
 from privsynth.privacy.plan import Plan
 from privsynth.trainers import vae
@@ -88,7 +88,7 @@ def small_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vae, "COMPONENTS", 2)
     monkeypatch.setattr(codec, "ROWS", 200)
     monkeypatch.setattr(within, "ROUNDS", 2)
-    monkeypatch.setattr(anchor, "LEAST_FITTED", 300)
+    monkeypatch.setattr(marginal_model, "LEAST_FITTED", 300)
 
 
 def fitted(policy: Policy) -> Callable[[Any, Tape], dict[str, bytes]]:

@@ -11,7 +11,7 @@ import pytest
 from privsynth import Policy, Synthesizer, fit
 from privsynth.encoding import codec
 from privsynth.encoding import copula as within
-from privsynth.marginals import population as anchor
+from privsynth.marginals import population as marginal_model
 from privsynth.trainers import vae
 
 COMPONENTS, LEAST_FITTED = 2, 300  # of the prior of a vae, and rows that are fitted together: at their full size slow
@@ -61,7 +61,7 @@ def people(rows: int = 300) -> pd.DataFrame:
 def small(patch: pytest.MonkeyPatch) -> None:
     """Makes everything small that has nothing to do with what is tested."""
     patch.setattr(vae, "COMPONENTS", COMPONENTS)
-    patch.setattr(anchor, "LEAST_FITTED", LEAST_FITTED)
+    patch.setattr(marginal_model, "LEAST_FITTED", LEAST_FITTED)
     patch.setattr(codec, "ROWS", 200)
     patch.setattr(within, "ROUNDS", 2)
 

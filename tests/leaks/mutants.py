@@ -160,12 +160,12 @@ def sum_divided_by_the_true_number_of_units(patch: pytest.MonkeyPatch) -> None:
 
 def shuffled_batches_of_fixed_size(patch: pytest.MonkeyPatch) -> None:
     shuffled = "np.sort(randomness.generator().permutation(len(first))[: round(rate * len(first))])"
-    rewrite(patch, dpsgd, "poisson_rows", ("np.flatnonzero(randomness.coins(rate, len(first)))", shuffled))
+    rewrite(patch, dpsgd, "poisson_rows", ("np.flatnonzero(randomness.bernoulli(rate, len(first)))", shuffled))
 
 
 def units_with_many_rows_drawn_more_often(patch: pytest.MonkeyPatch) -> None:
     weighted = "np.flatnonzero(randomness.uniform(len(first)) < np.minimum(1, rate * count / count.mean()))"
-    rewrite(patch, dpsgd, "poisson_rows", ("np.flatnonzero(randomness.coins(rate, len(first)))", weighted))
+    rewrite(patch, dpsgd, "poisson_rows", ("np.flatnonzero(randomness.bernoulli(rate, len(first)))", weighted))
 
 
 def rows_drawn_by_category(patch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ def categories_read_off_the_rows(patch: pytest.MonkeyPatch) -> None:
 def clip_norm_read_off_the_rows(patch: pytest.MonkeyPatch) -> None:
     """What the rows hold decides how much is clipped, and so how much noise there is."""
     read = "self.options.max_grad_norm * (1 + float(behind_the_fence(table).values.mean()))"
-    rewrite(patch, anchored.AnchoredTrainer, "_learn_privately", ("self.options.max_grad_norm", read))
+    rewrite(patch, anchored.NetworkTrainer, "_learn_privately", ("self.options.max_grad_norm", read))
 
 
 def decoder_kept_within_what_occurs(patch: pytest.MonkeyPatch) -> None:
@@ -339,10 +339,10 @@ def noise_of_scale_zero_is_drawn(patch: pytest.MonkeyPatch) -> None:
 def measures_first_and_charges_then(patch: pytest.MonkeyPatch) -> None:
     charged, measured = (
         "run.charge(mechanism.name, mechanism.event)",
-        "mechanism.measure(_FENCED[self], run.randomness)",
+        "mechanism.execute(_FENCED[self], run.randomness)",
     )
     rewrite(
-        patch, private.PrivateTable, "ask",
+        patch, private.PrivateTable, "measure",
         (f"return {measured}", f"{charged}; return released"),
         (f"    {charged}\n", f"    released = {measured}\n"),
     )  # fmt: skip
@@ -363,7 +363,7 @@ def epsilon_by_a_degenerate_order(patch: pytest.MonkeyPatch) -> None:
 def first_stage_not_in_the_total(patch: pytest.MonkeyPatch) -> None:
     rewrite(
         patch, plan, "make_plan",
-        ("_strength(policy, events)", "_strength(policy, lambda mu: events(mu)[2:])"),  # the first has no noise
+        ("_gdp_mu(policy, events)", "_gdp_mu(policy, lambda mu: events(mu)[2:])"),  # the first has no noise
         ("total = compose(events(mu))", "total = compose(events(mu)[2:])"),
     )  # fmt: skip
 
@@ -476,13 +476,13 @@ def gradients_with_noise_in_plain_doubles(patch: pytest.MonkeyPatch) -> None:
 
 def real_rows_pretrain_the_networks(patch: pytest.MonkeyPatch) -> None:
     """By a plain optimiser, as the population should: the critic's penalty sees them, and the generator through it."""
-    bought = "anchor.population(anchor.natural_size, rng, self.options.sweeps, progress)"
-    rewrite(patch, anchored.AnchoredTrainer, "fit", (bought, "behind_the_fence(table).values"))
+    bought = "marginal_model.population(marginal_model.natural_size, rng, self.options.sweeps, progress)"
+    rewrite(patch, anchored.NetworkTrainer, "fit", (bought, "behind_the_fence(table).values"))
 
 
 def model_keeps_the_rows_it_learned(patch: pytest.MonkeyPatch) -> None:
     """A sampler that starts from the table itself."""
-    bought = "anchor.population(anchor.natural_size, rng, self.options.sweeps, progress)"
+    bought = "marginal_model.population(marginal_model.natural_size, rng, self.options.sweeps, progress)"
     rewrite(patch, marginals.Marginals, "fit", (bought, "behind_the_fence(table).values"))
 
 

@@ -51,14 +51,14 @@ def test_each_step_tosses_one_coin_a_unit_at_the_rate_that_was_paid(monkeypatch:
     """Sampling rate and steps are the event's own, and nobody has a second chance to join a step."""
     tossed: list[tuple[float, int]] = []
     steps: list[int] = []
-    honest = Randomness.coins
+    honest = Randomness.bernoulli
 
-    def coins(self: Randomness, rate: float, count: int) -> Any:
+    def bernoulli(self: Randomness, rate: float, count: int) -> Any:
         tossed.append((rate, count))
         return honest(self, rate, count)
 
-    monkeypatch.setattr(Randomness, "coins", coins)
-    dp_sgd(7, steps.append).measure(some_rows(0, 4), Randomness())
+    monkeypatch.setattr(Randomness, "bernoulli", bernoulli)
+    dp_sgd(7, steps.append).execute(some_rows(0, 4), Randomness())
     assert tossed == [(0.25, 80)] * 7 and steps == list(range(7))
 
 
@@ -86,14 +86,14 @@ def test_every_table_has_its_noise_at_every_boundary(
     monkeypatch.setattr(Randomness, "lattice_gaussian", record)
     d = len(sizes)
     few = Rows(np.zeros((rows, d), np.int32), np.arange(rows))
-    Histograms(Gaussian(2.0), sizes).measure(few, Randomness())
+    Histograms(Gaussian(2.0), sizes).execute(few, Randomness())
     roots = np.cbrt(sizes)
     assert drawn == pytest.approx((2.0 * np.sqrt(roots.sum() / roots)).tolist(), rel=1e-6)
     if d > 1:
         drawn.clear()
         pairs = tuple(combinations(range(d), 2))
         shares = tuple(to_shares(np.ones(len(pairs))).tolist())
-        Marginals(Gaussian(2.0), sizes, pairs, shares).measure(few, Randomness())
+        Marginals(Gaussian(2.0), sizes, pairs, shares).execute(few, Randomness())
         assert drawn == pytest.approx([(2.0 * d * (d - 1)) ** 0.5] * (d * (d - 1) // 2), rel=1e-6)
 
 
@@ -113,10 +113,10 @@ def test_the_domain_is_what_was_bought_and_nothing_else(monkeypatch: pytest.Monk
     """With the noisy answers frozen, one extreme unit more changes neither bounds nor categories."""
     answers = {"categories: ward": {"east": 40, "west": 30}, "bounds: cost": np.full(126, 50)}
 
-    def ask(self: PrivateTable[Any], mechanism: Any, run: Any) -> Any:
+    def measure(self: PrivateTable[Any], mechanism: Any, run: Any) -> Any:
         return mechanism.released(answers[mechanism.name])
 
-    monkeypatch.setattr(PrivateTable, "ask", ask)
+    monkeypatch.setattr(PrivateTable, "measure", measure)
     events = {"categories: ward": ThresholdedGaussian(1.0, 1e-6), "bounds: cost": Geometric(1.0)}
     frame = pd.DataFrame({"ward": ["east", "west"] * 30, "cost": np.arange(60.0)})
     learned = []

@@ -25,7 +25,7 @@ def refusal(text: str, folder: Path | None) -> Problem:
     with pytest.raises(PolicyError) as error:
         Policy.from_text(text, "p.yaml", folder)
     (problem,) = error.value.problems
-    assert problem.place.endswith(": columns.ward.grouping") and problem.mend and problem.rule.isprintable()
+    assert problem.place.endswith(": columns.ward.grouping") and problem.hint and problem.rule.isprintable()
     return problem
 
 
@@ -51,7 +51,7 @@ def test_names_that_lead_out_of_the_folder(clinic_text: str, folders: tuple[Path
     inside, outside = folders
     (inside / "sub").mkdir()
     problem = refusal(grouped(clinic_text, name.format(outside=outside)), inside)
-    assert "in the policy's folder or below it" in problem.rule and "copy it there" in problem.mend
+    assert "in the policy's folder or below it" in problem.rule and "copy it there" in problem.hint
 
 
 @pytest.mark.parametrize("to_folder", [False, True])

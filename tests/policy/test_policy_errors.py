@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""Every rule of the language: what is said, on which line, of which key, with which mend; all mistakes at once."""
+"""Every rule of the language: what is said, on which line, of which key, with which hint; all mistakes at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def line_of(text: str, piece: str) -> int:
     return text[: text.index(piece)].count("\n") + 1
 
 
-# (what is replaced, by what, the key that is named, what the rule says, what the mend says)
+# (what is replaced, by what, the key that is named, what the rule says, what the hint says)
 CASES: dict[str, tuple[str, str, str, str, str]] = {
     "unknown key": ("unit: row", "unit: row\nepsilom: 3", "epsilom", "unknown key `epsilom`", "known here: privsynth, "),
     "unknown key nested": ("  rows: 300", "  rowz: 300", "dataset.rowz", "unknown key `rowz`", "did you mean `rows`?"),
@@ -117,7 +117,7 @@ CASES: dict[str, tuple[str, str, str, str, str]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_rule(clinic_text: str, case: str) -> None:
-    old, new, key, rule, mend = CASES[case]
+    old, new, key, rule, hint = CASES[case]
     assert clinic_text.count(old) == 1, "the case replaces one place"
     text = clinic_text.replace(old, new)
     found = problems(text)
@@ -128,7 +128,7 @@ def test_rule(clinic_text: str, case: str) -> None:
         ours[0].rule
     }  # a misspelt key that must stand is missing, too; each item is named
     assert all("is missing" in other or "put it in quotes" in other for other in also), [str(p) for p in found]
-    assert rule in ours[0].rule and mend in ours[0].mend
+    assert rule in ours[0].rule and hint in ours[0].hint
     file, line = ours[0].place.split(":")[:2]
     keys = [part.split("[")[0] for part in key.split(".")]
     here = text.splitlines()[int(line) - 1]
@@ -205,7 +205,7 @@ def constraints(clinic_text: str, *rules: str) -> str:
 def test_circles_of_constraints(clinic_text: str, rules: tuple[str, ...]) -> None:
     found = problems(constraints(clinic_text, *rules))
     assert {p.rule for p in found} == {"the constraints form a circle"}
-    assert all(".inequality" in p.place and "leave one of them out" in p.mend for p in found)
+    assert all(".inequality" in p.place and "leave one of them out" in p.hint for p in found)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_files_that_are_no_policy(tmp_path: Path, content: bytes, said: str) -> 
     path.write_bytes(content)
     with pytest.raises(PolicyError, match=said) as error:
         Policy.load(path)
-    assert error.value.problems[0].place.startswith(str(path)) and error.value.problems[0].mend
+    assert error.value.problems[0].place.startswith(str(path)) and error.value.problems[0].hint
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
@@ -325,7 +325,7 @@ class TestGroupingFiles:
         text = self.policy(clinic_text, tmp_path, content)
         (problem,) = problems(text, tmp_path)
         assert problem.place == f"p.yaml:{line_of(text, '  ward:')}: columns.ward.grouping"
-        assert problem.rule.startswith("groups.csv: ") and said in problem.rule and problem.mend
+        assert problem.rule.startswith("groups.csv: ") and said in problem.rule and problem.hint
 
     def test_a_folder_of_that_name(self, clinic_text: str, tmp_path: Path) -> None:
         (tmp_path / "groups.csv").mkdir()

@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""What is refused before any row is read: with the rule, the place in the file, the mend and the right exit code."""
+"""What is refused before any row is read: with the rule, the place in the file, the hint and the right exit code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from privsynth.policy import load as reading
 
 CAPPED = ("delta: 1.0e-6", "delta: 1.0e-6\n  hard_cap: 4")
 
-# (what is replaced, by what, the key that is named, what the rule says, what the mend says); all exit with 2
+# (what is replaced, by what, the key that is named, what the rule says, what the hint says); all exit with 2
 CASES: dict[str, tuple[str, str, str, str, str]] = {
     "epsilon above the cap": ("delta: 1.0e-6", "delta: 1.0e-6\n  hard_cap: 2", "budget.epsilon", "epsilon = 3, above the hard cap of 2", "ask for less"),
     "delta of 1/rows": ("delta: 1.0e-6", "delta: 0.01", "budget.delta", "not below 1/rows", "write at most 3.3e-04"),
@@ -43,11 +43,11 @@ CASES: dict[str, tuple[str, str, str, str, str]] = {
 def test_check_refuses_and_says_how_to_mend_it(
     case: str, clinic_policy: Callable[..., Path], command: Callable[..., Any]
 ) -> None:
-    old, new, key, rule, mend = CASES[case]
+    old, new, key, rule, hint = CASES[case]
     path = clinic_policy((old, new))
     said = command("check", path)
     assert said.code == 2 and not said.out
-    assert rule in said.err and mend in said.err
+    assert rule in said.err and hint in said.err
     place = said.err.removeprefix(f"error: {path}:")
     assert int(place.split(":")[0]) > 0 and place.split(": ")[1] == key
 
@@ -72,7 +72,7 @@ def test_an_epsilon_of_the_command_line_above_the_cap_is_refused(
     for words in (["check", path], ["run", path, "--data", "nowhere.csv", "--out", tmp_path / "out"]):
         said = command(*words, "--epsilon", 5)
         assert said.code == 3 and "epsilon = 5, above the hard cap of 4" in said.err
-        assert f"{path}:10: budget.hard_cap" in said.err and "mend: ask for less" in said.err
+        assert f"{path}:10: budget.hard_cap" in said.err and "hint: ask for less" in said.err
     assert command("check", path, "--epsilon", 4).code == 0
     assert not (tmp_path / "out").exists()
 
@@ -81,7 +81,7 @@ def test_a_risk_that_comes_to_more_than_the_cap_is_refused(clinic_text: str) -> 
     asked = clinic_text.replace(*CAPPED).replace("epsilon: 3.0", "risk: {fpr: 0.01, max_tpr: 0.5}")
     with pytest.raises(PolicyError, match=r"this risk comes to epsilon = .*, above the hard cap of 4") as error:
         make_plan(Policy.from_text(asked, "p.yaml"))
-    assert error.value.problems[0].place == "p.yaml:8: budget.risk" and error.value.problems[0].mend
+    assert error.value.problems[0].place == "p.yaml:8: budget.risk" and error.value.problems[0].hint
     allowed = asked.replace("max_tpr: 0.5", "max_tpr: 0.05")
     assert make_plan(Policy.from_text(allowed)).epsilon < 4
 
@@ -91,7 +91,7 @@ def test_a_delta_below_that_of_unit_numbers_can_be_mended_by_stating_rows(clinic
     with pytest.raises(PolicyError, match=r"not above 2\.3e-10") as error:
         Policy.from_text(unstated)
     (problem,) = error.value.problems
-    assert "state the number of rows as `dataset.rows`" in problem.mend
+    assert "state the number of rows as `dataset.rows`" in problem.hint
     assert Policy.from_text(unstated.replace("2.0e-10", "2.4e-10")).most_rows == 2**30
     assert Policy.from_text(clinic_text.replace("delta: 1.0e-6", "delta: 2.0e-10")).most_rows == 2**20
     assert Policy.from_text(clinic_text.replace("rows: 300", "rows: 900000")).most_rows == 3_600_000
@@ -117,7 +117,7 @@ def test_a_format_that_loses_the_day_is_refused_before_anything_is_reserved(clin
         Policy.from_text(text, "p.yaml")
     (problem,) = error.value.problems
     assert problem.place.endswith(": columns.admitted.format") and "so that it can be read again" in problem.rule
-    assert "`%Y-%m-%d`" in problem.mend and problem.rule.isprintable()
+    assert "`%Y-%m-%d`" in problem.hint and problem.rule.isprintable()
 
 
 CONTROLS = [chr(c) for c in range(0x110000) if unicodedata.category(chr(c)) == "Cc"]
@@ -142,7 +142,7 @@ def test_control_characters_are_refused_where_no_cell_could_meet_them(clinic_tex
             Policy.from_text(text, "p.yaml")
         (problem,) = error.value.problems
         assert problem.place.split(": ")[1] == key and "holds a control character" in problem.rule
-        assert problem.rule.isprintable() and problem.mend
+        assert problem.rule.isprintable() and problem.hint
 
 
 def test_half_a_character_is_refused(clinic_text: str) -> None:
@@ -172,7 +172,7 @@ def test_a_bought_number_of_units_that_delta_does_not_suit_is_refused(clinic_tex
             with pytest.raises(Refused, match="not below 1/units") as error:
                 policy.refuse_large_delta(units)
             assert error.value.problems[0].place == "p.yaml:9: budget.delta"
-            assert "write at most" in error.value.problems[0].mend
+            assert "write at most" in error.value.problems[0].hint
         else:
             policy.refuse_large_delta(units)  # of one unit, delta below 1 is all that can be asked
 
@@ -186,7 +186,7 @@ def test_a_policy_that_is_too_large_is_refused_at_once(clinic_text: str, tmp_pat
     for more, rule in ((nested, "holds more than 100,000 values"), (flat, "holds more than"), (long, "is longer than")):
         with pytest.raises(PolicyError, match=rule) as error:
             Policy.from_text(clinic_text + more, "p.yaml")
-        assert len(error.value.problems) == 1 and "list fewer values" in error.value.problems[0].mend
+        assert len(error.value.problems) == 1 and "list fewer values" in error.value.problems[0].hint
     (tmp_path / "p.yaml").write_text(clinic_text + long)
     with pytest.raises(PolicyError, match="is longer than"):
         Policy.load(tmp_path / "p.yaml")

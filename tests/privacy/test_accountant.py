@@ -33,7 +33,7 @@ from privsynth.privacy.events import (
     SampledGaussian,
     ThresholdedGaussian,
     from_json,
-    sampled_gaussian_of_strength,
+    sampled_gaussian_of_mu,
     to_json,
 )
 
@@ -383,5 +383,5 @@ def test_figures_out_of_range_are_refused() -> None:
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(mu=st.floats(1e-3, 20.0), factor=more, q=rates, steps=steps_)
 def test_strength_grows_with_mu(mu: float, factor: float, q: float, steps: int) -> None:
-    weak, strong = (sampled_gaussian_of_strength(m, q, steps) for m in (mu, mu * factor))
+    weak, strong = (sampled_gaussian_of_mu(m, q, steps) for m in (mu, mu * factor))
     assert strong.noise_multiplier < weak.noise_multiplier

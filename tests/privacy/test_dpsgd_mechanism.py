@@ -36,7 +36,7 @@ class Frozen(Randomness):
     def normal(self, shape: Any) -> np.ndarray:
         return np.zeros(shape)
 
-    def coins(self, rate: float, count: int) -> np.ndarray:
+    def bernoulli(self, rate: float, count: int) -> np.ndarray:
         return np.ones(count, bool)
 
     def uniform(self, shape: Any) -> np.ndarray:
@@ -57,7 +57,7 @@ def released(
         seen.append(flat(module.parameters()))
 
     mechanism = DPSGD(SampledGaussian(sigma, rate, steps), module, loss or own_loss, after, clip, expected, LATENT)
-    mechanism.measure(Rows(values.astype(np.int32), units), randomness)
+    mechanism.execute(Rows(values.astype(np.int32), units), randomness)
     return seen
 
 
@@ -161,7 +161,7 @@ def test_the_module_comes_back_plain() -> None:
     for one_loss, after in ((loss, broken), (broken_loss, lambda step: None)):
         with pytest.raises(RuntimeError, match="stop"):
             mechanism = DPSGD(SampledGaussian(1.0, 1.0, 2), module, one_loss, after, 1.0, 10.0)
-            mechanism.measure(Rows(some_rows(5).numpy(), np.arange(5)), Randomness())
+            mechanism.execute(Rows(some_rows(5).numpy(), np.arange(5)), Randomness())
         assert not any(part._forward_hooks or part._backward_hooks for part in module.modules())
 
 
@@ -183,7 +183,7 @@ def state_after(case: Any, rows: int, own: bool = False) -> list[bytes]:
 
     loss = drawing if own else honest
     mechanism = DPSGD(SampledGaussian(1.0, 1.0, 3), module, loss, after, 1.0, 10.0, LATENT)
-    mechanism.measure(Rows(some_rows(rows).numpy().astype(np.int32), np.arange(rows)), Randomness())
+    mechanism.execute(Rows(some_rows(rows).numpy().astype(np.int32), np.arange(rows)), Randomness())
     return [*states, torch.get_rng_state().numpy().tobytes()]
 
 
@@ -303,5 +303,5 @@ def test_rows_stay_inside_their_unit_at_the_ends_of_uniform(monkeypatch: pytest.
     first, count = Rows(units, units).spans
     for word, want in ((2**64 - 1, [2, 4, 5]), (0, [0, 3, 5])):
         monkeypatch.setattr(Randomness, "words", lambda self, n, word=word: np.full(n, word, np.uint64))
-        monkeypatch.setattr(Randomness, "coins", lambda self, rate, n: np.ones(n, bool))
+        monkeypatch.setattr(Randomness, "bernoulli", lambda self, rate, n: np.ones(n, bool))
         assert poisson_rows(first, count, 0.5, Randomness()).tolist() == want

@@ -44,8 +44,8 @@ def spies_may_look(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_stands_in_the_books(ledger: Ledger) -> None:
     run = ledger.reserve(planned(policy(), plan()))
-    assert TABLE.ask(Spy(), run) == 5
-    TABLE.ask(Spy("marginals", Gaussian(2.0)), run)
+    assert TABLE.measure(Spy(), run) == 5
+    TABLE.measure(Spy("marginals", Gaussian(2.0)), run)
     head = run.settle("finished")
     assert kinds(ledger) == ["reserve", "charge", "charge", "settle"]
     assert head == ledger.head() and ledger.verify(head) == []
@@ -62,15 +62,15 @@ def test_a_run_stands_in_the_books(ledger: Ledger) -> None:
 def test_what_the_plan_did_not_pay_for_sees_nothing(spy: Spy, ledger: Ledger) -> None:
     run = ledger.reserve(planned(policy(), plan()))
     with pytest.raises(Refused):
-        TABLE.ask(spy, run)
+        TABLE.measure(spy, run)
     assert spy.saw == 0 and kinds(ledger) == ["reserve"]
 
 
 def test_nothing_runs_twice(ledger: Ledger) -> None:
     run, spy = ledger.reserve(planned(policy(), plan())), Spy()
-    TABLE.ask(spy, run)
+    TABLE.measure(spy, run)
     with pytest.raises(Refused, match="already"):
-        TABLE.ask(spy, run)
+        TABLE.measure(spy, run)
     assert spy.saw == 1 and kinds(ledger) == ["reserve", "charge"]
 
 
@@ -78,10 +78,10 @@ def test_nothing_runs_twice(ledger: Ledger) -> None:
 def test_nothing_runs_on_a_closed_account(ran: bool, ledger: Ledger) -> None:
     run, spy = ledger.reserve(planned(policy(), plan())), Spy("marginals", Gaussian(2.0))
     if ran:
-        TABLE.ask(Spy(), run)
+        TABLE.measure(Spy(), run)
     run.settle("stopped")
     with pytest.raises(Refused):
-        TABLE.ask(spy, run)
+        TABLE.measure(spy, run)
     assert spy.saw == 0
 
 
@@ -94,14 +94,14 @@ def test_a_charge_that_cannot_be_written_measures_nothing(ledger: Ledger, monkey
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "append", full)
         with pytest.raises(InputError):
-            TABLE.ask(spy, run)
+            TABLE.measure(spy, run)
     assert spy.saw == 0
 
 
 def test_a_mechanism_that_breaks_stays_charged(ledger: Ledger) -> None:
     run = ledger.reserve(planned(policy(), plan()))
     with pytest.raises(RuntimeError):
-        TABLE.ask(Broken(), run)
+        TABLE.measure(Broken(), run)
     run.settle("stopped: RuntimeError")
     assert kinds(ledger) == ["reserve", "charge", "settle"] and ledger.spent("books")[0] == 1.0
 
@@ -111,13 +111,13 @@ def test_a_mechanism_that_breaks_stays_charged(ledger: Ledger) -> None:
 
 def test_after_learning_nothing_runs(ledger: Ledger) -> None:
     run, spy = ledger.reserve(planned(policy(), plan())), Spy("marginals", Gaussian(2.0))
-    TABLE.ask(Spy(), run)
+    TABLE.measure(Spy(), run)
     assert not run.learned
     run.finish_learning()
     run.finish_learning()
     assert run.learned and kinds(ledger) == ["reserve", "charge", "audit"]
     with pytest.raises(Refused, match="after learning"):
-        TABLE.ask(spy, run)
+        TABLE.measure(spy, run)
     assert spy.saw == 0
     run.settle("finished")
     assert kinds(ledger)[-1] == "settle" and "internal" in ledger.entries()[2]["body"]
@@ -151,7 +151,7 @@ def test_an_audit_that_cannot_be_written_does_not_begin(ledger: Ledger, monkeypa
             run.finish_learning()
     assert not run.learned
     with pytest.raises(Refused):
-        TABLE.ask(Spy(), run)
+        TABLE.measure(Spy(), run)
 
 
 # --- the lifetime -----------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_only_an_untouched_reservation_comes_back(ledger: Ledger) -> None:
     ledger.reserve(planned(policy(), plan())).settle("stopped: InputError")
     assert kinds(ledger) == ["reserve", "return"] and ledger.spent("books") == (0, 0)
     run = ledger.reserve(planned(policy(), plan()))
-    TABLE.ask(Spy(), run)
+    TABLE.measure(Spy(), run)
     run.settle("stopped: MemoryError")
     assert ledger.spent("books") == (1.0, 1e-6)
     ledger.reserve(planned(policy(), plan()))  # killed: never settled
@@ -332,7 +332,7 @@ def test_a_seed_is_written_down(ledger: Ledger) -> None:
 def filled(ledger: Ledger) -> Ledger:
     for _ in range(2):
         run = ledger.reserve(planned(policy(), plan()))
-        TABLE.ask(Spy(), run)
+        TABLE.measure(Spy(), run)
         run.settle("finished")
     assert ledger.verify() == [] and len(ledger.entries()) == 6
     return ledger
@@ -416,7 +416,7 @@ def test_threads_cannot_spend_one_mechanism_twice(ledger: Ledger) -> None:
     def work() -> None:
         gate.wait(30)
         try:
-            TABLE.ask(spy, run)
+            TABLE.measure(spy, run)
         except Refused as error:
             refused.append(error)
 

@@ -291,7 +291,7 @@ def test_together_they_keep_one_cap(ledger: Ledger, monkeypatch: pytest.MonkeyPa
         run.identify(Fingerprint(ONE))
     assert refusal.value.exit_code == 3 and "already spent: epsilon 4, " in str(refusal.value)
     with pytest.raises(Refused, match="content was refused"):
-        TABLE.ask(spy, run)
+        TABLE.measure(spy, run)
     run.settle("stopped: Refused")
     assert spy.saw == 0 and kinds(ledger)[-3:] == ["reserve", "identify", "settle"]
     assert ledger.spent("b")[0] == 2.0, "rows were read: the reservation stays"

@@ -52,7 +52,7 @@ def nothing_works(ledger: Ledger, run: Reservation, match: str) -> None:
 
 def nothing_goes_on(run: Reservation, match: str) -> None:
     spy = Spy()
-    for attempt in (lambda: run.identify(Fingerprint("0" * 64)), lambda: TABLE.ask(spy, run), run.finish_learning):
+    for attempt in (lambda: run.identify(Fingerprint("0" * 64)), lambda: TABLE.measure(spy, run), run.finish_learning):
         run.shut = None
         with pytest.raises(InputError, match=match) as problem:
             attempt()
@@ -171,7 +171,7 @@ def test_a_full_disk_is_told(fill: Callable[[str], Iterator[Ledger]], url: str) 
             for place in range(1000):
                 run = ledger.reserve(planned(policy(f"set{place}"), plan()))
                 written += 1
-                TABLE.ask(spy, run)
+                TABLE.measure(spy, run)
                 written += 1
         assert len(problem.value.problems) == 1 and spy.saw == written // 2
         assert len(ledger.entries()) == before + written and ledger.verify() == []
@@ -221,7 +221,7 @@ def test_a_newer_copy_in_its_place_is_the_same_ledger(url: str) -> None:
     run = ledger.reserve(planned(policy(), plan()))
     shutil.copy(file, file.with_name("copy.sqlite"))
     os.replace(file.with_name("copy.sqlite"), file)
-    assert TABLE.ask(Spy(), run) == 5 and ledger.verify() == [] and kinds(ledger) == ["reserve", "charge"]
+    assert TABLE.measure(Spy(), run) == 5 and ledger.verify() == [] and kinds(ledger) == ["reserve", "charge"]
 
 
 def test_a_clock_that_jumps_back_changes_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +239,7 @@ def test_a_clock_that_jumps_back_changes_nothing(url: str, monkeypatch: pytest.M
     run = ledger.reserve(planned(policy(), plan(3.0)))
     with pytest.raises(Refused):
         ledger.reserve(planned(policy(), plan(0.1)))
-    TABLE.ask(Spy(), run)
+    TABLE.measure(Spy(), run)
     run.settle("finished")
     assert [entry["time"][:4] for entry in ledger.entries()] == ["2031", "1999", "2031"] and ledger.verify() == []
 
@@ -253,7 +253,7 @@ def test_a_lost_connection_is_made_again() -> None:
         mine = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
         connection.execute(text(f"{mine} AND pid <> pg_backend_pid()"))
     other.dispose()
-    assert TABLE.ask(Spy(), run) == 5 and kinds(ledger) == ["reserve", "charge"]
+    assert TABLE.measure(Spy(), run) == 5 and kinds(ledger) == ["reserve", "charge"]
 
 
 def test_postgresql_needs_no_driver_in_its_address(monkeypatch: pytest.MonkeyPatch) -> None:

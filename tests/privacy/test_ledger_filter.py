@@ -138,8 +138,8 @@ def test_it_accepts_what_one_of_both_totals_allows(spent: Spending, orders: froz
     """Written out once more, by hand."""
     delta = 1e-5 if orders == {None} else 0.4e-5
     by_sum = spent.epsilon <= 10 * (1 + 1e-9) and spent.delta <= delta * (1 + 1e-9)
-    room = 10 - (math.log(2.5 / 3.5) - math.log(5e-6 * 3.5) / 2.5)
-    by_renyi = orders == {3.5} and spent.renyi <= room and spent.approximate <= 1e-6 * (1 + 1e-9)
+    largest_run = 10 - (math.log(2.5 / 3.5) - math.log(5e-6 * 3.5) / 2.5)
+    by_renyi = orders == {3.5} and spent.renyi <= largest_run and spent.approximate <= 1e-6 * (1 + 1e-9)
     assert Filter(CAP, orders).accepts(spent) == (by_sum or by_renyi)
 
 
@@ -306,12 +306,12 @@ def test_the_statement(ledger: Ledger, command: Any) -> None:
     statement = ledger.statement("books")
     assert statement.spent.epsilon == 12 and statement.delta == 1e-5
     assert statement.composed == pytest.approx(compose([Gaussian(SIGMA / 2)]).epsilon(1e-5))
-    assert statement.room is not None
-    sigma = 1 / calibrate(lambda mu: [Gaussian(1 / mu)], lambda loss: loss.epsilon(1e-5), statement.room * 0.99)
-    ledger.reserve(planned(policy(lifetime=LIFETIME), honest([Gaussian(sigma)], statement.room, 1e-5)))
+    assert statement.largest_run is not None
+    sigma = 1 / calibrate(lambda mu: [Gaussian(1 / mu)], lambda loss: loss.epsilon(1e-5), statement.largest_run * 0.99)
+    ledger.reserve(planned(policy(lifetime=LIFETIME), honest([Gaussian(sigma)], statement.largest_run, 1e-5)))
     address = ledger.engine.url.render_as_string(hide_password=False)
     said = command("ledger", "show", "--ledger", address).out
     assert "if no run was chosen after looking at another" in said and "the Rényi filter of order 3.5 leaves" in said
     shown = json.loads(command("ledger", "show", "--json", "--ledger", address).out)["totals"]["books"]
     assert shown["lifetime"] == {"epsilon": 10.0, "delta": 1e-5} and shown["order"] == 3.5
-    assert ledger.statement("nobody").composed == 0 and ledger.statement("nobody").room is None
+    assert ledger.statement("nobody").composed == 0 and ledger.statement("nobody").largest_run is None

@@ -142,7 +142,7 @@ def checks(values: Array, law: Law) -> dict[str, float]:
         sides = [centred > c * law.sd] + ([centred < -c * law.sd] if law.mean == 0 else [])  # mean 0: symmetric
         found[f"tail {c}"] = min(binomial(int(side.sum()), n, chance) for side in sides)
     if law.step == 0 or law.sd > 2**20 * law.step:
-        found["grain"] = grain(values, law)
+        found["grain"] = granularity(values, law)
     return found
 
 
@@ -184,7 +184,7 @@ def serial(z: Array) -> float:
     return float(min(1.0, n * two_sided(largest)))
 
 
-def grain(values: Array, law: Law) -> float:
+def granularity(values: Array, law: Law) -> float:
     """Continuous: equal pairs, of which a million doubles on a grid of relative 2^-53 hold about 1e-4 (Poisson).
     Integers of a large scale: chi-square of the lowest eight bits."""
     if law.step == 0:
@@ -239,11 +239,11 @@ def test_coins(rate: float) -> None:
     """False alarms: below 1e-9 (an exact binomial and the autocorrelation, 7e-11 each). A rate wrong by 2 % is more
     than 12 deviations off, with as many coins as that takes."""
     count = int((12 / 0.02) ** 2 / rate * 1.05)
-    coins = Randomness().coins(rate, count)
-    assert coins.dtype == np.bool_ and binomial(int(coins.sum()), count, rate) > ALARM
-    assert serial((coins[:MILLION] - rate) / math.sqrt(rate * (1 - rate))) > ALARM
+    bernoulli = Randomness().bernoulli(rate, count)
+    assert bernoulli.dtype == np.bool_ and binomial(int(bernoulli.sum()), count, rate) > ALARM
+    assert serial((bernoulli[:MILLION] - rate) / math.sqrt(rate * (1 - rate))) > ALARM
     for wrong in (0.98 * rate, 1.02 * rate):
-        assert binomial(int(Randomness().coins(wrong, count).sum()), count, rate) < ALARM
+        assert binomial(int(Randomness().bernoulli(wrong, count).sum()), count, rate) < ALARM
 
 
 def test_a_scale_of_nothing_is_no_noise() -> None:

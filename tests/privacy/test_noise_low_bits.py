@@ -18,7 +18,7 @@ Array = np.ndarray
 
 def naive_laplace(x: float, n: int) -> Array:
     u = Randomness().uniform(n)
-    return x + np.where(Randomness().coins(0.5, n), 1, -1) * np.log(u)
+    return x + np.where(Randomness().bernoulli(0.5, n), 1, -1) * np.log(u)
 
 
 def naive_gaussian(x: float, n: int) -> Array:

@@ -111,7 +111,7 @@ def test_all_shapes() -> None:
     for draw in (source.normal, source.uniform, source.exponential, lambda shape: source.geometric(0.01, shape)):
         for shape in (0, (0, 3), 5, (), (3, 70_001)):
             assert draw(shape).shape == (shape if isinstance(shape, tuple) else (shape,))
-    assert len(source.bytes(0)) == 0 and len(source.bytes(13)) == 13 and len(source.coins(0.5, 7)) == 7
+    assert len(source.bytes(0)) == 0 and len(source.bytes(13)) == 13 and len(source.bernoulli(0.5, 7)) == 7
 
 
 def test_words_are_those_of_aes_in_counter_mode() -> None:
@@ -142,7 +142,7 @@ def test_uniform_and_coins() -> None:
     assert u.shape == (1000, 1000) and u.min() > 0 and u.max() < 1
     assert np.sqrt(MILLION) * stats.kstest(u.ravel(), "uniform").statistic < 2.9
     for rate in (0.001, 0.02, 0.5):
-        heads = int(Randomness().coins(rate, MILLION).sum())
+        heads = int(Randomness().bernoulli(rate, MILLION).sum())
         assert abs(heads - MILLION * rate) < 5.3 * np.sqrt(MILLION * rate * (1 - rate)) + 1
 
 

@@ -303,7 +303,7 @@ def test_bad_evidence_is_one_clear_problem(tmp_path: Path, content: str | bytes 
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError) as caught:
         report(str(path))
-    assert len(caught.value.problems) == 1 and caught.value.problems[0].mend
+    assert len(caught.value.problems) == 1 and caught.value.problems[0].hint
 
 
 def test_the_module_is_light() -> None:

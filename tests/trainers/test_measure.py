@@ -58,12 +58,12 @@ def test_public_facts_decide_what_is_bought() -> None:
 def test_room_for_triples_is_rows_in_a_cell_over_its_noise() -> None:
     few, many = (rules.Facts.of(policy(8, rows=rows)) for rows in (1000, 50_000))
     for ways in (3, 4):
-        assert many.room(ways) == pytest.approx(50 * few.room(ways))
-        assert few.room(ways) == pytest.approx(1000 / 4**ways * few.mu / np.sqrt(comb(8, ways)))  # of 4 codes each
+        assert many.snr(ways) == pytest.approx(50 * few.snr(ways))
+        assert few.snr(ways) == pytest.approx(1000 / 4**ways * few.mu / np.sqrt(comb(8, ways)))  # of 4 codes each
     assert epsilon_of([Gaussian(1 / few.mu)], 1e-6) == pytest.approx(1.0, rel=1e-3)
     sizes = (2, 3, 5, 7)
     mean = np.mean([np.prod(three) for three in combinations(sizes, 3)])
-    assert rules.Facts(sizes, 100, 2.0, False).room(3) == pytest.approx(100 / mean * 2.0 / 2)
+    assert rules.Facts(sizes, 100, 2.0, False).snr(3) == pytest.approx(100 / mean * 2.0 / 2)
     for sizes in (2, 2), (2,) * 50:  # too few columns, too many tables
         assert rules.Facts(sizes, 10**9, 9.0, False).order == 2
 
@@ -119,8 +119,8 @@ def test_reasons_are_in_the_plan_for_programs() -> None:
 
 def test_what_falls_short_of_enough_is_not_rounded_up_to_it() -> None:
     facts = rules.Facts((2,) * 8, 3_000_000, 3.99e-5, False)
-    assert 1.99 < facts.room(3) < 2 and facts.order == 2
-    assert "would hold 1.99 " in rules._drowned(facts, 3)
+    assert 1.99 < facts.snr(3) < 2 and facts.order == 2
+    assert "would hold 1.99 " in rules._below_noise(facts, 3)
 
 
 # --- what becomes of the answers --------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class Exact:
     def __init__(self, rows: np.ndarray, asked: list[Any]):
         self.rows, self.asked = Rows(rows, np.arange(len(rows))), asked
 
-    def ask(self, mechanism: Any, run: Any) -> Any:
+    def measure(self, mechanism: Any, run: Any) -> Any:
         self.asked.append(mechanism)
         return mechanism.query(self.rows)
 
@@ -173,7 +173,7 @@ def measured(rows: np.ndarray, sizes: tuple[int, ...], names: list[str], target:
     asked: list[Any] = []
     table: Any = Exact(rows, asked)
     run: Any = SimpleNamespace(plan=Planned(tuple(names)))
-    return m.measure_anchor(table, codec_of(rows, sizes), target, run), asked
+    return m.measure_marginals(table, codec_of(rows, sizes), target, run), asked
 
 
 def related(n: int, columns: int, size: int, seed: int = 0) -> np.ndarray:
@@ -188,22 +188,22 @@ def related(n: int, columns: int, size: int, seed: int = 0) -> np.ndarray:
 def test_triples_with_the_target_come_in_groups_after_pairs() -> None:
     rows = related(N, 4, 9)
     rows[:, 3] = (rows[:, 0] > 4) ^ (rows[:, 2] > 4)
-    anchor, asked = measured(rows, (9, 9, 9, 2), ["marginals", "target triples"], "c3")
+    marginal_model, asked = measured(rows, (9, 9, 9, 2), ["marginals", "target triples"], "c3")
     pairs, triples = asked
     assert pairs.tables == tuple(combinations(range(4), 2)) and pairs.sizes == (10, 10, 10, 3)
     assert triples.tables == ((0, 1, 3), (0, 2, 3), (1, 2, 3)) and triples.sizes == (7, 7, 7, 3)
     ratio = np.array(pairs.shares) / pairs.shares[0]
     assert ratio[2] == pytest.approx(3 * (30 / 100) ** 0.33, rel=1e-6)  # three times for the target, less for few cells
-    views = [goal.columns for goal in anchor.goals if len(goal.columns) == 3]
-    assert (4, 6, 3) in views and sorted(anchor.groups) == [0, 1, 2]
-    fitted = anchor.population(N, np.random.default_rng(0), 40)
+    views = [target_marginal.columns for target_marginal in marginal_model.targets if len(target_marginal.columns) == 3]
+    assert (4, 6, 3) in views and sorted(marginal_model.groups) == [0, 1, 2]
+    fitted = marginal_model.population(N, np.random.default_rng(0), 40)
     assert np.mean(((fitted[:, 0] > 4) ^ (fitted[:, 2] > 4)) == fitted[:, 3]) > 0.8  # pairs say nothing of it
 
 
 def test_all_triples_tell_their_pairs_as_well() -> None:
     rows = related(N, 4, 3)
-    anchor, (_, triples) = measured(rows, (3,) * 4, ["marginals", "triples"], None)
-    assert triples.tables == tuple(combinations(range(4), 3)) and anchor.groups == {}
+    marginal_model, (_, triples) = measured(rows, (3,) * 4, ["marginals", "triples"], None)
+    assert triples.tables == tuple(combinations(range(4), 3)) and marginal_model.groups == {}
     one = m.Noisy(np.full((2, 2), 0.25), 0.1)
     cube = m.Noisy(np.full((2, 2, 3), 0.1), 0.05)
     other = m.Noisy(np.zeros((2, 3)), 1.0)
@@ -235,34 +235,34 @@ def test_quadruples_carry_parities_of_four() -> None:
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 3, (N, 5)).astype(np.int32)
     rows[:, 3] = rows[:, :3].sum(1) % 3
-    anchor, asked = measured(rows, (3,) * 5, ["marginals", "triples", "quadruples"], None)
+    marginal_model, asked = measured(rows, (3,) * 5, ["marginals", "triples", "quadruples"], None)
     assert [len(mechanism.tables) for mechanism in asked] == [10, 10, 5]
-    assert (0, 1, 2, 3) in [goal.columns for goal in anchor.goals]
-    fitted = anchor.population(N, rng, 40)
+    assert (0, 1, 2, 3) in [target_marginal.columns for target_marginal in marginal_model.targets]
+    fitted = marginal_model.population(N, rng, 40)
     assert np.mean(fitted[:, :3].sum(1) % 3 == fitted[:, 3]) > 0.95
 
 
-@pytest.mark.parametrize(("room", "many", "more"), [(1280, 10, 5), (640, 10, 2), (400, 6, 0), (70, 1, 0)])
+@pytest.mark.parametrize(("snr", "many", "more"), [(1280, 10, 5), (640, 10, 2), (400, 6, 0), (70, 1, 0)])
 def test_tables_of_more_columns_than_memory_has_room_for_are_left_out(
-    room: int, many: int, more: int, monkeypatch: pytest.MonkeyPatch
+    snr: int, many: int, more: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(m, "MOST_CELLS", room)  # pairs have 160 cells, triples 640, quadruples 1,280
+    monkeypatch.setattr(m, "MOST_CELLS", snr)  # pairs have 160 cells, triples 640, quadruples 1,280
     rows = np.random.default_rng(0).integers(0, 3, (N, 5)).astype(np.int32)
-    anchor, asked = measured(rows, (3,) * 5, ["marginals", "triples", "quadruples"], "c4")
+    marginal_model, asked = measured(rows, (3,) * 5, ["marginals", "triples", "quadruples"], "c4")
     triples, quadruples = (mechanism.tables for mechanism in asked[1:])
     assert (len(triples), len(quadruples)) == (many, more)
     assert all(set(combinations(table, 3)) <= set(triples) for table in quadruples)
     assert sum(4 in table for table in triples) == min(many, 6)  # those with the target come first
-    assert len(anchor.population(100, np.random.default_rng(0), 4)) == 100
+    assert len(marginal_model.population(100, np.random.default_rng(0), 4)) == 100
 
 
 def test_a_first_look_finds_the_pairs_that_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(m, "most_pairs", lambda columns: 3)
     rows = related(N, 12, 8)
-    anchor, (look, pairs) = measured(rows, (8,) * 12, ["relations", "marginals"], None)
+    marginal_model, (look, pairs) = measured(rows, (8,) * 12, ["relations", "marginals"], None)
     assert len(look.tables) == 66 and max(look.sizes) == 5  # four groups, and one for missing
     assert len(pairs.tables) == 3 and set(pairs.tables) <= {(j, j + 1) for j in range(0, 12, 2)}
-    coarse = [goal.columns for goal in anchor.goals if goal.columns not in pairs.tables]
+    coarse = [target_marginal.columns for target_marginal in marginal_model.targets if target_marginal.columns not in pairs.tables]
     assert set(coarse) == {(12 + j, 13 + j) for j in range(0, 12, 2)} - {(12 + j, 12 + k) for j, k in pairs.tables}
 
 
@@ -271,7 +271,7 @@ def test_a_table_is_wide_by_cells_too() -> None:
     noise = {item.name: item.noise for item in plan.items}
     assert noise["relations"].startswith("45 tables") and noise["marginals"].startswith("at most 45 tables")
     many_rows = rules.Facts((2_000,) * 10, 10**12, 1.0, False)
-    assert many_rows.room(3) > rules.LEAST_ROOM and many_rows.order == 2  # room enough, but 8e9 cells a table
+    assert many_rows.snr(3) > rules.MIN_SNR and many_rows.order == 2  # room enough, but 8e9 cells a table
     sizes = (2, 3, 5, 7)
     assert rules.Facts(sizes, 1, 1.0, False).pair_cells == sum(a * b for a, b in combinations(sizes, 2))
     assert rules.Facts((4_470,) * 2, 1, 1.0, False).wide is False and rules.Facts((4_480,) * 2, 1, 1.0, False).wide
@@ -299,10 +299,10 @@ def test_the_strongest_pairs_stop_at_the_limit_of_cells(monkeypatch: pytest.Monk
 def test_bought_categories_that_are_too_many_leave_tables_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Public sizes let expect few codes, so nothing says which pairs are strong: small ones, with the target first."""
     monkeypatch.setattr(m, "MOST_CELLS", 149)
-    anchor, (pairs, triples) = measured(related(N, 6, 4), (4, 4, 4, 4, 4, 9), ["marginals", "triples"], "c5")
+    marginal_model, (pairs, triples) = measured(related(N, 6, 4), (4, 4, 4, 4, 4, 9), ["marginals", "triples"], "c5")
     assert pairs.tables == ((0, 1), (0, 5), (1, 5))  # of 25, 50 and 50 cells, with that for missing values
     assert triples.tables == ((0, 1, 2),)  # of 125; those with the target have 250
-    assert {g.columns for g in anchor.goals} >= set(pairs.tables)
+    assert {g.columns for g in marginal_model.targets} >= set(pairs.tables)
 
 
 def test_groups_keep_order_lean_and_missing() -> None:
@@ -312,12 +312,12 @@ def test_groups_keep_order_lean_and_missing() -> None:
     codec = codec_of(rows, (12, 2))
     share = np.zeros((13, 3))
     np.add.at(share, (rows[:, 0], rows[:, 1]), 1 / N)
-    goal = m.Goal((0, 1), share, 1e-3, 1.0)
-    lean = m.groups_of(codec, 4, [goal], 1).columns[0]
+    target_marginal = m.TargetMarginal((0, 1), share, 1e-3, 1.0)
+    lean = m.groups_of(codec, 4, [target_marginal], 1).columns[0]
     assert len({lean[code] for code in range(0, 12, 2)} & {lean[code] for code in range(1, 12, 2)}) <= 1
     assert m.groups_of(codec, 4).columns[1] == (0, 1, 2) and lean[-1] == max(lean) and lean.count(lean[-1]) == 1
     numbers = codec_of(rows, (12, 2), "integer")
-    order = m.groups_of(numbers, 4, [goal], 1).columns[0]
+    order = m.groups_of(numbers, 4, [target_marginal], 1).columns[0]
     assert list(order) == sorted(order) and len(set(order)) == 5
 
 

@@ -12,10 +12,10 @@ import torch
 
 from privsynth.encoding.codec import Codec, ColumnCodec
 from privsynth.encoding.domain import ColumnDomain, Domain
-from privsynth.marginals import population as anchor
+from privsynth.marginals import population as marginal_model
 from privsynth.marginals.gibbs import Layout
 from privsynth.marginals.measure import table_total
-from privsynth.marginals.population import Anchor, Goal
+from privsynth.marginals.population import MarginalModel, TargetMarginal
 from privsynth.progress import silent
 from privsynth.trainers.marginals import PopulationModel
 from privsynth.trainers.network import Network, NetworkModel
@@ -57,42 +57,42 @@ def tables_of(rows: np.ndarray, sizes: tuple[int, ...], columns: list[tuple[int,
 PAIRS = list(combinations(range(len(SIZES)), 2))
 
 
-def anchor_of(rows: np.ndarray, noise: float = 0.0) -> Anchor:
-    codec, rng, goals = codec_of(rows), np.random.default_rng(4), []
+def anchor_of(rows: np.ndarray, noise: float = 0.0) -> MarginalModel:
+    codec, rng, targets = codec_of(rows), np.random.default_rng(4), []
     shares = [column.shares for column in codec.columns]
     for (j, k), share in zip(PAIRS, tables_of(rows, codec.sizes, PAIRS), strict=True):
         noisy = share + rng.normal(0, noise, share.shape) if noise else share
         sigma = max(noise, 1e-4)
         signal = float(((noisy - np.outer(shares[j], shares[k])) ** 2).sum() - noisy.size * sigma**2)
-        goals.append(Goal((j, k), noisy.astype(np.float32), sigma, signal))
-    return Anchor(codec, tuple(goals), 1.0)
+        targets.append(TargetMarginal((j, k), noisy.astype(np.float32), sigma, signal))
+    return MarginalModel(codec, tuple(targets), 1.0)
 
 
-def distance(anchor: Anchor, rows: np.ndarray, truth: np.ndarray) -> float:
+def distance(marginal_model: MarginalModel, rows: np.ndarray, truth: np.ndarray) -> float:
     """Mean total variation over pairs."""
-    one, other = (tables_of(table, anchor.codec.sizes, PAIRS) for table in (rows, truth))
+    one, other = (tables_of(table, marginal_model.codec.sizes, PAIRS) for table in (rows, truth))
     return float(np.mean([0.5 * np.abs(a - b).sum() for a, b in zip(one, other, strict=True)]))
 
 
-def one_way(anchor: Anchor, rows: np.ndarray) -> float:
+def one_way(marginal_model: MarginalModel, rows: np.ndarray) -> float:
     """Largest total variation of a column against its released shares."""
     return max(
         0.5 * float(np.abs(np.bincount(rows[:, j], minlength=c.size) / len(rows) - c.shares).sum())
-        for j, c in enumerate(anchor.codec.columns)
+        for j, c in enumerate(marginal_model.codec.columns)
     )
 
 
 @pytest.mark.parametrize("noise, least", [(0.0, 8.0), (0.003, 4.0)])
 def test_population_leaves_independence_behind(noise: float, least: float) -> None:
     truth = real_rows()
-    anchor = anchor_of(truth, noise)
+    marginal_model = anchor_of(truth, noise)
     rng = np.random.default_rng(1)
-    start = distance(anchor, anchor.independent(N, rng), truth)
-    fitted = anchor.population(N, rng, 30)
+    start = distance(marginal_model, marginal_model.independent(N, rng), truth)
+    fitted = marginal_model.population(N, rng, 30)
     assert fitted.shape == (N, len(SIZES)) and fitted.dtype == np.int32
     assert start > 0.15  # the columns do hang together
-    assert distance(anchor, fitted, truth) < start / least
-    assert one_way(anchor, fitted) < 0.03
+    assert distance(marginal_model, fitted, truth) < start / least
+    assert one_way(marginal_model, fitted) < 0.03
 
 
 def test_population_answers_to_the_goal_alone() -> None:
@@ -100,8 +100,8 @@ def test_population_answers_to_the_goal_alone() -> None:
     truth, other = real_rows(), real_rows(1)[:, [0, 1, 2, 3]]
     other[:, 1] = np.random.default_rng(0).permutation(other[:, 1])
     fitted = anchor_of(other).population(N, np.random.default_rng(1), 30)
-    anchor = anchor_of(truth)
-    assert distance(anchor, fitted, other) < 0.05 < 0.1 < distance(anchor, fitted, truth)
+    marginal_model = anchor_of(truth)
+    assert distance(marginal_model, fitted, other) < 0.05 < 0.1 < distance(marginal_model, fitted, truth)
 
 
 def test_what_nobody_has_is_not_invented() -> None:
@@ -111,32 +111,32 @@ def test_what_nobody_has_is_not_invented() -> None:
 
 def test_refining_keeps_the_columns_and_mends_the_pairs() -> None:
     truth = real_rows()
-    anchor = anchor_of(truth)
+    marginal_model = anchor_of(truth)
     rng = np.random.default_rng(2)
-    good = anchor.population(N, rng, 30)
-    refined = anchor.refined(good, rng)
-    assert one_way(anchor, refined) < 0.03 and distance(anchor, refined, truth) < 0.05
-    independent = anchor.independent(N, rng)
-    before = distance(anchor, independent, truth)
-    mended = anchor.refined(independent, rng)
-    assert distance(anchor, mended, truth) < before / 3 and one_way(anchor, mended) < 0.05
+    good = marginal_model.population(N, rng, 30)
+    calibrated = marginal_model.calibrated(good, rng)
+    assert one_way(marginal_model, calibrated) < 0.03 and distance(marginal_model, calibrated, truth) < 0.05
+    independent = marginal_model.independent(N, rng)
+    before = distance(marginal_model, independent, truth)
+    mended = marginal_model.calibrated(independent, rng)
+    assert distance(marginal_model, mended, truth) < before / 3 and one_way(marginal_model, mended) < 0.05
 
 
 def test_refining_does_not_touch_its_input_and_any_number_of_rows_goes() -> None:
     truth = real_rows()
-    anchor = anchor_of(truth)
+    marginal_model = anchor_of(truth)
     for n in (0, 1, 7, 2500):
         rows = truth[:n].copy()
-        assert anchor.refined(rows, np.random.default_rng(0)).shape == (n, len(SIZES))
+        assert marginal_model.calibrated(rows, np.random.default_rng(0)).shape == (n, len(SIZES))
         assert np.array_equal(rows, truth[:n])
 
 
 def test_large_samples_are_refined_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("privsynth.marginals.population.BLOCK", 1000)
     truth = real_rows()
-    anchor = anchor_of(truth)
-    found = anchor.refined(anchor.independent(5500, np.random.default_rng(0)), np.random.default_rng(0))
-    assert found.shape == (5500, len(SIZES)) and distance(anchor, found, truth) < 0.1
+    marginal_model = anchor_of(truth)
+    found = marginal_model.calibrated(marginal_model.independent(5500, np.random.default_rng(0)), np.random.default_rng(0))
+    assert found.shape == (5500, len(SIZES)) and distance(marginal_model, found, truth) < 0.1
 
 
 TRIPLES = list(combinations(range(len(SIZES)), 3))
@@ -144,14 +144,14 @@ TRIPLES = list(combinations(range(len(SIZES)), 3))
 
 def test_a_balanced_sample_follows_the_triples_of_a_larger_one() -> None:
     """No released table has three columns here: a sample is off by chance alone, and less so when balanced."""
-    anchor, rng = anchor_of(real_rows()), np.random.default_rng(2)
-    rows = anchor.population(8 * N, rng, 20)
-    plain, balanced = rows[:N], anchor.balanced(rows, N, rng)
-    many, before, after = (tables_of(table, anchor.codec.sizes, TRIPLES) for table in (rows, plain, balanced))
+    marginal_model, rng = anchor_of(real_rows()), np.random.default_rng(2)
+    rows = marginal_model.population(8 * N, rng, 20)
+    plain, balanced = rows[:N], marginal_model.balanced(rows, N, rng)
+    many, before, after = (tables_of(table, marginal_model.codec.sizes, TRIPLES) for table in (rows, plain, balanced))
     off = [sum(float(np.abs(a - b).sum()) for a, b in zip(many, of, strict=True)) for of in (before, after)]
     assert balanced.shape == plain.shape and not np.array_equal(balanced, plain)
     assert off[1] < 0.5 * off[0]  # seen: .40 to .43
-    assert distance(anchor, balanced, real_rows()) < 0.02 and one_way(anchor, balanced) < 0.01
+    assert distance(marginal_model, balanced, real_rows()) < 0.02 and one_way(marginal_model, balanced) < 0.01
     assert np.all(balanced < np.array(SIZES))  # nothing is invented
 
 
@@ -159,21 +159,21 @@ def test_balancing_takes_the_triples_that_fit(monkeypatch: pytest.MonkeyPatch) -
     truth, rng = real_rows(), np.random.default_rng(0)
     model = anchor_of(truth)
     largest = max(np.prod([model.codec.sizes[c] for c in columns]) for columns in TRIPLES)
-    assert {goal.columns for goal in model._triples(truth, N, rng)} == set(TRIPLES)
-    monkeypatch.setattr(anchor, "TRIPLE_CELLS", largest - 1)
-    found = [goal.columns for goal in model._triples(truth, N, rng)]
+    assert {target_marginal.columns for target_marginal in model._triples(truth, N, rng)} == set(TRIPLES)
+    monkeypatch.setattr(marginal_model, "TRIPLE_CELLS", largest - 1)
+    found = [target_marginal.columns for target_marginal in model._triples(truth, N, rng)]
     assert 0 < len(found) < len(TRIPLES)
     assert sum(np.prod([model.codec.sizes[c] for c in columns]) for columns in found) < largest
-    monkeypatch.setattr(anchor, "TRIPLE_CELLS", 0)
+    monkeypatch.setattr(marginal_model, "TRIPLE_CELLS", 0)
     assert model.balanced(truth, 2500, rng).shape == (2500, len(SIZES))
 
 
 def test_triples_pull_alike_in_blocks_of_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(anchor, "BLOCK", 1000)
+    monkeypatch.setattr(marginal_model, "BLOCK", 1000)
     truth, rng = real_rows(), np.random.default_rng(0)
     for n in (1000, 1002, 2997):
-        (weight,) = {g.weight(n // anchor.blocks_of(n), 1.0) for g in anchor_of(truth)._triples(truth, n, rng)}
-        assert weight == pytest.approx(anchor.LEAST_PULL / anchor.TRIPLE_SIGMA**2)
+        (weight,) = {g.weight(n // marginal_model.blocks_of(n), 1.0) for g in anchor_of(truth)._triples(truth, n, rng)}
+        assert weight == pytest.approx(marginal_model.LEAST_WEIGHT / marginal_model.TRIPLE_SIGMA**2)
 
 
 class Drawing(Network):
@@ -182,18 +182,18 @@ class Drawing(Network):
     def __init__(self, rows: np.ndarray):
         self.rows = rows
 
-    def draw(self, n: int, coins: Any = None) -> Any:
-        return torch.as_tensor(self.rows)[torch.randint(len(self.rows), (n,), generator=coins)]
+    def draw(self, n: int, rng: Any = None) -> Any:
+        return torch.as_tensor(self.rows)[torch.randint(len(self.rows), (n,), generator=rng)]
 
 
 def test_models_balance_their_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted = anchor_of(real_rows(), 0.003)
     population = fitted.population(N, np.random.default_rng(2), 20)
-    many = np.concatenate([fitted.settled(population, np.random.default_rng(i)) for i in range(10)])
+    many = np.concatenate([fitted.resampled(population, np.random.default_rng(i)) for i in range(10)])
     for model in (PopulationModel(fitted, population), NetworkModel(fitted.codec, fitted, Drawing(population))):
         off = []
-        for short in (anchor.SHORT, 0):  # nothing is so short as to be balanced
-            monkeypatch.setattr(anchor, "SHORT", short)
+        for short in (marginal_model.SHORT, 0):  # nothing is so short as to be balanced
+            monkeypatch.setattr(marginal_model, "SHORT", short)
             sample = model.sample(N, np.random.default_rng(3), silent)
             one, other = (tables_of(rows, fitted.codec.sizes, TRIPLES) for rows in (sample, many))
             off.append(sum(float(np.abs(a - b).sum()) for a, b in zip(one, other, strict=True)))
@@ -203,10 +203,10 @@ def test_models_balance_their_samples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_some_triples_of_many_columns() -> None:
     rng = np.random.default_rng(0)
-    assert sorted(anchor.some_triples(4, rng)) == TRIPLES and anchor.some_triples(2, rng) == []
+    assert sorted(marginal_model.some_triples(4, rng)) == TRIPLES and marginal_model.some_triples(2, rng) == []
     for columns in (20, 40, 300):
-        found = anchor.some_triples(columns, rng)
-        assert len(found) == len(set(found)) == min(anchor.TRIPLES, 1140 if columns == 20 else anchor.TRIPLES)
+        found = marginal_model.some_triples(columns, rng)
+        assert len(found) == len(set(found)) == min(marginal_model.TRIPLES, 1140 if columns == 20 else marginal_model.TRIPLES)
         assert all(0 <= a < b < c < columns for a, b, c in found)
 
 
@@ -214,33 +214,33 @@ def test_how_many_rows_a_sample_is_balanced_against(monkeypatch: pytest.MonkeyPa
     model = anchor_of(real_rows())
     assert [model.times(n) for n in (1, 2000, 2001, 40_000, 100_000, 110_000, 110_001)] == [1, 1, 8, 8, 3, 2, 1]
     assert model.times(40_000, 160_000) == 4
-    monkeypatch.setattr(anchor, "POOL_CODES", 480_000)  # of four columns
+    monkeypatch.setattr(marginal_model, "POOL_CODES", 480_000)  # of four columns
     assert [model.times(n) for n in (40_000, 60_000)] == [3, 2]
-    narrow = replace(model, codec=replace(model.codec, columns=model.codec.columns[:2]), goals=())
+    narrow = replace(model, codec=replace(model.codec, columns=model.codec.columns[:2]), targets=())
     assert narrow.times(40_000) == 1
 
 
 @pytest.mark.parametrize("n", [1, 10, 3000, 5000, 9001])
 def test_samples_of_every_size(n: int) -> None:
     truth = real_rows()
-    anchor = anchor_of(truth)
-    model = PopulationModel(anchor, anchor.population(N, np.random.default_rng(1), 10))
+    marginal_model = anchor_of(truth)
+    model = PopulationModel(marginal_model, marginal_model.population(N, np.random.default_rng(1), 10))
     rows = model.sample(n, np.random.default_rng(3), silent)
     assert rows.shape == (n, len(SIZES)) and rows.dtype == np.int32
     assert np.all((rows >= 0) & (rows < np.array(SIZES)))
     if n >= 3000:
-        assert distance(anchor, rows, truth) < 0.06
+        assert distance(marginal_model, rows, truth) < 0.06
 
 
 def test_an_anchor_comes_back_from_its_tensors() -> None:
     rows = real_rows()
     plain = anchor_of(rows, 0.003)
-    triple = Goal((len(SIZES), 2, 3), np.full((2, 6, 3), 1 / 36, np.float32), 0.01, 0.5)
-    anchor = replace(plain, goals=(*plain.goals, triple), groups={1: np.array([0, 0, 1, 1, 1], np.int32)})
-    again = Anchor.restore(anchor.codec, anchor.tensors())
-    assert again.strength == anchor.strength and list(again.groups) == [1]
-    assert np.array_equal(again.groups[1], anchor.groups[1])
-    for one, other in zip(again.goals, anchor.goals, strict=True):
+    triple = TargetMarginal((len(SIZES), 2, 3), np.full((2, 6, 3), 1 / 36, np.float32), 0.01, 0.5)
+    marginal_model = replace(plain, targets=(*plain.targets, triple), groups={1: np.array([0, 0, 1, 1, 1], np.int32)})
+    again = MarginalModel.restore(marginal_model.codec, marginal_model.tensors())
+    assert again.strength == marginal_model.strength and list(again.groups) == [1]
+    assert np.array_equal(again.groups[1], marginal_model.groups[1])
+    for one, other in zip(again.targets, marginal_model.targets, strict=True):
         assert one.columns == other.columns and (one.sigma, one.signal) == (other.sigma, other.signal)
         assert np.array_equal(one.share, other.share)
 
@@ -275,15 +275,15 @@ def test_triples_carry_what_pairs_do_not_say(grouped: bool) -> None:
         seen[:, 1] = coarse[1][seen[:, 1]]
     sizes = tuple(3 if grouped and j == 1 else size for j, size in enumerate(plain.codec.sizes))
     share = tables_of(seen, sizes, [(0, 1, 3)])[0]
-    goal = Goal((0, len(SIZES) if grouped else 1, 3), share.astype(np.float32), 1e-4, 0.1)
-    anchor = replace(plain, goals=(*plain.goals, goal), groups=coarse)
+    target_marginal = TargetMarginal((0, len(SIZES) if grouped else 1, 3), share.astype(np.float32), 1e-4, 0.1)
+    marginal_model = replace(plain, targets=(*plain.targets, target_marginal), groups=coarse)
 
     def held(rows: np.ndarray) -> float:
         return float(np.mean((rows[:, 0] // 2 + rows[:, 1] // 2) % 2 == rows[:, 3]))
 
-    without, fitted = (a.population(N, np.random.default_rng(1), 30) for a in (plain, anchor))
+    without, fitted = (a.population(N, np.random.default_rng(1), 30) for a in (plain, marginal_model))
     assert held(without) < 0.7 and held(fitted) > 0.97
-    assert distance(anchor, fitted, truth) < 0.03 and one_way(anchor, fitted) < 0.03
+    assert distance(marginal_model, fitted, truth) < 0.03 and one_way(marginal_model, fitted) < 0.03
     assert fitted.shape == (N, len(SIZES))
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from privsynth.marginals.denoise import WIDEST, beyond_margins, low_rank, noise_part, shrunk, without_interaction
+from privsynth.marginals.denoise import WIDEST, beyond_margins, low_rank, noise_part, denoised, without_interaction
 
 SIZES = (3, 5, 2, 8, 4, 6, 7, 5)
 EVERY = list(combinations(range(len(SIZES)), 2))
@@ -38,7 +38,7 @@ def error(some: Pairs, pairs: dict[tuple[int, ...], np.ndarray]) -> float:
 def test_less_noise_is_left(classes: int, scale: float) -> None:
     pairs, shares = table(1, classes)
     noisy = noised(pairs, scale, 2)
-    better = shrunk(noisy, shares)
+    better = denoised(noisy, shares)
     assert list(better) == list(noisy)
     assert error(better, pairs) < (0.5 if classes == 1 else 0.85) * error(noisy, pairs)
     assert all(0.5 * noisy[c][1] <= better[c][1] <= noisy[c][1] for c in pairs)
@@ -47,7 +47,7 @@ def test_less_noise_is_left(classes: int, scale: float) -> None:
 def test_next_to_no_noise_moves_next_to_nothing() -> None:
     pairs, shares = table(3, 3)
     noisy = noised(pairs, 1e-6, 4)
-    better = shrunk(noisy, shares)
+    better = denoised(noisy, shares)
     apart = {c: (np.outer(shares[c[0]], shares[c[1]]), 0.0) for c in pairs}
     assert error(better, pairs) < 2e-5 * error(apart, pairs) + error(noisy, pairs)
     assert all(better[c][1] == pytest.approx(noisy[c][1], rel=1e-3) for c in pairs)
@@ -55,7 +55,7 @@ def test_next_to_no_noise_moves_next_to_nothing() -> None:
 
 def test_the_margins_are_the_released_shares() -> None:
     pairs, shares = table(5, 3)
-    for (j, k), (share, _) in shrunk(noised(pairs, 0.02, 6), shares).items():
+    for (j, k), (share, _) in denoised(noised(pairs, 0.02, 6), shares).items():
         assert share.shape == (SIZES[j], SIZES[k])
         assert share.sum(1) == pytest.approx(shares[j], abs=1e-9)
         assert share.sum(0) == pytest.approx(shares[k], abs=1e-9)
@@ -75,10 +75,10 @@ def test_pure_noise_has_no_rank() -> None:
 def test_few_columns_wide_ones_and_some_pairs_get_their_margins_alone(sizes: tuple[int, ...], missing: int) -> None:
     shares = [np.full(size, 1 / size) for size in sizes]
     pairs = list(combinations(range(len(sizes)), 2))
-    goal: Pairs = {(j, k): (np.outer(shares[j], shares[k]), 0.1) for j, k in pairs[missing:]}
-    better = shrunk(goal, shares)
-    assert list(better) == list(goal)
-    assert all(np.allclose(better[c][0], share, atol=1e-7) and better[c][1] == 0.1 for c, (share, _) in goal.items())
+    target_marginal: Pairs = {(j, k): (np.outer(shares[j], shares[k]), 0.1) for j, k in pairs[missing:]}
+    better = denoised(target_marginal, shares)
+    assert list(better) == list(target_marginal)
+    assert all(np.allclose(better[c][0], share, atol=1e-7) and better[c][1] == 0.1 for c, (share, _) in target_marginal.items())
 
 
 # --- three columns ----------------------------------------------------------------------------------------------------

@@ -247,7 +247,7 @@ def test_replay_finds_a_twin_that_peeks(tmp_path: Path, monkeypatch: pytest.Monk
     from privsynth.marginals import measure
     from privsynth.table import private as fence
 
-    honest = measure.measure_anchor
+    honest = measure.measure_marginals
     monkeypatch.setattr(
         measure, "measure_anchor",
         lambda table, codec, target, run: replace(
@@ -340,13 +340,13 @@ def test_a_table_of_many_cells_buys_what_fits(unit: str, cells: int, monkeypatch
     ],
 )
 def test_wrong_options_are_told(name: str, options: dict[str, Any], rule: str) -> None:
-    [(key, said, mend)] = check_options(name, options)
+    [(key, said, hint)] = check_options(name, options)
     assert key == next(iter(options)) and rule in said and f"{key}:" not in said
-    assert ("options of" in mend) == ("unknown option" in said)
+    assert ("options of" in hint) == ("unknown option" in said)
 
 
 @pytest.mark.parametrize(
-    "name, options, rule, mend",
+    "name, options, rule, hint",
     [
         ("ctgan", {"steps": True}, "YAML reads this as a truth value, not as a valid number", ""),
         ("ctgan", {"anchor": False}, "as a truth value", ""),
@@ -380,9 +380,9 @@ def test_wrong_options_are_told(name: str, options: dict[str, Any], rule: str) -
         ("auto", {"latent": 5}, "`auto` takes no `latent`, an option of ctgan, vae", "`trainer: {name: ctgan, ...}`"),
     ],
 )
-def test_options_are_taken_as_written(name: str, options: dict[str, Any], rule: str, mend: str) -> None:
+def test_options_are_taken_as_written(name: str, options: dict[str, Any], rule: str, hint: str) -> None:
     [(key, said, told)] = check_options(name, options)
-    assert key == next(iter(options)) and rule in said and mend in told and bool(mend) == bool(told)
+    assert key == next(iter(options)) and rule in said and hint in told and bool(hint) == bool(told)
 
 
 def test_right_options_pass_and_wrong_ones_stop_the_policy() -> None:

@@ -1,6 +1,6 @@
 """Everything that may look at private rows to learn from them. Adding a mechanism is one class and one line here.
 
-`PrivateTable.ask` runs nothing else, and the conformance tests demand a case for each.
+`PrivateTable.measure` runs nothing else, and the conformance tests demand a case for each.
 """
 
 MECHANISMS = frozenset({

@@ -40,8 +40,8 @@ class Mechanism(ABC, Generic[Exact, Noisy, Released]):
     def distance(self, one: Exact, other: Exact) -> float:
         """How far two exact answers lie apart, in units of the stated sensitivity."""
 
-    def measure(self, rows: Rows[Any], randomness: Randomness) -> Released:
-        """The three steps in a row. `PrivateTable.ask` calls it, after the event has been charged."""
+    def execute(self, rows: Rows[Any], randomness: Randomness) -> Released:
+        """The three steps in a row. `PrivateTable.measure` calls it, after the event has been charged."""
         return self.released(self.noised(self.query(rows), randomness))
 
 

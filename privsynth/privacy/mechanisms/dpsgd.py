@@ -75,7 +75,7 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
             raise ValueError("the module must be in double precision")
         if any(True for _ in self.module.buffers()):
             raise ValueError("the module must have no buffers: what rows leave there, as running statistics, has no noise")
-        if self.grain > COARSEST * self.scale:
+        if self.granularity > COARSEST * self.scale:
             raise ValueError("the module has too many parameters for double precision; make it smaller")
 
     @property
@@ -89,7 +89,7 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
         return max(1.0, self.event.sampling_rate * self.expected_units)
 
     @property
-    def grain(self) -> float:
+    def granularity(self) -> float:
         """What noisy sums are rounded to: a power of two, from FINEST of the noise's standard deviation on.
 
         Rounding the ideal noisy sum would be post-processing. In doubles the two edges of a cell of width g shift by
@@ -103,7 +103,7 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
         share = 2.0**-50 * reach / STEP_SLACK
         return 2.0 ** math.ceil(math.log2(self.scale * max(FINEST, share)))
 
-    def measure(self, rows: Rows[NDArray[np.int32]], randomness: Randomness) -> None:
+    def execute(self, rows: Rows[NDArray[np.int32]], randomness: Randomness) -> None:
         parameters = [p for p in self.module.parameters() if p.requires_grad]
         self.module.train()
         for step in range(self.event.steps):
@@ -128,10 +128,10 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
 
     def noised(self, exact: Gradients, randomness: Randomness) -> Gradients:
         """Noise drawn once for each coordinate; noisy sums are multiples of `grain`."""
-        grain, noisy = self.grain, []
+        granularity, noisy = self.granularity, []
         for total in exact:
             noise = torch.from_numpy(randomness.normal(tuple(total.shape)))
-            noisy.append(torch.round(noise.mul_(self.scale).add_(total).div_(grain)).mul_(grain))
+            noisy.append(torch.round(noise.mul_(self.scale).add_(total).div_(granularity)).mul_(granularity))
         return noisy
 
     def released(self, noisy: Gradients) -> Gradients:
@@ -251,6 +251,6 @@ def poisson_rows(
     first: NDArray[np.int64], count: NDArray[np.int64], rate: float, randomness: Randomness
 ) -> NDArray[np.int64]:
     """One row of every unit that joins. first, count: (units,) where each unit's rows start and how many it has."""
-    joins = np.flatnonzero(randomness.coins(rate, len(first)))
+    joins = np.flatnonzero(randomness.bernoulli(rate, len(first)))
     pick = np.floor(randomness.uniform(len(joins)) * count[joins]).astype(np.int64)
     return first[joins] + pick
