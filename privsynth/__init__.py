@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     from privsynth.policy import Policy
     from privsynth.sampling.synthesizer import Synthesizer
 
+    __version__: str
+
 __all__ = ["Policy", "Synthesizer", "audit", "fit", "report", "run"]
 
 _LAZY = {"Policy": "policy", "Synthesizer": "sampling.synthesizer", "fit": "pipeline", "run": "pipeline"}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("privsynth")
     if name not in _LAZY:
         raise AttributeError(f"module 'privsynth' has no attribute {name!r}")
     return getattr(import_module(f"privsynth.{_LAZY[name]}"), name)

@@ -41,6 +41,21 @@ EpsilonOpt = Annotated[
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from privsynth import __version__
+
+        typer.echo(f"privsynth {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show it and exit.")] = False,
+) -> None:  # fmt: skip
+    """Options of no command."""
+
+
 @app.command("run")
 def run_command(
     policy: PolicyArg, data: DataOpt,
@@ -142,7 +157,7 @@ def audit_command(
 
 @app.command("report")
 def report_command(
-    evidence: Annotated[Path, typer.Argument(metavar="EVIDENCE", help="evidence.json of a run.")],
+    evidence: Annotated[Path, typer.Argument(metavar="EVIDENCE", help="evidence.json that `privsynth run` wrote.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="HTML file.")],
 ) -> None:  # fmt: skip
     """Draw the report of an evidence.json again."""

@@ -50,7 +50,7 @@ def _load(source: Source) -> Evidence:
     if isinstance(source, Evidence):
         return source
     place = "evidence" if isinstance(source, Mapping) else str(source)
-    hint = "give the evidence.json that `privsynth run` or `privsynth audit` wrote, unchanged"
+    hint = "give the evidence.json that `privsynth run` wrote, unchanged"
     try:
         evidence = Evidence.model_validate(source if isinstance(source, Mapping) else _read(Path(source)))
     except OSError as error:
