@@ -120,7 +120,7 @@ def private_step(network: Network, rows: np.ndarray) -> Callable[[], None]:
         event, network.private, network.loss, lambda _: learn(next(count)), 1.0, float(ROWS), network.latent
     )  # fmt: skip
     table, randomness = Rows(rows.astype(np.int32), np.arange(ROWS)), Randomness()
-    return lambda: mechanism.execute(table, randomness)
+    return lambda: mechanism.answer(table, randomness)
 
 
 def plain_step(network: Network, rows: np.ndarray, dtype: torch.dtype) -> Callable[[], None]:

@@ -27,7 +27,7 @@ from ledger_tools import fresh_ledger, plan, planned, policy  # noqa: E402
 from privsynth.ledger.chain import Entry  # noqa: E402
 from privsynth.ledger.database import ENTRIES  # noqa: E402
 from privsynth.ledger.ledger import Ledger  # noqa: E402
-from privsynth.privacy.content import Fingerprint
+from privsynth.privacy.content import Fingerprint  # noqa: E402
 from privsynth.table.fingerprint import fingerprint  # noqa: E402
 from privsynth.table.reader import read_table  # noqa: E402
 

@@ -110,7 +110,7 @@ def dp_sgd_step() -> tuple[float, int]:
         after=lambda step: times.append(time.perf_counter()),
         max_grad_norm=1.0,
         expected_units=units,
-    ).execute(Rows(codes, np.arange(units)), Randomness())
+    ).answer(Rows(codes, np.arange(units)), Randomness())
     return statistics.median(np.diff(times)), sum(p.numel() for p in module.parameters())
 
 

@@ -197,7 +197,7 @@ GATES = {
     "open_rows": {"table/private.py", "assess.py"},
     "finish_learning": {"ledger/ledger.py", "pipeline.py"},
 }
-STEPS = {"query", "execute", "joining"}  # steps of a mechanism that see rows
+STEPS = {"query", "answer", "joining"}  # steps of a mechanism that see rows
 PRIVACY = {str(path.relative_to(PACKAGE)) for path in FILES if path.is_relative_to(PACKAGE / "privacy")}
 HOMES = {name for name in PRIVACY if name.startswith("privacy/mechanisms/")}  # of mechanisms
 
@@ -269,7 +269,7 @@ def test_the_search_finds_what_is_there() -> None:
     for name, homes in GATES.items():
         assert {file for file, tree in trees.items() if name in spoken(tree)} == homes
     steps = {name: {file for file, tree in trees.items() if name in attributes(tree)} for name in STEPS}
-    assert "table/private.py" in steps["execute"]
+    assert "table/private.py" in steps["answer"]
     assert "privacy/mechanisms/dpsgd.py" in steps["query"] & steps["joining"]
     found = mechanism_classes(trees)
     assert {file for file, _ in found} == HOMES - {"privacy/mechanisms/__init__.py", "privacy/mechanisms/base.py"}
@@ -283,7 +283,7 @@ ROGUES = {
     "import_module('privsynth.table.private.open_rows')": "trainers/new.py: open_rows",
     "run.finish_learning()": "trainers/new.py: finish_learning",
     "mechanism.query(rows)": "trainers/new.py: .query",
-    "look = mechanism.execute": "trainers/new.py: .execute",
+    "look = mechanism.answer": "trainers/new.py: .answer",
     "getattr(mechanism, 'query')(rows)": "trainers/new.py: .query",
     "dpsgd.joining(rows, r)": "trainers/new.py: .joining",
     "class Mine(Mechanism[int, int, int]): ...": "trainers/new.py: class Mine",

@@ -228,7 +228,7 @@ class MarginalModel:
         for line, target_marginal in zip(columns, self.targets, strict=True):
             line[: len(target_marginal.columns)] = target_marginal.columns
         return {
-            "goal": np.concatenate([target_marginal.share.ravel() for target_marginal in self.targets] or [np.zeros(0)]).astype(np.float32),
+            "goal": np.concatenate([*(each.share.ravel() for each in self.targets), np.zeros(0)]).astype(np.float32),
             "goal_columns": columns,
             "goal_sigma": np.array([target_marginal.sigma for target_marginal in self.targets]),
             "goal_signal": np.array([target_marginal.signal for target_marginal in self.targets]),

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from privsynth.errors import PolicyError, Problem, Refused
 from privsynth.policy import model as m
 from privsynth.policy.grouping import Grouping, load_grouping
-from privsynth.policy.rules import CAP_HINT, above_cap, violations, policy_warnings, large_delta
+from privsynth.policy.rules import CAP_HINT, above_cap, large_delta, policy_warnings, violations
 
 Path_ = tuple[str | int, ...]
 MOST_CHARACTERS = 2_000_000

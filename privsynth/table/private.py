@@ -58,7 +58,7 @@ class PrivateTable(Generic[Values]):
             raise Refused(Problem("private rows", f"{_place(mechanism)} is not a listed mechanism", _GATES))
         run.charge(mechanism.name, mechanism.event)
         with without_values(mechanism.name):
-            return mechanism.execute(_FENCED[self], run.randomness)
+            return mechanism.answer(_FENCED[self], run.randomness)
 
     def encoded(self, encoder: Encoder) -> PrivateTable[np.ndarray]:
         """The same rows as codes, still behind the fence. Raises Refused for anything but `ENCODERS`."""

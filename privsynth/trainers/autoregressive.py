@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from privsynth.policy.options import NetworkOptions
 from privsynth.progress import Progress, silent
-from privsynth.trainers.network import NetworkTrainer, Network, NetworkModel, drawn
+from privsynth.trainers.network import Network, NetworkModel, NetworkTrainer, drawn
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from privsynth.policy.options import CTGANOptions
 from privsynth.progress import Progress
-from privsynth.trainers.network import PRETRAIN_RATE, PUBLIC_BATCH, NetworkTrainer, Network
+from privsynth.trainers.network import PRETRAIN_RATE, PUBLIC_BATCH, Network, NetworkTrainer
 
 if TYPE_CHECKING:
     import numpy as np

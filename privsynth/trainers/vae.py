@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from privsynth.policy.options import LatentOptions
-from privsynth.trainers.network import NetworkTrainer, Network
+from privsynth.trainers.network import Network, NetworkTrainer
 
 if TYPE_CHECKING:
     import numpy as np

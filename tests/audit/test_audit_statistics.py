@@ -144,7 +144,8 @@ def test_excess_sees_copies_among_a_dozen_people() -> None:
 
 
 def measured(value: float, reach: float) -> Measurement:
-    return Measurement(value, value - reach, value + reach, 0.0, significant=value > reach, error=reach / 1.96, critical_value=reach)
+    low, high, error = value - reach, value + reach, reach / 1.96
+    return Measurement(value, low, high, 0.0, significant=value > reach, error=error, critical_value=reach)
 
 
 @pytest.mark.parametrize(

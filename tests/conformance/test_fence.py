@@ -107,10 +107,10 @@ class HomeMade:
     def __init__(self, event: Any):
         self.event = event
 
-    def execute(self, rows: Rows[Any], randomness: Randomness) -> Any:
+    def answer(self, rows: Rows[Any], randomness: Randomness) -> Any:
         return SPY(rows)
 
-    query = measure
+    query = answer
 
 
 class MyMarginals(tables.Marginals):
@@ -119,7 +119,7 @@ class MyMarginals(tables.Marginals):
     def query(self, rows: Rows[Any]) -> Any:
         return SPY(rows)
 
-    def execute(self, rows: Rows[Any], randomness: Randomness) -> Any:
+    def answer(self, rows: Rows[Any], randomness: Randomness) -> Any:
         return SPY(rows)
 
 

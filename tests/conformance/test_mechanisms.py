@@ -320,9 +320,9 @@ def test_selections_have_the_law_of_permute_and_flip() -> None:
 
 def test_answers_make_sense() -> None:
     rows = Rows(pd.DataFrame({"x": np.arange(1001.0), "word": ["a"] * 700 + ["b"] * 301}), np.arange(1001))
-    median = Quantile(PureDP(5.0), "x", 0.5, tuple(float(i) for i in range(0, 1001, 10))).execute(rows, Randomness())
+    median = Quantile(PureDP(5.0), "x", 0.5, tuple(float(i) for i in range(0, 1001, 10))).answer(rows, Randomness())
     assert 450 <= median <= 550
-    assert MostCommon(PureDP(5.0), "word", ("b", "a", "c")).execute(rows, Randomness()) == "a"
+    assert MostCommon(PureDP(5.0), "word", ("b", "a", "c")).answer(rows, Randomness()) == "a"
     with pytest.raises(ValueError, match="rise"):
         Quantile(PureDP(1.0), "x", 0.5, (2.0, 1.0))
     with pytest.raises(ValueError, match="q must lie"):

@@ -147,7 +147,7 @@ def packs_of_rows_in_the_critic(patch: pytest.MonkeyPatch) -> None:
 
 def sum_divided_by_the_batch_that_came(patch: pytest.MonkeyPatch) -> None:
     rewrite(
-        patch, dpsgd.DPSGD, "measure",
+        patch, dpsgd.DPSGD, "answer",
         ("self.joining(rows, randomness)", "(batch := self.joining(rows, randomness))"),
         ("self.released(noisy)", "[total / max(1, len(batch)) for total in noisy]"),
     )  # fmt: skip
@@ -155,7 +155,7 @@ def sum_divided_by_the_batch_that_came(patch: pytest.MonkeyPatch) -> None:
 
 def sum_divided_by_the_true_number_of_units(patch: pytest.MonkeyPatch) -> None:
     by_n = "[total / max(1.0, self.event.sampling_rate * len(rows.spans[0])) for total in noisy]"
-    rewrite(patch, dpsgd.DPSGD, "measure", ("self.released(noisy)", by_n))
+    rewrite(patch, dpsgd.DPSGD, "answer", ("self.released(noisy)", by_n))
 
 
 def shuffled_batches_of_fixed_size(patch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def batches_at_twice_the_rate_that_is_told(patch: pytest.MonkeyPatch) -> None:
 
 
 def more_steps_than_are_told(patch: pytest.MonkeyPatch) -> None:
-    rewrite(patch, dpsgd.DPSGD, "measure", ("range(self.event.steps)", "range(self.event.steps + 1)"))
+    rewrite(patch, dpsgd.DPSGD, "answer", ("range(self.event.steps)", "range(self.event.steps + 1)"))
 
 
 def accountant_forgets_the_steps(patch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def accountant_told_half_the_rate(patch: pytest.MonkeyPatch) -> None:
 def accumulated_batches_left_out_of_the_rate(patch: pytest.MonkeyPatch) -> None:
     """Four batches are summed before the noise, and the accountant is told of one."""
     one = "self.query(self.joining(rows, randomness))"
-    rewrite(patch, dpsgd.DPSGD, "measure", (one, f"[sum(g) for g in zip(*({one} for _ in range(4)))]"))
+    rewrite(patch, dpsgd.DPSGD, "answer", (one, f"[sum(g) for g in zip(*({one} for _ in range(4)))]"))
 
 
 # --- what is released about columns -----------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def noise_of_scale_zero_is_drawn(patch: pytest.MonkeyPatch) -> None:
 def measures_first_and_charges_then(patch: pytest.MonkeyPatch) -> None:
     charged, measured = (
         "run.charge(mechanism.name, mechanism.event)",
-        "mechanism.execute(_FENCED[self], run.randomness)",
+        "mechanism.answer(_FENCED[self], run.randomness)",
     )
     rewrite(
         patch, private.PrivateTable, "measure",

@@ -58,7 +58,7 @@ def test_each_step_tosses_one_coin_a_unit_at_the_rate_that_was_paid(monkeypatch:
         return honest(self, rate, count)
 
     monkeypatch.setattr(Randomness, "bernoulli", bernoulli)
-    dp_sgd(7, steps.append).execute(some_rows(0, 4), Randomness())
+    dp_sgd(7, steps.append).answer(some_rows(0, 4), Randomness())
     assert tossed == [(0.25, 80)] * 7 and steps == list(range(7))
 
 
@@ -86,14 +86,14 @@ def test_every_table_has_its_noise_at_every_boundary(
     monkeypatch.setattr(Randomness, "lattice_gaussian", record)
     d = len(sizes)
     few = Rows(np.zeros((rows, d), np.int32), np.arange(rows))
-    Histograms(Gaussian(2.0), sizes).execute(few, Randomness())
+    Histograms(Gaussian(2.0), sizes).answer(few, Randomness())
     roots = np.cbrt(sizes)
     assert drawn == pytest.approx((2.0 * np.sqrt(roots.sum() / roots)).tolist(), rel=1e-6)
     if d > 1:
         drawn.clear()
         pairs = tuple(combinations(range(d), 2))
         shares = tuple(to_shares(np.ones(len(pairs))).tolist())
-        Marginals(Gaussian(2.0), sizes, pairs, shares).execute(few, Randomness())
+        Marginals(Gaussian(2.0), sizes, pairs, shares).answer(few, Randomness())
         assert drawn == pytest.approx([(2.0 * d * (d - 1)) ** 0.5] * (d * (d - 1) // 2), rel=1e-6)
 
 

@@ -64,7 +64,7 @@ class Spy:
     def __init__(self, name: str = "histograms", event: Event = Gaussian(3.0)):  # noqa: B008
         self.name, self.event, self.saw = name, event, 0
 
-    def execute(self, rows: Rows[Any], randomness: Randomness) -> int:
+    def answer(self, rows: Rows[Any], randomness: Randomness) -> int:
         self.saw += 1
         return len(rows)
 
@@ -73,7 +73,7 @@ TABLE: PrivateTable[np.ndarray] = PrivateTable(Rows(np.zeros((5, 1)), np.arange(
 
 
 class Broken(Spy):
-    def execute(self, rows: Rows[Any], randomness: Randomness) -> int:
+    def answer(self, rows: Rows[Any], randomness: Randomness) -> int:
         raise RuntimeError("after looking")
 
 

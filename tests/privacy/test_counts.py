@@ -142,7 +142,7 @@ def test_missing_values_count_nowhere(event: Counted) -> None:
 
 def survivors(mechanism: OpenCategories, singletons: int, repeats: int) -> int:
     rows = rows_of([f"person {i}" for i in range(singletons)])
-    return sum(len(mechanism.execute(rows, Randomness())) for _ in range(repeats))
+    return sum(len(mechanism.answer(rows, Randomness())) for _ in range(repeats))
 
 
 @pytest.mark.statistical
@@ -183,14 +183,14 @@ def test_a_value_that_reaches_the_threshold_is_released() -> None:
 
 def test_common_values_come_out_sorted_rare_and_missing_ones_do_not() -> None:
     values = ["b"] * 500 + ["a"] * 500 + [None] * 500 + ["rare"]
-    assert OpenCategories(ThresholdedGaussian(1.0, 1e-6), "x").execute(rows_of(values), Randomness()) == ["a", "b"]
-    assert OpenCategories(ThresholdedGaussian(1.0, 1e-6), "x").execute(rows_of([None] * 9), Randomness()) == []
-    assert OpenCategories(ThresholdedGaussian(1.0, 1e-6), "x").execute(rows_of([]), Randomness()) == []
+    assert OpenCategories(ThresholdedGaussian(1.0, 1e-6), "x").answer(rows_of(values), Randomness()) == ["a", "b"]
+    assert OpenCategories(ThresholdedGaussian(1.0, 1e-6), "x").answer(rows_of([None] * 9), Randomness()) == []
+    assert OpenCategories(ThresholdedGaussian(1.0, 1e-6), "x").answer(rows_of([]), Randomness()) == []
 
 
 def test_one_person_with_many_rows_stays_rare() -> None:
     values, units = ["mine"] * 1000 + ["a"] * 200, [0] * 1000 + list(range(1, 201))
-    assert OpenCategories(ThresholdedGaussian(1.0, 1e-6), "x").execute(rows_of(values, units), Randomness()) == ["a"]
+    assert OpenCategories(ThresholdedGaussian(1.0, 1e-6), "x").answer(rows_of(values, units), Randomness()) == ["a"]
 
 
 # --- bounds -----------------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def test_bounds_are_found(event: Counted, low: float, high: float, step: float) 
     """False alarms: below 1e-9. Three per cent of the people lie outside only if a bucket of 150 is missed, at a
     threshold of 12 at most and noise of parameter or deviation 1."""
     values = np.random.default_rng(1).uniform(low, high, 5000)
-    found = PrivateBounds(event, "x", step).execute(rows_of(values), Randomness())
+    found = PrivateBounds(event, "x", step).answer(rows_of(values), Randomness())
     share = np.mean((values >= found[0] * step - step) & (values <= found[1] * step + step))
     assert share > 0.97
 
@@ -211,7 +211,7 @@ def test_bounds_are_found(event: Counted, low: float, high: float, step: float) 
 def too_wide(event: Counted, runs: int) -> int:
     """How often an empty bucket counts as in use: everybody has the value 5."""
     rows, mechanism = rows_of([5.0] * 60), PrivateBounds(event, "x", 1.0)
-    return sum(mechanism.execute(rows, Randomness()) != (4, 7) for _ in range(runs))
+    return sum(mechanism.answer(rows, Randomness()) != (4, 7) for _ in range(runs))
 
 
 @pytest.mark.statistical
@@ -236,7 +236,7 @@ def test_an_outlier_moves_no_bound(event: Counted) -> None:
 
 @pytest.mark.parametrize("values", [[], [np.nan] * 60, [np.inf, -np.inf], [2.0**62, -(2.0**62)], [1e308] * 200, [0.0]])
 def test_columns_without_use_still_give_a_range(values: list[float]) -> None:
-    low, high = PrivateBounds(Geometric(0.5), "x", 1e-3).execute(rows_of(values), Randomness())
+    low, high = PrivateBounds(Geometric(0.5), "x", 1e-3).answer(rows_of(values), Randomness())
     assert isinstance(low, int) and isinstance(high, int) and low < high
     assert low >= -(2**62) and high <= 2**62 + 1
 
@@ -252,6 +252,6 @@ def test_released_counts_are_not_negative() -> None:
     """False alarms: below 1e-11 (a noisy count is above 1 forty times in a row)."""
     empty = rows_of([])
     for event in (Geometric(0.05), DiscreteGaussian(20.0)):
-        found = [UnitSizes(event, (1, 2, 3, 4)).execute(empty, Randomness()) for _ in range(40)]
+        found = [UnitSizes(event, (1, 2, 3, 4)).answer(empty, Randomness()) for _ in range(40)]
         assert np.min(found) == 0 and np.max(found) > 0
-        assert min(RowCount(event).execute(empty, Randomness()) for _ in range(40)) == 1
+        assert min(RowCount(event).answer(empty, Randomness()) for _ in range(40)) == 1

@@ -57,7 +57,7 @@ def released(
         seen.append(flat(module.parameters()))
 
     mechanism = DPSGD(SampledGaussian(sigma, rate, steps), module, loss or own_loss, after, clip, expected, LATENT)
-    mechanism.execute(Rows(values.astype(np.int32), units), randomness)
+    mechanism.answer(Rows(values.astype(np.int32), units), randomness)
     return seen
 
 
@@ -161,7 +161,7 @@ def test_the_module_comes_back_plain() -> None:
     for one_loss, after in ((loss, broken), (broken_loss, lambda step: None)):
         with pytest.raises(RuntimeError, match="stop"):
             mechanism = DPSGD(SampledGaussian(1.0, 1.0, 2), module, one_loss, after, 1.0, 10.0)
-            mechanism.execute(Rows(some_rows(5).numpy(), np.arange(5)), Randomness())
+            mechanism.answer(Rows(some_rows(5).numpy(), np.arange(5)), Randomness())
         assert not any(part._forward_hooks or part._backward_hooks for part in module.modules())
 
 
@@ -183,7 +183,7 @@ def state_after(case: Any, rows: int, own: bool = False) -> list[bytes]:
 
     loss = drawing if own else honest
     mechanism = DPSGD(SampledGaussian(1.0, 1.0, 3), module, loss, after, 1.0, 10.0, LATENT)
-    mechanism.execute(Rows(some_rows(rows).numpy().astype(np.int32), np.arange(rows)), Randomness())
+    mechanism.answer(Rows(some_rows(rows).numpy().astype(np.int32), np.arange(rows)), Randomness())
     return [*states, torch.get_rng_state().numpy().tobytes()]
 
 

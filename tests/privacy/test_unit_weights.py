@@ -189,17 +189,17 @@ def test_noise_matches_the_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Randomness, "lattice_gaussian", record)
     codes, units = np.zeros((4, 3), np.int32), np.arange(4)
     histograms, pairs, triples = mechanisms((2, 3, 4))
-    histograms.execute(Rows(codes, units), Randomness())
+    histograms.answer(Rows(codes, units), Randomness())
     assert [shape for _, shape in drawn] == [2, 3, 4]
     assert 0.999 < sum((2.0 / scale) ** 2 for scale, _ in drawn) <= 1
     roots = np.cbrt([2, 3, 4])
     assert [scale for scale, _ in drawn] == pytest.approx((2.0 * np.sqrt(roots.sum() / roots)).tolist())
     drawn.clear()
-    pairs.execute(Rows(codes, units), Randomness())
+    pairs.answer(Rows(codes, units), Randomness())
     assert [shape for _, shape in drawn] == [(2, 3), (2, 4), (3, 4)]
     assert 0.999 < sum((2.0 / scale) ** 2 for scale, _ in drawn) <= 1
     drawn.clear()
-    triples.execute(Rows(codes, units), Randomness())
+    triples.answer(Rows(codes, units), Randomness())
     assert [shape for _, shape in drawn] == [(2, 3), (2, 4), (3, 4), (2, 3, 4)]
     assert 0.999 < sum((2.0 / scale) ** 2 for scale, _ in drawn) <= 1
 
@@ -219,7 +219,7 @@ def test_exact_and_noisy_counts_lie_on_the_lattice(table: Table) -> None:
 def test_two_runs_differ_and_empty_tables_are_measured() -> None:
     empty = Rows(np.zeros((0, 2), np.int32), np.zeros(0, np.int64))
     for mechanism in mechanisms((2, 3)):
-        first, second = (mechanism.execute(empty, Randomness()) for _ in range(2))
+        first, second = (mechanism.answer(empty, Randomness()) for _ in range(2))
         first, second = (list(x.values()) if isinstance(x, dict) else x for x in (first, second))
         assert all(np.all(a != b) or a.size < 3 for a, b in zip(first, second, strict=True))
         assert any(np.any(table != 0) for table in first)

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from privsynth.marginals.denoise import WIDEST, beyond_margins, low_rank, noise_part, denoised, without_interaction
+from privsynth.marginals.denoise import WIDEST, beyond_margins, denoised, low_rank, noise_part, without_interaction
 
 SIZES = (3, 5, 2, 8, 4, 6, 7, 5)
 EVERY = list(combinations(range(len(SIZES)), 2))

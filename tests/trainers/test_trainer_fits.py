@@ -225,9 +225,9 @@ def replayed(trainer: str, data: pd.DataFrame, folder: Path, patch: pytest.Monke
         shapes = {table: [self.sizes[c] for c in table] for table in self.tables}
         return {table: np.linspace(0, 9, int(np.prod(shape))).reshape(shape) for table, shape in shapes.items()}
 
-    patch.setattr(Histograms, "measure", histograms)
-    patch.setattr(Marginals, "measure", marginals)
-    patch.setattr(DPSGD, "measure", frozen_dpsgd)
+    patch.setattr(Histograms, "answer", histograms)
+    patch.setattr(Marginals, "answer", marginals)
+    patch.setattr(DPSGD, "answer", frozen_dpsgd)
     fit(policy(trainer, "seed: 3"), data, ledger="sqlite://").save(folder)
     return b"".join(path.read_bytes() for path in sorted(folder.iterdir()))
 
@@ -249,7 +249,7 @@ def test_replay_finds_a_twin_that_peeks(tmp_path: Path, monkeypatch: pytest.Monk
 
     honest = measure.measure_marginals
     monkeypatch.setattr(
-        measure, "measure_anchor",
+        measure, "measure_marginals",
         lambda table, codec, target, run: replace(
             honest(table, codec, target, run), strength=1 + len(fence._FENCED[table]) / 1e4
         ),

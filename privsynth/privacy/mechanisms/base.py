@@ -40,7 +40,7 @@ class Mechanism(ABC, Generic[Exact, Noisy, Released]):
     def distance(self, one: Exact, other: Exact) -> float:
         """How far two exact answers lie apart, in units of the stated sensitivity."""
 
-    def execute(self, rows: Rows[Any], randomness: Randomness) -> Released:
+    def answer(self, rows: Rows[Any], randomness: Randomness) -> Released:
         """The three steps in a row. `PrivateTable.measure` calls it, after the event has been charged."""
         return self.released(self.noised(self.query(rows), randomness))
 

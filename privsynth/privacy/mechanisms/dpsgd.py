@@ -103,7 +103,7 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
         share = 2.0**-50 * reach / STEP_SLACK
         return 2.0 ** math.ceil(math.log2(self.scale * max(FINEST, share)))
 
-    def execute(self, rows: Rows[NDArray[np.int32]], randomness: Randomness) -> None:
+    def answer(self, rows: Rows[NDArray[np.int32]], randomness: Randomness) -> None:
         parameters = [p for p in self.module.parameters() if p.requires_grad]
         self.module.train()
         for step in range(self.event.steps):
