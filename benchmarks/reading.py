@@ -110,8 +110,13 @@ def worker(folder: Path, kind: str) -> None:
 
     from privsynth.policy import Policy
     from privsynth.privacy.noise import Randomness
-    from privsynth.table.intake import take_in
-    from privsynth.table.reader import read_table
+
+    try:
+        from privsynth.table.intake import take_in
+        from privsynth.table.reader import read_table
+    except ImportError:  # a checkout from before the rooms were laid out
+        from privsynth.reader import read_table
+        from privsynth.table import take_in
 
     policy = Policy.from_text(POLICY)
     source = pd.read_parquet(folder / "t.parquet") if kind == "frame" else folder / f"t.{kind}"
