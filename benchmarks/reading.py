@@ -116,6 +116,7 @@ def worker(folder: Path, kind: str) -> None:
         from privsynth.table.reader import read_table
     except ImportError:  # a checkout from before the rooms were laid out
         from privsynth.reader import read_table
+
         from privsynth.table import take_in
 
     policy = Policy.from_text(POLICY)

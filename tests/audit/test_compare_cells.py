@@ -42,7 +42,7 @@ def plain_values(column: pd.Series) -> list[Any]:
 def test_an_odd_cell_changes_no_other_row(odd: str, column: str, policy: Any) -> None:
     plain, _, _ = comparable(table(), table(), table(), policy)
     mixed, _, _ = comparable(table(), table(**{column: odd}), table(), policy)
-    for name in plain.train:
+    for name in {*plain.train} & {*mixed.train}:  # one name more may make names look like identifiers, which are left out
         assert plain_values(plain.train[name]) == plain_values(mixed.train[name])[1:]
     if plain.train_units is not None and mixed.train_units is not None:
         assert len(set(mixed.train_units[1:])) == len(set(plain.train_units)) == 10
