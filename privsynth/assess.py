@@ -52,16 +52,18 @@ def assess(
     assert intake.holdout is not None  # a run always holds rows out
     train, holdout = open_rows(intake.train, account), open_rows(intake.holdout, account)
     rng = account.randomness.generator()
-    frames = [_audit_frame(frame, codec) for frame in (synthetic, train.values, holdout.values)]
-    units = (None, None) if policy.unit_column is None else (train.units, holdout.units)
+    made, used, unused = (_audit_frame(frame, codec) for frame in (synthetic, train.values, holdout.values))
+    by_unit = policy.unit_column is not None
     columns = policy.model.columns
-    roles = {name: columns[name].role for name in frames[0]}
-    tables = AuditTables(*frames, *units, roles)
+    roles: dict[str, str] = {name: columns[name].role for name in made}
+    tables = AuditTables(
+        made, used, unused, train.units if by_unit else None, holdout.units if by_unit else None, roles
+    )  # fmt: skip
     thresholds, effort = policy.model.thresholds.model_dump(), policy.model.audit.effort
     audit = clock("attacking", lambda: attack(tables, thresholds, effort, rng, clock.inner))
-    kinds = {name: columns[name].kind for name in frames[0]}
-    groups = [name for name in frames[0] if roles[name] == "quasi_identifier" and columns[name].kind == "category"]
-    utility = clock("measuring", lambda: measure(*frames, policy.target, kinds, groups, rng, clock.inner))
+    kinds: dict[str, str] = {name: columns[name].kind for name in made}
+    groups = [name for name in made if roles[name] == "quasi_identifier" and columns[name].kind == "category"]
+    utility = clock("measuring", lambda: measure(made, used, unused, policy.target, kinds, groups, rng, clock.inner))
     return Assessment(audit, utility)
 
 

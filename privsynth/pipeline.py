@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import pandas as pd
 
@@ -21,7 +22,10 @@ from privsynth.privacy.plan import Plan
 from privsynth.progress import Clock, Progress, silent
 from privsynth.sampling.synthesizer import Synthesizer
 
-Data = str | Path | pd.DataFrame
+if TYPE_CHECKING:
+    from privsynth.table.intake import Intake
+
+Data: TypeAlias = str | Path | pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,10 @@ def fit(
     return synthesizer
 
 
-def _learn(policy: Policy, plan: Plan, data: Data, account: Reservation, holdout: float, clock: Clock):  # type: ignore[no-untyped-def]
-    """Read, bound and split, learn the domain, encode, train. Returns (Synthesizer, Intake)."""
+def _learn(
+    policy: Policy, plan: Plan, data: Data, account: Reservation, holdout: float, clock: Clock
+) -> tuple[Synthesizer, Intake]:  # fmt: skip
+    """Read, bound and split, learn the domain, encode, train."""
     from privsynth.encoding.codec import learn_codec
     from privsynth.encoding.domain import learn_domain
     from privsynth.sampling.output import Layout
@@ -137,11 +143,8 @@ def _learn(policy: Policy, plan: Plan, data: Data, account: Reservation, holdout
     model = clock("training", lambda: trainer.fit(codes, codec, policy.target, account, clock.inner))
     if account.learned:
         raise Refused(Problem("trainer", "ended learning by itself, so its model may have seen open rows"))
-    facts = {
-        "dataset": policy.model.dataset.id,
-        "policy_sha256": policy.sha256,
-        "seeded": policy.model.seed is not None,
-    }
+    seeded = policy.model.seed is not None
+    facts = {"dataset": policy.model.dataset.id, "policy_sha256": policy.sha256, "seeded": seeded}
     layout, rng = Layout.of(policy, raw), account.randomness.generator()
     codec = clock(
         "placing in bins", lambda: model.codec.learning_copula(lambda n: model.sample(n, rng, clock.inner), rng)

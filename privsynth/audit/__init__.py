@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from privsynth.evidence import Audit
     from privsynth.policy import Policy
 
-    Table = pd.DataFrame | str | PathLike[str]
+    Table: TypeAlias = pd.DataFrame | str | PathLike[str]
 
 __all__ = ["audit"]
 

@@ -51,7 +51,10 @@ class Coder:
 
     @classmethod
     def fit(cls, synthetic: pd.DataFrame) -> Coder:
-        names, values, edges, sizes = list(synthetic.columns), [], [], []
+        names: list[str] = list(synthetic.columns)
+        values: list[np.ndarray | None] = []
+        edges: list[np.ndarray | None] = []
+        sizes: list[int] = []
         for name in names:
             column = synthetic[name]
             if isinstance(column.dtype, pd.CategoricalDtype):
@@ -72,21 +75,24 @@ class Coder:
         """Frame with the columns that were fitted -> integers. Values outside the synthetic range take its end's."""
         close = np.empty((len(frame), len(self.names)), np.int32)
         cells = np.empty_like(close)
-        for i, name in enumerate(self.names):
-            if self.sorted_values[i] is None:
+        columns = zip(self.names, self.sorted_values, self.edges, self.sizes, strict=True)
+        for i, (name, known, edges, size) in enumerate(columns):
+            if known is None or edges is None:
                 codes = frame[name].cat.codes.to_numpy().astype(np.int32)
-                cells[:, i] = np.where(codes < 0, self.sizes[i] - 1, codes)
+                cells[:, i] = np.where(codes < 0, size - 1, codes)
                 close[:, i] = cells[:, i] * SCALE
             else:
-                close[:, i], cells[:, i] = self._number(i, _numbers(frame[name]))
+                close[:, i], cells[:, i] = _encode_numbers(_numbers(frame[name]), known, edges, size)
         return Coded(_pad(close), cells)
 
-    def _number(self, i: int, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        known, edges, missing = self.sorted_values[i], self.edges[i], np.isnan(values)
-        middle = np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")  # ties: mid rank
-        rank = np.rint(middle * (SCALE / max(2 * len(known), 1)))
-        cell = np.searchsorted(edges, values, "right")
-        return np.where(missing, 3 * SCALE, rank), np.where(missing, self.sizes[i] - 1, cell)
+
+def _encode_numbers(values: np.ndarray, known: np.ndarray, edges: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks among the `known` values of the synthetic table, and cell numbers: both of the length of `values`."""
+    missing = np.isnan(values)
+    middle = np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")  # ties: mid rank
+    rank = np.rint(middle * (SCALE / max(2 * len(known), 1)))
+    cell = np.searchsorted(edges, values, "right")
+    return np.where(missing, 3 * SCALE, rank), np.where(missing, size - 1, cell)
 
 
 def _numbers(column: pd.Series) -> np.ndarray:

@@ -30,12 +30,14 @@ def comparable(synthetic: Any, train: Any, holdout: Any, policy: Any) -> tuple[A
     _enough(names)
     frames = [pd.DataFrame({n: _declared(raw, n, policy) for n in names}) for raw in raws]
     roles = {n: model.columns[n].role for n in names}
-    units: list[np.ndarray | None] = [None, None]
+    units: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
     if policy.unit_column and all(policy.unit_column in raw.columns for raw in raws[1:]):
         number: dict[str | None, int] = {}
         sides = [raw.cells(policy.unit_column, model.dataset.missing).words() for raw in raws[1:]]
-        units = [np.array([number.setdefault(owner, len(number)) for owner in side]) for side in sides]
-    tables = AuditTables(*shared_categories(frames), *units, roles)
+        first, second = (np.array([number.setdefault(owner, len(number)) for owner in side]) for side in sides)
+        units = (first, second)
+    made, used, unused = shared_categories(frames)
+    tables = AuditTables(made, used, unused, *units, roles)
     return tables, model.thresholds.model_dump(), model.audit.effort
 
 
@@ -80,7 +82,8 @@ def _inferred(raws: list[RawTable]) -> AuditTables:
             columns[name] = [cell.words() for cell in cells]
     _enough(list(columns))
     frames = [pd.DataFrame({n: values[i] for n, values in columns.items()}) for i in range(len(raws))]
-    return AuditTables(*shared_categories(frames), None, None, dict.fromkeys(columns, "attribute"))
+    made, used, unused = shared_categories(frames)
+    return AuditTables(made, used, unused, None, None, dict.fromkeys(columns, "attribute"))
 
 
 def _enough(names: list[str]) -> None:

@@ -47,7 +47,8 @@ def _score(targets: np.ndarray, released: Coded, scene: Scene) -> np.ndarray:
     """log p_synthetic - log p_reference of each target, up to a constant: float[t]."""
     here = nearest(targets, released.close, np.int32(SCALE))[0]
     there = nearest(targets, scene.reference.close, np.int32(SCALE))[0]
-    return np.log(there + _SMALLEST) - np.log(here + _SMALLEST)
+    ratio: np.ndarray = np.log(there + _SMALLEST) - np.log(here + _SMALLEST)
+    return ratio
 
 
 def attacks(scene: Scene) -> list[Attack]:

@@ -11,7 +11,7 @@ _BLOCK = 256  # rows of a block: with 50 columns about 50 KB, which stays in the
 
 
 @njit(inline="always")
-def _distance(x, y, scale):
+def _distance(x: np.ndarray, y: np.ndarray, scale: np.int32) -> np.int32:
     total = np.int32(0)
     for c in range(x.shape[0]):
         step = abs(x[c] - y[c])
@@ -20,7 +20,7 @@ def _distance(x, y, scale):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def nearest(targets, table, scale):
+def nearest(targets: np.ndarray, table: np.ndarray, scale: np.int32) -> tuple[np.ndarray, np.ndarray]:
     """Closest row of `table` for each target: (int32[t] distance, int64[t] row number); the first of tied rows.
 
     `targets`: int32[t, w], `table`: int32[m, w] with m >= 1, `scale`: int32.
@@ -42,7 +42,7 @@ def nearest(targets, table, scale):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def vote(targets, table, secret, values, scale):
+def vote(targets: np.ndarray, table: np.ndarray, secret: np.ndarray, values: int, scale: np.int32) -> np.ndarray:
     """Most common `secret` among all rows of `table` that are closest to each target: int32[t].
 
     `secret`: int32[m] in 0..values-1. Of equally common values the lowest.
@@ -70,7 +70,9 @@ def vote(targets, table, secret, values, scale):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def joined(left, right, table_left, table_right, group, scale):
+def joined(
+    left: np.ndarray, right: np.ndarray, table_left: np.ndarray, table_right: np.ndarray, group: int, scale: np.int32
+) -> np.ndarray:  # fmt: skip
     """Distance to the table of every left half joined to every right half of the same group.
 
     `left`: int32[g * group, w1], `right`: int32[g * group, w2]; the table is split in the same columns.
@@ -93,7 +95,7 @@ def joined(left, right, table_left, table_right, group, scale):
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def isolations(columns, anchors, orders, people):
+def isolations(columns: np.ndarray, anchors: np.ndarray, orders: np.ndarray, people: np.ndarray) -> np.ndarray:
     """People that match a predicate read from a row of the table.
 
     The predicate of anchor row s says "column = its cell in s" for the columns of `orders` one by one, until only one

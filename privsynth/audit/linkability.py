@@ -57,15 +57,18 @@ class Linkage:
 
     def _success(self, people: Coded, released: Coded, groups: int) -> np.ndarray:
         """float[groups, CANDIDATES]: 1 if the right half is closest, a share if it is so together with others."""
-        some, halves = people.take(np.arange(groups * CANDIDATES)), (list(self.left), list(self.right))
+        some, left, right = people.take(np.arange(groups * CANDIDATES)), list(self.left), list(self.right)
         best = joined(
-            *(some.columns(half) for half in halves),
-            *(released.columns(half) for half in halves),
+            some.columns(left),
+            some.columns(right),
+            released.columns(left),
+            released.columns(right),
             CANDIDATES,
             np.int32(SCALE),
         )
         closest = best == best.min(axis=2, keepdims=True)
-        return np.einsum("gii->gi", closest) / closest.sum(axis=2)
+        success: np.ndarray = np.einsum("gii->gi", closest) / closest.sum(axis=2)
+        return success
 
 
 def _independent(success: np.ndarray) -> float:

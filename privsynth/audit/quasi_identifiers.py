@@ -51,8 +51,10 @@ def _keys(frames: list[pd.DataFrame], names: list[str]) -> list[np.ndarray]:
 
 def _plain(column: pd.Series) -> np.ndarray:
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return column.cat.codes.to_numpy().astype(np.float64)
-    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+        codes: np.ndarray = column.cat.codes.to_numpy().astype(np.float64)
+        return codes
+    values: np.ndarray = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return values
 
 
 def _classes(synthetic: np.ndarray, people: np.ndarray, strangers: np.ndarray) -> list[IdentifierRisk]:
@@ -62,7 +64,6 @@ def _classes(synthetic: np.ndarray, people: np.ndarray, strangers: np.ndarray) -
     matched = population[(shown > 0) & (population > 0)]
     smallest = int(matched.min()) if len(matched) else 0
     cells, real = shown[shown > 0], size[size > 0]
-    small = lambda x: float(np.mean(x <= SMALL_CELL)) if len(x) else 0.0  # noqa: E731
     return [
         IdentifierRisk(
             name="prosecutor risk of the real data",
@@ -94,12 +95,17 @@ def _classes(synthetic: np.ndarray, people: np.ndarray, strangers: np.ndarray) -
         ),
         IdentifierRisk(
             name="cells of 1 to 10",
-            value=small(cells),
-            baseline=small(real),
+            value=_small(cells),
+            baseline=_small(real),
             meaning="Share of the combinations of quasi-identifiers in the synthetic table that hold 1 to 10 rows "
             "(baseline: in the training data). Tables counted from the release show such cells, of invented people.",
         ),
     ]
+
+
+def _small(counts: np.ndarray) -> float:
+    """Share of the cells that hold `SMALL_CELL` rows at most."""
+    return float(np.mean(counts <= SMALL_CELL)) if len(counts) else 0.0
 
 
 def _same_number(people: np.ndarray, strangers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -158,24 +164,27 @@ def _disco(
 def _copies(synthetic: pd.DataFrame, people: pd.DataFrame, strangers: pd.DataFrame) -> list[IdentifierRisk]:
     made, real, other = _keys([synthetic, people, strangers], list(synthetic.columns))
     real, other = _same_number(real, other)
-    rate = lambda who: float(np.isin(who, made).mean()) if len(who) else None  # noqa: E731
-    back = lambda who: float(np.isin(made, who).mean()) if len(who) else None  # noqa: E731
     return [
         IdentifierRisk(
             name="exact copies",
-            value=rate(real),
-            baseline=rate(other),
+            value=_share_found(real, made),
+            baseline=_share_found(other, made),
             meaning="Share of training people whose whole record stands in the synthetic table (baseline: people who "
             "were not in the data, who can be there by coincidence only). Common records are no secret; the excess is.",
         ),
         IdentifierRisk(
             name="synthetic rows that equal a real record",
-            value=back(real),
-            baseline=back(other),
+            value=_share_found(made, real) if len(real) else None,
+            baseline=_share_found(made, other) if len(other) else None,
             meaning="Share of synthetic rows equal to the record of a training person (baseline: of one of as many "
             "people who were not in the data).",
         ),
     ]
+
+
+def _share_found(some: np.ndarray, among: np.ndarray) -> float | None:
+    """Share of `some` keys that occur among others; None if there are none."""
+    return float(np.isin(some, among).mean()) if len(some) else None
 
 
 def _near_copies(scene: Scene) -> list[IdentifierRisk]:

@@ -80,7 +80,8 @@ def one_row_each(units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One random row of every unit, units in random order: int64[number of units]."""
     shuffled = rng.permutation(len(units))
     _, first = np.unique(units[shuffled], return_index=True)
-    return shuffled[rng.permutation(first)]
+    rows: np.ndarray = shuffled[rng.permutation(first)]
+    return rows
 
 
 def leaky_twin(
@@ -108,4 +109,5 @@ def _units(units: np.ndarray | None, rows: int) -> np.ndarray:
 def _part(rows: np.ndarray, units: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Two disjoint halves of the people behind `rows`, with all their rows: row numbers of each."""
     half = len(rows) // 2
-    return tuple(np.flatnonzero(np.isin(units, units[part])) for part in (rows[:half], rows[half:]))
+    first, second = (np.flatnonzero(np.isin(units, units[part])) for part in (rows[:half], rows[half:]))
+    return first, second

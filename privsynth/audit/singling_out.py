@@ -51,7 +51,8 @@ def _success(people: Coded, released: Coded, columns: np.ndarray, repeats: int, 
     anchors = np.repeat(rows, repeats)
     orders = rng.permuted(np.tile(np.arange(len(columns)), (len(anchors), 1)), axis=1)
     hits = isolations(columns, anchors, orders, np.ascontiguousarray(people.cells.T))
-    return (hits == 1).reshape(len(people), repeats).mean(axis=1)
+    success: np.ndarray = (hits == 1).reshape(len(people), repeats).mean(axis=1)
+    return success
 
 
 def attacks(scene: Scene) -> list[Attack]:

@@ -107,9 +107,8 @@ def auc_delong(members: np.ndarray, others: np.ndarray, confidence: float = 0.95
     a, b = len(members), len(others)
     if a < 2 or b < 2:
         return 0.5, 0.0, 1.0
-    place = lambda x, y: (np.searchsorted(y, x, "left") + np.searchsorted(y, x, "right")) / (2 * len(y))  # noqa: E731
-    v10 = place(members, np.sort(others))  # share of others below each member
-    v01 = 1 - place(others, np.sort(members))  # share of members above each other
+    v10 = _mid_rank(members, others)  # share of others below each member
+    v01 = 1 - _mid_rank(others, members)  # share of members above each other
     area = float(v10.mean())
     error = float(np.sqrt(v10.var(ddof=1) / a + v01.var(ddof=1) / b))
     inside = float(np.clip(area, 0.5 / (a + b), 1 - 0.5 / (a + b)))
@@ -118,6 +117,13 @@ def auc_delong(members: np.ndarray, others: np.ndarray, confidence: float = 0.95
     reach = norm.isf((1 - confidence) / 2) * error / (inside * (1 - inside))
     logit = np.log(inside / (1 - inside))
     return area, float(1 / (1 + np.exp(reach - logit))), float(1 / (1 + np.exp(-reach - logit)))
+
+
+def _mid_rank(scores: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """For each score the share of `among` that lies below it, ties counted one half: float[n]."""
+    ordered = np.sort(among)
+    ranks = np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")
+    return ranks / (2 * len(ordered))
 
 
 def roc_points(members: np.ndarray, others: np.ndarray) -> list[tuple[float, float]]:
@@ -150,8 +156,8 @@ def tpr_at_fpr(
     below = binom.cdf(np.arange(-1, b + 1), b, fpr)  # below[r] = P(fewer than r scores above the cut)
     strict = int(np.searchsorted(below, tail, "right")) - 1  # the largest r with below[r] <= tail
     loose = int(np.searchsorted(below, 1 - tail, "left"))  # the smallest r with P(r or more above) <= tail
-    sure = np.count_nonzero(members > down[strict - 1]) if strict >= 1 else 0
-    most = np.count_nonzero(members >= down[loose - 1]) if loose <= b else a
+    sure = int(np.count_nonzero(members > down[strict - 1])) if strict >= 1 else 0
+    most = int(np.count_nonzero(members >= down[loose - 1])) if loose <= b else a
     low = clopper_pearson(sure, a, 1 - 2 * tail)[0]
     high = clopper_pearson(most, a, 1 - 2 * tail)[1]
     return value, min(low, value), max(high, value)
@@ -176,8 +182,11 @@ def exact_test(members: np.ndarray, others: np.ndarray, fpr: float = 0.01, level
     if a == 0 or b == 0:
         return False, 1.0
     r = max(1, int(np.ceil(fpr * b)))
-    chance = lambda k: hypergeom.cdf(r - 1, a + b, b, k + r - 1)  # noqa: E731  P(at least k members above), falls in k
-    least = bisect_left(range(1, a + 1), -level, key=lambda k: -chance(k)) + 1
+
+    def rejection_probability(k: int) -> float:  # P(at least k members above): falls in k
+        return float(hypergeom.cdf(r - 1, a + b, b, k + r - 1))
+
+    least = bisect_left(range(1, a + 1), -level, key=lambda k: -rejection_probability(k)) + 1
     if least > a:
         return False, 1.0
     return bool(np.count_nonzero(members > np.sort(others)[-r]) >= least), least / a
@@ -209,8 +218,8 @@ def verdict(measured: Measurement, threshold: float, chance: float, negative_cle
 def _roc(members: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Reachable points of the ROC curve from (0, 0) to (1, 1): one a distinct score, float[k] each."""
     cuts = np.unique(np.concatenate([members, others]))
-    above = lambda x: 1 - np.searchsorted(np.sort(x), cuts, "left")[::-1] / len(x)  # noqa: E731
-    return np.concatenate([[0.0], above(others)]), np.concatenate([[0.0], above(members)])
+    fpr, tpr = (1 - np.searchsorted(np.sort(x), cuts, "left")[::-1] / len(x) for x in (others, members))
+    return np.concatenate([[0.0], fpr]), np.concatenate([[0.0], tpr])
 
 
 def _at(fpr: np.ndarray, tpr: np.ndarray, rates: np.ndarray) -> np.ndarray:
@@ -220,4 +229,5 @@ def _at(fpr: np.ndarray, tpr: np.ndarray, rates: np.ndarray) -> np.ndarray:
     end = np.minimum(right, len(fpr) - 1)
     width = fpr[end] - fpr[left]
     share = np.divide(rates - fpr[left], width, out=np.zeros_like(rates), where=width > 0)
-    return tpr[left] + share * (tpr[end] - tpr[left])
+    reached: np.ndarray = tpr[left] + share * (tpr[end] - tpr[left])
+    return reached

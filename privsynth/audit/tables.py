@@ -51,7 +51,6 @@ class AuditTables:
 
 
 def _alike(one: object, other: object) -> bool:
-    if isinstance(one, pd.CategoricalDtype) or isinstance(other, pd.CategoricalDtype):
-        same = isinstance(one, pd.CategoricalDtype) and isinstance(other, pd.CategoricalDtype)
-        return same and list(one.categories) == list(other.categories)
-    return True
+    if isinstance(one, pd.CategoricalDtype) and isinstance(other, pd.CategoricalDtype):
+        return list(one.categories) == list(other.categories)
+    return not isinstance(one, pd.CategoricalDtype) and not isinstance(other, pd.CategoricalDtype)

@@ -6,6 +6,7 @@ The style sheet recolours them by their fill and stroke in the dark scheme (see 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -30,7 +31,7 @@ def budget(evidence: Evidence) -> Markup:
     if not rows:
         return Markup("")
     order = list(dict.fromkeys(row["name"] for row in rows))
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = alt.Chart(_data(rows)).encode(
         y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=170, ticks=False, domain=False)),
         x=alt.X("share:Q", title=None, axis=None, scale=alt.Scale(domainMin=0)),
     )
@@ -51,12 +52,12 @@ def roc(evidence: Evidence) -> Markup:
     measured = [(finding.attack, _points(finding.roc)) for finding in evidence.audit.findings if finding.roc]
     axes = _axes(alt)
     area = (
-        alt.Chart(alt.Data(values=guarantee))
+        alt.Chart(_data(guarantee))
         .mark_area(color=BARRED, aria=False)
         .encode(x=axes["x"], y=axes["y"], y2=alt.datum(1))
     )
-    line = alt.Chart(alt.Data(values=guarantee)).mark_line(color=INK, strokeWidth=2.5, aria=False)
-    guess = alt.Chart(alt.Data(values=[{"fpr": v, "tpr": v} for v in (_FLOOR, 1.0)]))
+    line = alt.Chart(_data(guarantee)).mark_line(color=INK, strokeWidth=2.5, aria=False)
+    guess = alt.Chart(_data([{"fpr": v, "tpr": v} for v in (_FLOOR, 1.0)]))
     guess = guess.mark_line(color=SOFT, strokeDash=[3, 4], strokeWidth=1.3, aria=False)
     layers = [area, guess.encode(x=axes["x"], y=axes["y"]), line.encode(x=axes["x"], y=axes["y"])]
     layers += _measured(alt, measured, axes)
@@ -91,8 +92,8 @@ def _measured(alt: Any, measured: list[tuple[str, list[dict[str, float]]]], axes
     dash = alt.Scale(domain=names, range=[_DASHES[i % n] for i in range(len(names))])
     shape = alt.Scale(domain=names, range=[_SHAPES[i % n] for i in range(len(names))])
     legend = alt.Legend(title=None, orient="bottom", columns=1, labelLimit=340, symbolSize=70, symbolStrokeWidth=1.6)
-    lines = alt.Chart(alt.Data(values=rows)).mark_line(color=ACCENT, strokeWidth=1.6, aria=False)
-    dots = alt.Chart(alt.Data(values=marks)).mark_point(color=ACCENT, filled=True, size=34, aria=False)
+    lines = alt.Chart(_data(rows)).mark_line(color=ACCENT, strokeWidth=1.6, aria=False)
+    dots = alt.Chart(_data(marks)).mark_point(color=ACCENT, filled=True, size=34, aria=False)
     return [
         lines.encode(x=axes["x"], y=axes["y"], strokeDash=alt.StrokeDash("attack:N", scale=dash, legend=legend)),
         dots.encode(x=axes["x"], y=axes["y"], shape=alt.Shape("attack:N", scale=shape, legend=legend)),
@@ -107,7 +108,7 @@ def _notes(alt: Any, guarantee: list[dict[str, float]]) -> Any:
     ]
     if near["tpr"] > 0.4:  # little is ruled out: the words would lie on the curve
         rows = rows[1:]
-    chart = alt.Chart(alt.Data(values=rows)).mark_text(align="left", color=SOFT, fontSize=12, aria=False)
+    chart = alt.Chart(_data(rows)).mark_text(align="left", color=SOFT, fontSize=12, aria=False)
     return chart.encode(x="fpr:Q", y="tpr:Q", text="text:N")
 
 
@@ -130,6 +131,13 @@ def _points(curve: list[tuple[float, float]] | None) -> list[dict[str, float]]:
 def _mechanisms(evidence: Evidence) -> list[Any]:
     """Those that have a share: what costs delta alone would be a bar of no length."""
     return [mechanism for mechanism in evidence.privacy.mechanisms if mechanism.share][:40]
+
+
+def _data(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Rows that stand in the chart itself."""
+    import altair as alt
+
+    return alt.Data(values=rows)  # type: ignore[no-untyped-call]  # altair's generated classes have no annotations
 
 
 def _cut(text: str, most: int = 26) -> str:

@@ -85,7 +85,7 @@ def _crosswalk(name: str, evidence: Evidence) -> dict[str, Any]:
     """A framework with its evidence texts filled in. A word that no fact explains is an error, never a blank."""
     framework = load_framework(name)
     known = facts.vocabulary(evidence)
-    texts = [Markup(_environment().from_string(c.evidence).render(known)) for c in framework.clauses]
+    texts: list[str] = [Markup(_environment().from_string(c.evidence).render(known)) for c in framework.clauses]
     return {"framework": framework, "table": tables.crosswalk(framework, texts)}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from markupsafe import Markup
 
@@ -19,6 +19,7 @@ from privsynth.report import words
 MOST_TILES = 60
 _MOST_BARS, _MOST_LABELS = 24, 10
 _WIDTH, _HEIGHT = 240, 92
+Matrix = list[list[float | None]]
 _ORDERED = ("integer", "number", "date", "datetime", "time")
 
 
@@ -173,11 +174,11 @@ def heatmaps(correlations: dict[str, Any] | None) -> Heatmaps | None:
     return Heatmaps([(title, _heatmap(title, m, len(names))) for title, m in known], names, differences)
 
 
-def _is_square(matrix: Any, names: list[str]) -> bool:
+def _is_square(matrix: Any, names: list[str]) -> TypeGuard[Matrix]:
     return bool(matrix) and len(matrix) == len(names) and all(len(row) == len(names) for row in matrix)
 
 
-def _heatmap(title: str, matrix: list[list[float | None]], n: int) -> Markup:
+def _heatmap(title: str, matrix: Matrix, n: int) -> Markup:
     """One path per shade, so that sixty columns cost tens of kilobytes. Cells of 10 units."""
     shades: dict[str, list[str]] = {}
     strokes = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from privsynth.simulate.people import Array, Rng
+from privsynth.simulate.people import NOTHING, Array, Rng
 
 # department | codes, the commonest first | share | age: peak, spread | factor for women | severity | planned | winter
 _BLOCKS = """
@@ -101,7 +101,8 @@ def _profiles() -> Array:
         * diabetes[None, None, :, None]
     )
     share = (share * season).reshape(-1, len(CODES))
-    return np.cumsum(share, axis=1) / share.sum(axis=1, keepdims=True)
+    cumulative: Array = np.cumsum(share, axis=1) / share.sum(axis=1, keepdims=True)
+    return cumulative
 
 
 _CUMULATIVE = _profiles()
@@ -116,17 +117,18 @@ def draw(rng: Rng, age: Array, female: Array, diabetic: Array, day: Array) -> Ar
     bin_ = np.clip(age // _AGE_BIN, 0, _AGE_BINS - 1).astype(int)
     profile = ((bin_ * 2 + female) * 2 + diabetic) * 2 + winter
     place = np.searchsorted(_LADDER, profile + rng.random(len(age)), side="right")
-    return np.minimum(place - profile * len(CODES), len(CODES) - 1)
+    index: Array = np.minimum(place - profile * len(CODES), len(CODES) - 1)
+    return index
 
 
 def secondary(rng: Rng, age: Array, diabetic: Array, main: Array) -> Array:
     """A chronic condition beside the main diagnosis; None where there is none, likelier in the young."""
-    codes = np.array([*_SECONDARY, "E11.9"], dtype=object)
+    codes = np.array([*_SECONDARY, "E11.9", None], dtype=object)
     weight = np.array([w for w, _ in _SECONDARY.values()])
     onset = np.array([a for _, a in _SECONDARY.values()])
     usual = weight / (1 + np.exp(-(age[:, None] - onset) / 6))
     weights = np.column_stack([usual, np.where(diabetic, 4.0, 0.0), 1.5 + 0 * age])  # the last: none
     cumulative = np.cumsum(weights, axis=1)
     pick = (rng.random(len(age))[:, None] * cumulative[:, -1:] > cumulative).sum(axis=1)
-    chosen = np.append(codes, None)[pick]
-    return np.where(chosen == CODES[main], None, chosen)
+    chosen = codes[pick]
+    return np.where(chosen == CODES[main], NOTHING, chosen)

@@ -133,7 +133,8 @@ def _make_applicants(rng: Rng, n: int) -> _Applicants:
 def _rounded(rng: Rng, amount: Array) -> Array:
     """As people state a yearly sum: most round to 1,000, some to 500 or 5,000, some know it exactly."""
     step = rng.choice([1.0, 500.0, 1_000.0, 5_000.0], len(amount), p=[0.22, 0.13, 0.45, 0.20])
-    return (np.rint(amount / step) * step).astype(np.int64).clip(3_000)
+    stated: Array = (np.rint(amount / step) * step).astype(np.int64).clip(3_000)
+    return stated
 
 
 def _credit_past(rng: Rng, people: _Applicants) -> dict[str, Array]:

@@ -13,6 +13,7 @@ from privsynth.errors import InputError, Problem
 
 Array = NDArray[Any]
 Rng = np.random.Generator
+NOTHING: Array = np.array(None, dtype=object)  # a missing cell
 
 # Forty invented five-digit postcodes in two "towns"; fixed, since a policy lists them as public.
 POSTCODES: tuple[str, ...] = tuple(f"517{i:02d}" for i in range(1, 51, 2)) + tuple(
@@ -66,17 +67,19 @@ def choose(rng: Rng, options: tuple[str, ...], weights: Array) -> Array:
     """One option per row; weights: rows x options, need not sum to 1."""
     cumulative = np.cumsum(weights, axis=1)
     pick = (rng.random(len(weights))[:, None] * cumulative[:, -1:] > cumulative).sum(axis=1)
-    return np.array(options, dtype=object)[pick]
+    chosen: Array = np.array(options, dtype=object)[pick]
+    return chosen
 
 
 def chance(logit: Array) -> Array:
     """Logistic function."""
-    return 1 / (1 + np.exp(-np.asarray(logit, dtype=float)))
+    probability: Array = 1 / (1 + np.exp(-np.asarray(logit, dtype=float)))
+    return probability
 
 
 def blank(values: Array, missing: Array) -> Array:
     """The values, None where missing."""
-    return np.where(missing, None, values.astype(object))
+    return np.where(missing, NOTHING, values.astype(object))
 
 
 def calendar_days(rng: Rng, n: int, first: str, last: str, weekdays: tuple[float, ...], winter: float) -> Array:

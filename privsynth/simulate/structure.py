@@ -82,7 +82,9 @@ def sequence(n: int, seed: int = 0, law: int = 0, sizes: Sequence[int] = SIZES) 
 def _draw(rng: Rng, shares: Array, place: Array) -> Array:
     """A code for each row: shares (k, size) of the values in k situations, place (n,) the situation of each row."""
     ladder = (np.cumsum(shares, 1)[:, :-1] + np.arange(len(shares))[:, None]).ravel()
-    return np.searchsorted(ladder, place + rng.random(len(place)), side="right") - place * (shares.shape[1] - 1)
+    found = np.searchsorted(ladder, place + rng.random(len(place)), side="right")
+    codes: Array = found - place * (shares.shape[1] - 1)
+    return codes
 
 
 def _table(codes: Array, sizes: Sequence[int]) -> pd.DataFrame:

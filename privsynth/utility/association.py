@@ -42,12 +42,14 @@ def _matrix(frame: pd.DataFrame, grid: Grid) -> list[list[float]]:
     matrix = np.eye(width)
     for i in range(width):
         for j in range(i):
-            if values[i] is not None and values[j] is not None:
-                found = _spearman(values[i], values[j], ranks[i], ranks[j])
+            x, y = values[i], values[j]
+            if x is not None and y is not None:
+                found = _spearman(x, y, ranks[i], ranks[j])
             else:
                 found = cramers_v(cells[i], cells[j], grid.sizes[i], grid.sizes[j])
             matrix[i, j] = matrix[j, i] = round(found, 4)
-    return matrix.tolist()
+    rows: list[list[float]] = matrix.tolist()
+    return rows
 
 
 def cramers_v(one: np.ndarray, two: np.ndarray, size_one: int, size_two: int) -> float:

@@ -23,7 +23,9 @@ class Grid:
 
     @classmethod
     def fit(cls, train: pd.DataFrame, bins: int = BINS) -> Grid:
-        names, edges, sizes = list(train.columns), [], []
+        names: list[str] = list(train.columns)
+        edges: list[np.ndarray | None] = []
+        sizes: list[int] = []
         for name in names:
             column = train[name]
             if is_category(column):
@@ -39,14 +41,14 @@ class Grid:
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
         """Cell numbers, int64[d, n]: one contiguous row for each column."""
         cells = np.empty((len(self.names), len(frame)), np.int64)
-        for i, name in enumerate(self.names):
-            if self.edges[i] is None:
+        for i, (name, edges, size) in enumerate(zip(self.names, self.edges, self.sizes, strict=True)):
+            if edges is None:
                 found = frame[name].cat.codes.to_numpy().astype(np.int64)
                 missing = found < 0
             else:
                 values = numbers(frame[name])
-                found, missing = np.searchsorted(self.edges[i], values, side="right"), np.isnan(values)
-            cells[i] = np.where(missing, self.sizes[i] - 1, found)
+                found, missing = np.searchsorted(edges, values, side="right"), np.isnan(values)
+            cells[i] = np.where(missing, size - 1, found)
         return cells
 
 
@@ -57,13 +59,15 @@ def is_category(column: pd.Series) -> bool:
 
 def numbers(column: pd.Series) -> np.ndarray:
     """float64[n], missing is NaN."""
-    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    values: np.ndarray = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return values
 
 
 def known_numbers(column: pd.Series) -> np.ndarray:
     """The values that are not missing, float64[k]."""
     values = numbers(column)
-    return values[~np.isnan(values)]
+    known: np.ndarray = values[~np.isnan(values)]
+    return known
 
 
 def marginal_distance(one: np.ndarray, two: np.ndarray, sizes: list[int], columns: tuple[int, ...]) -> float:

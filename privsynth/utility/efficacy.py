@@ -67,7 +67,7 @@ def _features(frame: pd.DataFrame) -> pd.DataFrame:
 def _area(x: pd.DataFrame, y: np.ndarray, x_real: pd.DataFrame, y_real: np.ndarray, seed: int) -> float:
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
     classes = np.unique(y)
     if len(classes) < 2:

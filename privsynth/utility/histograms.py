@@ -108,7 +108,7 @@ def _round_step(least: float, whole: bool) -> float:
         return 1.0
     power = 10.0 ** np.floor(np.log10(least))
     step = next(power * k for k in _STEPS if power * k >= least * (1 - 1e-9))
-    return max(step, 1.0) if whole else step
+    return max(float(step), 1.0) if whole else float(step)
 
 
 def _span(low: float, high: float, step: float, whole: bool) -> str:

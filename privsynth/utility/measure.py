@@ -54,8 +54,9 @@ def measure(
     tell("correlations", 0.3)
     matrices = correlations(synthetic, train, rng)
     tell("model", 0.4)
-    known = target is not None and target in train.columns
-    tstr, trtr = efficacy(synthetic, train, holdout, target, rng) if known else (None, None)
+    tstr, trtr = None, None
+    if target is not None and target in train.columns:
+        tstr, trtr = efficacy(synthetic, train, holdout, target, rng)
     tell("sdmetrics", 0.6)
     shapes, trends = quality(synthetic, train, kinds, rng)
     tell("done", 1.0)

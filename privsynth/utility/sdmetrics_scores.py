@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ def _plain(frame: pd.DataFrame, kinds: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _metadata(frame: pd.DataFrame, kinds: dict[str, str]) -> dict:
+def _metadata(frame: pd.DataFrame, kinds: dict[str, str]) -> dict[str, Any]:
     from sdv.metadata import Metadata
 
     def sdtype(name: str) -> str:
@@ -59,10 +60,12 @@ def _metadata(frame: pd.DataFrame, kinds: dict[str, str]) -> dict:
         return "datetime" if kinds.get(name) == "date" else "numerical"
 
     columns = {name: {"sdtype": sdtype(name)} for name in frame.columns}
-    return Metadata.load_from_dict({"tables": {"table": {"columns": columns}}}).to_dict()["tables"]["table"]
+    described = Metadata.load_from_dict({"tables": {"table": {"columns": columns}}}).to_dict()
+    table: dict[str, Any] = described["tables"]["table"]
+    return table
 
 
-def _report(real: pd.DataFrame, synthetic: pd.DataFrame, metadata: dict) -> dict[str, float]:
+def _report(real: pd.DataFrame, synthetic: pd.DataFrame, metadata: dict[str, Any]) -> dict[str, float]:
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
