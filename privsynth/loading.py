@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
@@ -16,6 +15,7 @@ MOST_PARTS, MOST_KEYS = 200_000, 200  # objects and lists of JSON text; of an ob
 
 Checked = TypeVar("Checked", bound=BaseModel)
 Tensors = dict[str, np.ndarray]
+Limit = float | np.ndarray  # one for all values, or one for each, as far as the shapes broadcast
 
 
 class Damaged(ValueError):
@@ -43,7 +43,8 @@ def read_json(path: Path, kind: type[Checked]) -> Checked:
 
 def _check_extent(read: Any) -> None:
     """Raises ValueError for what is larger than any model: pydantic would collect every wrong key before it says a word."""
-    left, parts = [[read]], 0
+    left: list[Any] = [[read]]  # what JSON text holds: objects and lists
+    parts = 0
     while left:
         part = left.pop()
         parts += 1
@@ -74,8 +75,8 @@ def part(tensors: Tensors, prefix: str) -> Tensors:
 
 
 def take(
-    tensors: Tensors, name: str, dtype: str, shape: tuple[int | None, ...], low: ArrayLike = -np.inf,
-    high: ArrayLike = np.inf,
+    tensors: Tensors, name: str, dtype: str, shape: tuple[int | None, ...], low: Limit = -np.inf,
+    high: Limit = np.inf,
 ) -> np.ndarray:  # fmt: skip
     """The tensor of this name: of this type and shape, all of it from low to high. shape: None for any length.
 
@@ -92,7 +93,7 @@ def take(
     if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
         raise Damaged(f"tensor `{name}` must hold finite numbers only")
     if not np.all((tensor >= low) & (tensor <= high)):
-        limits = f" from {low:g} to {high:g}" if np.isscalar(low) and np.isscalar(high) else " that exist"
+        limits = f" from {low:g} to {high:g}" if not isinstance(low, np.ndarray) and not isinstance(high, np.ndarray) else " that exist"
         raise Damaged(f"tensor `{name}` must hold {'codes' if tensor.dtype.kind == 'i' else 'numbers'}{limits} only")
     return tensor
 

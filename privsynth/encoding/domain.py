@@ -17,8 +17,8 @@ import pandas as pd
 
 from privsynth.policy import Column, Policy
 from privsynth.privacy.events import DiscreteGaussian, Geometric, ThresholdedGaussian
-from privsynth.privacy.mechanisms.categories import OpenCategories
-from privsynth.privacy.mechanisms.counts import PrivateBounds, RowCount, UnitSizes
+from privsynth.privacy.mechanisms.categories import OpenCategories, categories_of
+from privsynth.privacy.mechanisms.counts import ROW_COUNT, UNIT_SIZES, PrivateBounds, RowCount, UnitSizes, bounds_of
 from privsynth.privacy.run import Run
 from privsynth.privacy.unit import Rows
 from privsynth.table.private import PrivateTable
@@ -141,11 +141,12 @@ def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, tr
         if column.modelled
     ]
     columns = _with_gaps(columns, policy)
-    declared, mix, units = policy.model.dataset.rows, (), None
+    declared, units = policy.model.dataset.rows, None
+    mix: tuple[float, ...] = ()
     rows = round(declared * trained) if declared is not None else None
     if policy.unit_column is not None:
         lowest = strata(policy.max_rows)
-        bought = table.measure(UnitSizes(run.plan.event("unit sizes", Geometric, DiscreteGaussian), lowest), run)
+        bought = table.measure(UnitSizes(run.plan.event(UNIT_SIZES, Geometric, DiscreteGaussian), lowest), run)
         in_rows = bought * _middle(lowest, policy.max_rows)
         rows, units = max(1, int(in_rows.sum())), max(1, int(bought.sum()))
         policy.refuse_large_delta(round(units / trained))
@@ -153,7 +154,7 @@ def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, tr
             mix = tuple(float(x) for x in (in_rows + 1e-9) / (in_rows + 1e-9).sum())
             columns.append(ColumnDomain(STRATUM, "category", tuple(str(x) for x in lowest), nullable=False))
     elif declared is None:
-        rows = table.measure(RowCount(run.plan.event("row count", Geometric, DiscreteGaussian)), run)
+        rows = table.measure(RowCount(run.plan.event(ROW_COUNT, Geometric, DiscreteGaussian)), run)
         policy.refuse_large_delta(round(rows / trained))
     return Domain(tuple(columns), rows, mix, units)
 
@@ -178,14 +179,14 @@ def _column_domain(
                 name, "category", tuple(policy.groupings[name].groups), nullable=column.nullable, source="public groups"
             )
         if column.categories == "private":
-            found = table.measure(OpenCategories(run.plan.event(f"categories: {name}", ThresholdedGaussian), name), run)
+            found = table.measure(OpenCategories(run.plan.event(categories_of(name), ThresholdedGaussian), name), run)
             names = (*(value for value in found if value != OTHER), OTHER)
             return ColumnDomain(name, "category", names, nullable=column.nullable, source="bought")
         assert isinstance(column.categories, list)  # the policy's rules see to it
         return ColumnDomain(name, "category", tuple(column.categories), nullable=column.nullable)
     step = 10.0**-column.places
     if column.bounds == "private":
-        low, high = table.measure(PrivateBounds(run.plan.event(f"bounds: {name}", Geometric, DiscreteGaussian), name, step), run)
+        low, high = table.measure(PrivateBounds(run.plan.event(bounds_of(name), Geometric, DiscreteGaussian), name, step), run)
         return ColumnDomain(name, column.kind, (), low, high, step, column.nullable, source="bought")
     assert column.steps is not None
     return ColumnDomain(name, column.kind, (), *column.steps, step, column.nullable)
@@ -207,7 +208,7 @@ def _with_gaps(columns: list[ColumnDomain], policy: Policy) -> list[ColumnDomain
 
 def _steps(frame: pd.DataFrame, column: ColumnDomain) -> np.ndarray:
     with np.errstate(over="ignore"):  # infinity is clipped to the last cell, as any value beyond it
-        return np.round(frame[column.name].to_numpy(float) / column.step)
+        return np.asarray(np.round(frame[column.name].to_numpy(float) / column.step))
 
 
 def public_grid(low: int, high: int) -> np.ndarray:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from privsynth.privacy.events import DiscreteGaussian, Geometric, ThresholdedGaussian, gaussian_of_mu
+from privsynth.privacy.mechanisms.categories import categories_of
+from privsynth.privacy.mechanisms.counts import ROW_COUNT, UNIT_SIZES, bounds_of
+from privsynth.privacy.mechanisms.tables import HISTOGRAMS
 from privsynth.privacy.plan import Request
 
 if TYPE_CHECKING:
@@ -24,9 +27,9 @@ def domain_requests(policy: Policy) -> list[Request]:
     columns = policy.model.columns
     requests = []
     if policy.unit_column is not None:
-        requests.append(Request("unit sizes", "how many units there are, by number of rows", COUNT_SHARE, Geometric))
+        requests.append(Request(UNIT_SIZES, "how many units there are, by number of rows", COUNT_SHARE, Geometric))
     elif policy.model.dataset.rows is None:
-        requests.append(Request("row count", "how many rows the table has", COUNT_SHARE, Geometric))
+        requests.append(Request(ROW_COUNT, "how many rows the table has", COUNT_SHARE, Geometric))
     bought = [n for n, c in columns.items() if c.modelled and "private" in (c.bounds, c.categories)]
     open_sets = [n for n in bought if columns[n].categories == "private"]
     share = min(DOMAIN_SHARE, DOMAIN_MOST / len(bought)) if bought else 0.0
@@ -34,13 +37,13 @@ def domain_requests(policy: Policy) -> list[Request]:
     for name in bought:
         if name in open_sets:
             requests.append(
-                Request(f"categories: {name}", f"which values of {name} many units share", share,
+                Request(categories_of(name), f"which values of {name} many units share", share,
                         lambda mu: ThresholdedGaussian(1 / mu, delta))
             )  # fmt: skip
         else:
             requests.append(
                 Request(
-                    f"bounds: {name}", f"the range in which {name} lies", share, lambda mu: DiscreteGaussian(1 / mu)
+                    bounds_of(name), f"the range in which {name} lies", share, lambda mu: DiscreteGaussian(1 / mu)
                 )
             )
     return requests
@@ -50,7 +53,7 @@ def histogram_request(policy: Policy, left: float) -> Request:
     """left: the share that the domain leaves of the budget."""
     purpose = "how each column is distributed, for bins and spikes"
     share = histogram_share(policy) * left
-    return Request("histograms", purpose, share, gaussian_of_mu, histogram_tables(policy))
+    return Request(HISTOGRAMS, purpose, share, gaussian_of_mu, histogram_tables(policy))
 
 
 def histogram_share(policy: Policy) -> float:

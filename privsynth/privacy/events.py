@@ -53,7 +53,7 @@ class DiscreteGaussian:
 
 @dataclass(frozen=True)
 class PureDP:
-    """Anything that is epsilon-differentially private by itself: a selection by the exponential mechanism or its kin."""
+    """Anything that is epsilon-differentially private by itself. No mechanism claims it; it is what dominates `Geometric`."""
 
     epsilon: float
 
@@ -156,12 +156,12 @@ def gaussian_of_mu(mu: float) -> Gaussian:
 
 
 def sampled_gaussian_of_mu(mu: float, sampling_rate: float, steps: int) -> SampledGaussian:
-    """DP-SGD about as strong as one Gaussian of parameter mu, by the central limit theorem of subsampling.
+    """DP-SGD about as private as one Gaussian mechanism of parameter mu, by the central limit theorem of subsampling.
 
     mu = q sqrt(T (exp(1/sigma^2) - 1)) (Bu, Dong, Long, Su 2020, Theorem 5), solved for sigma. It only shares out the
     budget; what is claimed comes from the exact composition in `accountant`.
 
-    >>> sampled_gaussian_of_strength(1.0, 0.01, 1000).noise_multiplier < 1
+    >>> sampled_gaussian_of_mu(1.0, 0.01, 1000).noise_multiplier < 1
     True
     """
     return SampledGaussian(1 / math.sqrt(math.log1p((mu / sampling_rate) ** 2 / steps)), sampling_rate, steps)

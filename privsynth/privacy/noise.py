@@ -65,10 +65,6 @@ class Randomness:
         self._stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
         self._process = os.getpid()
 
-    @property
-    def releasable(self) -> bool:
-        return self.seed is None
-
     def words(self, size: int) -> Words:
         """(size,) random 64-bit words, the next of the stream.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from privsynth.evidence import MechanismRecord, Privacy, Risk
 from privsynth.privacy.accountant import compose
@@ -23,6 +23,7 @@ COMPOSITION = (
 
 
 Kind = TypeVar("Kind", bound=Event)
+OtherKind = TypeVar("OtherKind", bound=Event)
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,13 @@ class Plan:
     def __getitem__(self, name: str) -> Event:
         return next(item.event for item in self.items if item.name == name)
 
-    def event(self, name: str, *kinds: type[Kind]) -> Kind:
+    @overload
+    def event(self, name: str, kind: type[Kind], /) -> Kind: ...
+
+    @overload
+    def event(self, name: str, kind: type[Kind], other: type[OtherKind], /) -> Kind | OtherKind: ...
+
+    def event(self, name: str, /, *kinds: type[object]) -> Event:
         """The event of a mechanism that is of one of these kinds. Raises TypeError if the plan has another."""
         event = self[name]
         if not isinstance(event, kinds):

@@ -110,13 +110,6 @@ def generic_epsilon(fpr: float, tpr: float, delta: float) -> float:
     return max(math.log((tpr - delta) / fpr), math.log((1 - delta - fpr) / (1 - tpr)))
 
 
-def gaussian_max_tpr(mu: float, fpr: float) -> float:
-    """The closed form for one Gaussian mechanism of parameter mu: Phi(mu + Phi^-1(fpr)). Checks the above in tests."""
-    from scipy.special import ndtr, ndtri
-
-    return float(ndtr(mu + ndtri(fpr)))
-
-
 def at_most(value: float, digits: int = 3) -> str:
     """A bound as a person reads it, rounded up to so many significant digits: a claim never looks better than it is.
 

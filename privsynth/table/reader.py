@@ -64,13 +64,13 @@ class Cells:
 
     def numbers(self, read: Callable[[str], float]) -> np.ndarray:
         """(rows,) float64: each cell as `read` reads its text; NaN without one."""
-        return np.array([*map(read, self.distinct), np.nan, np.nan])[self.codes]
+        return np.asarray(np.array([*map(read, self.distinct), np.nan, np.nan])[self.codes])
 
     def words(self, read: Callable[[str], str | None] = str) -> np.ndarray:
         """(rows,) objects: each cell as `read` gives its text; None without one."""
         found = np.empty(len(self.distinct) + 2, object)  # the last two stay None
         found[:-2] = [read(text) for text in self.distinct]
-        return found[self.codes]
+        return np.asarray(found[self.codes])
 
     @classmethod
     def of(cls, values: pa.ChunkedArray, missing: Iterable[str]) -> Cells:

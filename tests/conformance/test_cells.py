@@ -23,9 +23,8 @@ from privsynth.audit.compare import categorical
 from privsynth.encoding.domain import ColumnDomain, Domain
 from privsynth.errors import InputError
 from privsynth.policy import Policy
-from privsynth.privacy.events import PureDP, ThresholdedGaussian
+from privsynth.privacy.events import ThresholdedGaussian
 from privsynth.privacy.mechanisms.categories import OpenCategories
-from privsynth.privacy.mechanisms.selection import MostCommon
 from privsynth.privacy.unit import Rows
 from privsynth.table.intake import typed
 from privsynth.table.reader import MISSING, UNREADABLE, Cells, _check_grammar, _read_csv, read_table
@@ -267,7 +266,6 @@ def test_typed_text_is_compared_by_all_its_bytes() -> None:
         assert domain.encode(rows).values[:, 0].tolist() == [0 if text == name else 2 for text in rows.values["x"]]
     counted = OpenCategories(ThresholdedGaussian(1.0, 1e-3), "x").query(rows)
     assert counted == {"5\0": 1, "5": 2, "5\0x": 1}
-    assert MostCommon(PureDP(1.0), "x", ("5", "5\0")).query(rows).tolist() == [2.0, 1.0]
     assert categorical(rows.values["x"], ["5", "5\0"]).codes.tolist() == [1, 0, 0, -1, -1]
 
 

@@ -26,14 +26,12 @@ from privsynth.privacy.events import (
     DiscreteGaussian,
     Gaussian,
     Geometric,
-    PureDP,
     SampledGaussian,
     ThresholdedGaussian,
 )
 from privsynth.privacy.mechanisms.categories import OpenCategories
 from privsynth.privacy.mechanisms.counts import PrivateBounds, RowCount, UnitSizes
 from privsynth.privacy.mechanisms.dpsgd import DPSGD
-from privsynth.privacy.mechanisms.selection import MostCommon, Quantile
 from privsynth.privacy.mechanisms.tables import Histograms, Marginals
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows, to_shares
@@ -111,16 +109,6 @@ def categories(draw: Any) -> Case:
     return OpenCategories(ThresholdedGaussian(draw(st.sampled_from([0.3, 3.0, 50.0])), 1e-6), "word"), *draw(frames())
 
 
-def quantile(draw: Any) -> Case:
-    q = draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
-    candidates = draw(st.sampled_from([(0.0,), (0.0, 1.0, 30.0), tuple(float(i) for i in range(-20, 40))]))
-    return Quantile(PureDP(0.9), "x", q, candidates), *draw(frames())
-
-
-def most_common(draw: Any) -> Case:
-    return MostCommon(PureDP(0.9), "word", draw(st.sampled_from([("a",), ("a", "b", "nobody's")]))), *draw(frames())
-
-
 def histograms(draw: Any) -> Case:
     s = sizes(draw)
     return Histograms(Gaussian(1.5), s), *draw(codes(s))
@@ -178,7 +166,7 @@ def elbo(onehot: OneHot) -> Callable[[Any, torch.Tensor, torch.Tensor], torch.Te
 
 CASES: dict[str, Callable[[Any], Case]] = {
     "RowCount": row_count, "UnitSizes": unit_sizes, "PrivateBounds": bounds, "OpenCategories": categories,
-    "Quantile": quantile, "MostCommon": most_common, "Histograms": histograms, "Marginals": marginals, "DPSGD": dpsgd,
+    "Histograms": histograms, "Marginals": marginals, "DPSGD": dpsgd,
 }  # fmt: skip
 EACH = pytest.mark.parametrize("name", list(CASES))
 ALL = list(HealthCheck)
@@ -293,41 +281,6 @@ def test_gradients_have_the_noise_of_the_clip_and_come_in_grains() -> None:
     assert set((shifted / granularity).tolist()) & set((noise / granularity).tolist()), "both inputs reach the same outputs"
 
 
-@pytest.mark.statistical
-def test_selections_have_the_law_of_permute_and_flip() -> None:
-    """Exact chances for three candidates (McKenna & Sheldon 2020, Algorithm 1). False alarms: below 1e-9."""
-    scores, epsilon = [3.0, 2.0, 0.0], 1.2
-
-    def chances(monotonic: bool) -> np.ndarray:
-        p = np.exp((np.array(scores) - max(scores)) * epsilon / (1 if monotonic else 2))
-        found = np.zeros(3)
-        for order in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]:
-            left = 1.0
-            for i in order:
-                found[i] += left * p[i] / 6
-                left *= 1 - p[i]
-        return found
-
-    for mechanism in (
-        Quantile(PureDP(epsilon), "x", 0.5, (1.0, 2.0, 3.0)),
-        MostCommon(PureDP(epsilon), "w", ("a", "b", "c")),
-    ):
-        draws = 20_000
-        seen = np.bincount([mechanism.noised(np.array(scores), Randomness()) for _ in range(draws)], minlength=3)
-        want = chances(mechanism.monotonic)
-        assert np.all(np.abs(seen / draws - want) < 6.2 * np.sqrt(want * (1 - want) / draws) + 1e-12)
-
-
-def test_answers_make_sense() -> None:
-    rows = Rows(pd.DataFrame({"x": np.arange(1001.0), "word": ["a"] * 700 + ["b"] * 301}), np.arange(1001))
-    median = Quantile(PureDP(5.0), "x", 0.5, tuple(float(i) for i in range(0, 1001, 10))).answer(rows, Randomness())
-    assert 450 <= median <= 550
-    assert MostCommon(PureDP(5.0), "word", ("b", "a", "c")).answer(rows, Randomness()) == "a"
-    with pytest.raises(ValueError, match="rise"):
-        Quantile(PureDP(1.0), "x", 0.5, (2.0, 1.0))
-    with pytest.raises(ValueError, match="q must lie"):
-        Quantile(PureDP(1.0), "x", 1.5, (1.0,))
-    with pytest.raises(ValueError, match="distinct"):
-        MostCommon(PureDP(1.0), "word", ("a", "a"))
+def test_a_module_in_single_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="double precision"):
         DPSGD(SampledGaussian(1.0, 0.5, 1), torch.nn.Linear(2, 1), lambda m, c, z: m(c), lambda step: None, 1.0, 1.0)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
 from privsynth.privacy.accountant import compose
-from privsynth.privacy.events import DiscreteGaussian, Gaussian, Geometric, PureDP
+from privsynth.privacy.events import DiscreteGaussian, Gaussian, Geometric
 from privsynth.privacy.mechanisms.counts import UnitSizes
-from privsynth.privacy.mechanisms.selection import MostCommon, Quantile
 from privsynth.privacy.mechanisms.tables import Histograms
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.risk import max_tpr
@@ -79,27 +77,3 @@ def test_the_best_attack_on_counts_stays_under_the_claim(
     others = [1] * 30
     assert not beats(counted(event, [*others, 3]), counted(event, others), claimed)
     assert beats(counted(less, [*others, 3]), counted(less, others), claimed)
-
-
-CHOICES: dict[str, Callable[[float], Quantile | MostCommon]] = {
-    "quantile": lambda epsilon: Quantile(PureDP(epsilon), "x", 1.0, (1.5, 3.5)),
-    "most common": lambda epsilon: MostCommon(PureDP(epsilon), "word", ("a", "b")),
-}
-
-
-@pytest.mark.statistical
-@pytest.mark.parametrize("kind", list(CHOICES))
-def test_the_best_attack_on_a_choice_stays_under_the_claim(kind: str) -> None:
-    """The unit tips a choice between two that is even without it. False alarms: below 6e-7. The twin that claims a
-    fifth of its epsilon is caught."""
-    claimed = compose([PureDP(0.8)])
-    everybody = Rows(pd.DataFrame({"x": [1.0, 1.0, 1.0, 1.0, 3.0], "word": list("aabbb")}), np.arange(5))
-    others = Rows(everybody.values[:4], everybody.units[:4])
-
-    def chosen(epsilon: float, rows: Rows[pd.DataFrame]) -> np.ndarray:
-        """1 where the unit's side was chosen, and a little that breaks ties."""
-        hits = [choice in ("b", 3.5) for choice in answers(CHOICES[kind](epsilon), rows)]
-        return np.array(hits) + 0.5 * Randomness().uniform(RUNS)
-
-    assert not beats(chosen(0.8, everybody), chosen(0.8, others), claimed)
-    assert beats(chosen(4.0, everybody), chosen(4.0, others), claimed)

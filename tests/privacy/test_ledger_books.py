@@ -320,8 +320,8 @@ def test_the_file_is_the_owners_alone(tmp_path: Path) -> None:
 def test_a_seed_is_written_down(ledger: Ledger) -> None:
     seeded = Policy.from_text(POLICY.format(id="books", lifetime=CAP) + "seed: 3\n")
     run = ledger.reserve(planned(seeded, plan()))
-    assert not run.randomness.releasable and json.loads(ledger.entries()[0]["body"])["seeded"] is True
-    assert ledger.reserve(planned(policy(), plan())).randomness.releasable
+    assert run.randomness.seed == 3 and json.loads(ledger.entries()[0]["body"])["seeded"] is True
+    assert ledger.reserve(planned(policy(), plan())).randomness.seed is None
     assert json.loads(ledger.entries()[1]["body"])["seeded"] is False
 
 

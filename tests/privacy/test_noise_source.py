@@ -154,13 +154,12 @@ def test_two_sources_differ_and_one_stream_goes_on() -> None:
     assert Randomness(1).bytes(32) != Randomness(2).bytes(32)
 
 
-def test_a_seed_repeats_and_is_never_releasable() -> None:
+def test_a_seed_repeats() -> None:
     assert np.array_equal(Randomness(7).normal(20), Randomness(7).normal(20))
     assert np.array_equal(Randomness(7).lattice_gaussian(3.0, 20), Randomness(7).lattice_gaussian(3.0, 20))
     assert np.array_equal(Randomness(7).geometric(0.1, 20), Randomness(7).geometric(0.1, 20))
     assert Randomness(7).integer_source() == Randomness(7).integer_source() is not None
-    assert not Randomness(7).releasable and not Randomness(0).releasable
-    assert Randomness().releasable and Randomness().integer_source() is None
+    assert Randomness().seed is None and Randomness().integer_source() is None
 
 
 def test_postprocessing_generator_comes_from_the_stream() -> None:

@@ -8,9 +8,8 @@ MECHANISMS = frozenset({
     "privsynth.privacy.mechanisms.counts.UnitSizes",
     "privsynth.privacy.mechanisms.counts.PrivateBounds",
     "privsynth.privacy.mechanisms.categories.OpenCategories",
-    "privsynth.privacy.mechanisms.selection.Quantile",
-    "privsynth.privacy.mechanisms.selection.MostCommon",
     "privsynth.privacy.mechanisms.tables.Histograms",
     "privsynth.privacy.mechanisms.tables.Marginals",
     "privsynth.privacy.mechanisms.dpsgd.DPSGD",
 })  # fmt: skip
+DP_SGD = "dp-sgd"  # the name of `dpsgd.DPSGD`; it stands here because plans name it, and `dpsgd` imports torch

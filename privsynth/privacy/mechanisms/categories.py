@@ -18,6 +18,11 @@ from privsynth.privacy.unit import Rows
 Tally = Mapping[str, int]  # how many units have each value; only values that occur
 
 
+def categories_of(column: str) -> str:
+    """The name of the mechanism that measures which values this column has."""
+    return f"categories: {column}"
+
+
 @dataclass(frozen=True)
 class OpenCategories(Mechanism[Tally, Tally, list[str]]):
     """The values of a column that enough units share (stability-based selection; Korolova et al. 2009, Theorem 1).
@@ -33,7 +38,7 @@ class OpenCategories(Mechanism[Tally, Tally, list[str]]):
 
     @property
     def name(self) -> str:  # type: ignore[override]  # a mechanism's name is never set
-        return f"categories: {self.column}"
+        return categories_of(self.column)
 
     @property
     def threshold(self) -> int:

@@ -22,6 +22,7 @@ from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows
 
 Ints = NDArray[np.int64]
+ROW_COUNT, UNIT_SIZES = "row count", "unit sizes"  # the mechanisms' names in plans and ledgers
 
 
 class Counts(Mechanism[Ints, Ints, Any]):
@@ -53,7 +54,7 @@ class RowCount(Counts):
     """The number of rows; the unit is the row. Released: an integer of at least 1."""
 
     event: Geometric | DiscreteGaussian
-    name: str = "row count"
+    name: str = ROW_COUNT
 
     def query(self, rows: Rows[Any]) -> Ints:
         return np.array([len(rows)], np.int64)
@@ -71,7 +72,7 @@ class UnitSizes(Counts):
 
     event: Geometric | DiscreteGaussian
     lowest: tuple[int, ...]
-    name: str = "unit sizes"
+    name: str = UNIT_SIZES
 
     def query(self, rows: Rows[Any]) -> Ints:
         stratum = np.searchsorted(self.lowest, rows.spans[1], side="right") - 1
@@ -79,6 +80,11 @@ class UnitSizes(Counts):
 
     def released(self, noisy: Ints) -> Ints:
         return np.maximum(noisy, 0)
+
+
+def bounds_of(column: str) -> str:
+    """The name of the mechanism that measures this column's bounds."""
+    return f"bounds: {column}"
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class PrivateBounds(Counts):
 
     @property
     def name(self) -> str:  # type: ignore[override]  # a mechanism's name is never set
-        return f"bounds: {self.column}"
+        return bounds_of(self.column)
 
     @property
     def threshold(self) -> float:

@@ -30,6 +30,7 @@ from opacus.grad_sample import GradSampleModule, GradSampleModuleFastGradientCli
 
 from privsynth.privacy.accountant import STEP_SLACK
 from privsynth.privacy.events import SampledGaussian
+from privsynth.privacy.mechanisms import DP_SGD
 from privsynth.privacy.mechanisms.base import Mechanism
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows
@@ -68,7 +69,7 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
     max_grad_norm: float
     expected_units: float
     latent: int = 0
-    name: str = "dp-sgd"
+    name: str = DP_SGD
 
     def __post_init__(self) -> None:
         if any(p.dtype != torch.float64 for p in self.module.parameters()):

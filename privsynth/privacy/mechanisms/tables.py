@@ -21,6 +21,7 @@ from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import MOST_WAYS, SHARE_UNIT, Rows, to_shares, unit_weights
 
 Floats = NDArray[np.float64]
+HISTOGRAMS, MARGINALS = "histograms", "marginals"  # the mechanisms' names in plans and ledgers
 Tables = dict[tuple[int, ...], Floats]
 CELLS_POWER = 1 / 3  # a histogram's share grows with its cells to this power
 
@@ -39,7 +40,7 @@ class Histograms(Mechanism[list[Floats], list[Floats], list[Floats]]):
 
     event: Gaussian
     sizes: tuple[int, ...]
-    name: str = "histograms"
+    name: str = HISTOGRAMS
 
     @property
     def shares(self) -> Floats:
@@ -80,7 +81,7 @@ class Marginals(Mechanism[Tables, Tables, Tables]):
     sizes: tuple[int, ...]
     tables: tuple[tuple[int, ...], ...]
     shares: tuple[float, ...]
-    name: str = "marginals"
+    name: str = MARGINALS
 
     def __post_init__(self) -> None:
         columns = range(len(self.sizes))
