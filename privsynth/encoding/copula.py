@@ -116,7 +116,7 @@ class Copula:
             logs[:, k] = np.log(self.chance[k]) + np.log(np.diag(root)).sum()
             logs[:, k] -= 0.5 * (((scores - center) @ root) ** 2).sum(1)
         rising = np.exp(logs - logs.max(1, keepdims=True)).cumsum(1)
-        return (rising <= rng.random((len(scores), 1)) * rising[:, -1:]).sum(1)
+        return np.asarray((rising <= rng.random((len(scores), 1)) * rising[:, -1:]).sum(1))
 
     def _moved(
         self, scores: np.ndarray, part: np.ndarray, low: np.ndarray, high: np.ndarray, rng: np.random.Generator
@@ -160,7 +160,7 @@ def stratified_places(codes: np.ndarray, scores: np.ndarray, rng: np.random.Gene
     count = np.bincount(codes)
     rank = np.empty(len(codes))
     rank[np.lexsort((scores, codes))] = np.arange(len(codes)) - np.repeat(np.cumsum(count) - count, count)
-    return np.minimum((rank + rng.random(len(codes))) / count[codes], LAST)
+    return np.asarray(np.minimum((rank + rng.random(len(codes))) / count[codes], LAST))
 
 
 def _intervals(ends: Ends, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -184,4 +184,4 @@ def _truncated(
     below, above = ndtr(start), ndtr(end)
     drawn = ndtri(below + rng.random(np.shape(start)) * (above - below))
     drawn = np.where(above - below > 1e-300, drawn, np.clip(0.0, start, end)).clip(start, end)
-    return mean + deviation * np.where(right, -drawn, drawn)
+    return np.asarray(mean + deviation * np.where(right, -drawn, drawn))

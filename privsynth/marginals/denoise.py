@@ -22,7 +22,7 @@ Pairs = dict[Columns, tuple[np.ndarray, float]]  # {two columns: (released share
 
 def denoised(pairs: Pairs, shares: list[np.ndarray]) -> Pairs:
     """The pairs with less noise. shares: released share of each code of each column."""
-    alone = {(j, k): np.outer(shares[j], shares[k]) for j, k in pairs}
+    alone: dict[Columns, np.ndarray] = {(j, k): np.outer(shares[j], shares[k]) for j, k in pairs}
     beyond = {c: _to_margins(share - alone[c]) for c, (share, _) in pairs.items()}
     sizes = [len(share) for share in shares]
     noise = {c: sigma for c, (_, sigma) in pairs.items()}

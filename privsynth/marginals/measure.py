@@ -51,7 +51,7 @@ def measure_marginals(table: PrivateTable[np.ndarray], codec: Codec, target: str
     groups: Groups | None = None
     look: Tables = {}
     higher: Tables = {}
-    pairs = list(combinations(range(d), 2))
+    pairs: list[Columns] = list(combinations(range(d), 2))
     if "relations" in run.plan:
         groups = groups_of(codec, FEW)
         look = _bought("relations", table.encoded(groups), groups.sizes, pairs, None, codec, run)
@@ -127,8 +127,9 @@ def groups_of(codec: Codec, most: int, targets: Sequence[TargetMarginal] = (), t
             continue
         order = np.arange(size - 1)
         if column.domain.kind == "category":
-            paired = target is not None and tuple(sorted((j, target))) in known
-            place = _first_axis(_oriented(known, j, target)) if paired else column.shares
+            place = column.shares
+            if target is not None and tuple(sorted((j, target))) in known:
+                place = _first_axis(_oriented(known, j, target))
             order = np.argsort(place[:-1], kind="stable")
         middle = np.cumsum(column.shares[order]) - column.shares[order] / 2
         group = np.minimum(middle / max(column.shares[:-1].sum(), 1e-9) * most, most - 1).astype(int)
@@ -175,7 +176,8 @@ def smallest(tables: list[Columns], sizes: tuple[int, ...], target: int | None) 
 
 def within_cells(ranked: list[Columns], sizes: tuple[int, ...], most: int) -> list[Columns]:
     """The first of these tables, up to `most`, that have no more than MOST_CELLS together; one too large is passed over."""
-    chosen, left = [], MOST_CELLS
+    chosen: list[Columns] = []
+    left = MOST_CELLS
     for columns in ranked:
         cells = cells_of(columns, sizes)
         if cells <= left and len(chosen) < most:
@@ -251,7 +253,8 @@ def pairs_in_groups(targets: list[TargetMarginal], look: Tables, groups: Groups 
     grouped = [tuple(range(size)) for size in codec.sizes] if groups is None else groups.columns
     into = [np.eye(max(group) + 1)[list(group)] for group in grouped]  # (codes, groups)
     shares = [column.shares @ matrix for column, matrix in zip(codec.columns, into, strict=True)]
-    known = {(j, k): np.outer(shares[j], shares[k]) for j, k in combinations(range(len(into)), 2)}
+    every = combinations(range(len(into)), 2)
+    known: dict[Columns, np.ndarray] = {(j, k): np.outer(shares[j], shares[k]) for j, k in every}
     known |= {columns: table.share for columns, table in look.items()}
     return known | {
         g.columns: into[g.columns[0]].T @ g.share @ into[g.columns[1]] for g in targets if len(g.columns) == 2

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from math import comb, prod
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from privsynth.loading import Damaged, Tensors, take
 from privsynth.parallel import ReportShare, in_blocks
 from privsynth.privacy.unit import MOST_WAYS
 from privsynth.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from privsynth.marginals.gibbs import Layout
 
 ONE_WAY_WEIGHT = 30.0
 LEAST_WEIGHT = 16.0  # of a table that says little: its noise was taken out before, so what is left is followed closely
@@ -174,11 +177,11 @@ class MarginalModel:
         self, rows: np.ndarray, wanted: np.ndarray, schedule: list[float], rng: np.random.Generator, progress: ReportShare
     ) -> np.ndarray:
         """Rows after these sweeps. wanted: the goals' shares, laid out."""
-        from privsynth.marginals.gibbs import sweep
+        from privsynth.marginals.gibbs import Energy, Views, sweep
 
         n, d, layout = len(rows), len(self.codec.sizes), self._layout
         offset = np.concatenate([[0], np.cumsum(self.codec.sizes)[:-1]]).astype(np.int64)
-        coarse, group = self._views
+        views = Views(self._sizes, offset, *self._coarse)
         viewed = np.ascontiguousarray(
             np.hstack([rows, *(self.groups[j][rows[:, [j]]] for j in sorted(self.groups))]), np.int32
         )
@@ -195,11 +198,10 @@ class MarginalModel:
                 residual[cells] = (residual[cells] - n * wanted[cells]) * weight
             flat = (viewed[:, :d] + offset).ravel()
             residual1 = (weight1 * (np.bincount(flat, minlength=len(share1)) - n * share1)).astype(np.float32)
-            sweep(
-                viewed, rng.permutation(n), offset, self._sizes, coarse, group, layout.first, layout.others,
-                layout.steps, layout.copies, by_entry, residual, residual1, weight1, prior,
-                np.float32(inverse_temperature), int(rng.integers(2**31)),
-            )  # fmt: skip
+            order = rng.permutation(n)
+            energy = Energy(by_entry, residual, weight1, residual1, prior)
+            seed = int(rng.integers(2**31))
+            sweep(viewed, order, views, layout.entries, energy, np.float32(inverse_temperature), seed)
             progress((turn + 1) / len(schedule))
         return viewed[:, :d].copy()
 
@@ -209,7 +211,7 @@ class MarginalModel:
         return np.array([*self.codec.sizes, *(self.groups[j].max() + 1 for j in sorted(self.groups))], np.int64)
 
     @cached_property
-    def _views(self) -> tuple[np.ndarray, np.ndarray]:
+    def _coarse(self) -> tuple[np.ndarray, np.ndarray]:
         """(columns,) view of each column's groups or -1, (width,) group of each code."""
         d = len(self.codec.sizes)
         coarse = np.full(d, -1, np.int32)
@@ -218,7 +220,7 @@ class MarginalModel:
         return coarse, np.concatenate([self.groups.get(j, none[j]) for j in range(d)]).astype(np.int32)
 
     @cached_property
-    def _layout(self) -> Any:
+    def _layout(self) -> Layout:
         from privsynth.marginals.gibbs import Layout
 
         return Layout.of(tuple(self._sizes.tolist()), [target_marginal.columns for target_marginal in self.targets])

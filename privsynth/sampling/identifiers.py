@@ -28,7 +28,7 @@ class Invented:
         if generator is not None and generator not in GENERATORS:
             raise InputError(Problem("generator", "is not known", f"name one of {', '.join(sorted(GENERATORS))}"))
         self.generator, self.pattern, self.rng, self.taken = generator, pattern, rng, 0
-        self.base = 10 ** max(8, len(str(total)) + 1)
+        self.base: int = 10 ** max(8, len(str(total)) + 1)
         self.pool: list[str] = []
         if pattern is not None:
             # k -> first + k * step meets every filling once before any comes again, and nothing has to be remembered

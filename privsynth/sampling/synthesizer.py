@@ -148,7 +148,7 @@ class Synthesizer:
             if len(there) == 0:
                 there = rng.permutation(len(drawn))
             chosen.append(np.resize(there, count))
-        return drawn[rng.permutation(np.concatenate(chosen))]
+        return np.asarray(drawn[rng.permutation(np.concatenate(chosen))])
 
     def save(self, folder: str | Path) -> Path:
         """Writes model.safetensors and model.json. Returns the folder."""

@@ -16,6 +16,7 @@ from privsynth.trainers.network import Network, NetworkModel, NetworkTrainer, dr
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from privsynth.encoding.codec import Codec
     from privsynth.marginals.population import MarginalModel
@@ -52,7 +53,7 @@ class FillingModel(NetworkModel):
         weights = torch.as_tensor(np.concatenate(self._weights(present)), dtype=torch.float32).log()
         first = [len(self.codec.sizes) - 1] if self.codec.domain.stratified else []
 
-        def draw(block: slice, rng: Any) -> Any:
+        def draw(block: slice, rng: torch.Generator) -> torch.Tensor:
             return fill(known[block], rng, weights, first)
 
         return drawn(draw, len(codes), rng, lambda share: progress("filling in", share))
@@ -90,7 +91,7 @@ class MaskedPrediction(Network):
         shares = torch.cat([torch.tensor(c.shares / c.shares.sum(), dtype=torch.float32) for c in codec.columns])
         self.private.logits.bias.data.copy_((shares + 1e-4).log())  # released: it starts from independent columns
 
-    def loss(self, module: Any, codes: Any, noise: Any) -> Any:
+    def loss(self, module: Any, codes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """-log p(row), estimated without bias from one order and one cut (Hoogeboom et al. 2022, equation 5).
 
         noise: the ranks of a row's first numbers are its order, and the last one says where it is cut.
@@ -101,21 +102,25 @@ class MaskedPrediction(Network):
         cut = (torch.special.ndtr(noise[:, -1:]) * self.columns).long().clamp(max=self.columns - 1)
         hidden = rank >= cut
         each = self.onehot.cross_entropies(module(*self._seen(codes, ~hidden)), codes)
-        return (each * hidden).sum(1) * self.columns / hidden.sum(1)
+        estimate: torch.Tensor = (each * hidden).sum(1) * self.columns / hidden.sum(1)
+        return estimate
 
-    def _seen(self, codes: Any, known: Any) -> tuple[Any, Any]:
+    def _seen(self, codes: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What the module takes: (b, width) one-hot rows in which columns that are not known are zero, and (b, columns)."""
         import torch
 
         rows = torch.zeros(len(codes), self.onehot.width)
         return rows.scatter_(1, codes + self.onehot.offset, known.float()), known.float()
 
-    def draw(self, n: int, rng: Any = None) -> Any:
+    def draw(self, n: int, rng: torch.Generator | None = None) -> torch.Tensor:
         import torch
 
         return self.fill(torch.full((n, self.columns), -1), rng)
 
-    def fill(self, codes: Any, rng: Any = None, weights: Any = 0.0, first: Sequence[int] = ()) -> Any:
+    def fill(
+        self, codes: torch.Tensor, rng: torch.Generator | None = None, weights: torch.Tensor | float = 0.0,
+        first: Sequence[int] = (),
+    ) -> torch.Tensor:  # fmt: skip
         """(n, columns) int64 codes, -1 for what is unknown -> the same, with the unknown drawn given the known.
 
         Column by column, each given what stands in the row by then; every block of rows in a random order of its own.
@@ -125,9 +130,11 @@ class MaskedPrediction(Network):
 
         weights = torch.as_tensor(weights, dtype=torch.float32).expand(self.onehot.width)
         with torch.no_grad():
-            return torch.cat([self._filled(block.clone(), rng, weights, first) for block in codes.split(ORDER_BLOCK)])
+            return torch.cat([self._filled(block.clone(), rng, weights, first) for block in torch.split(codes, ORDER_BLOCK)])
 
-    def _filled(self, codes: Any, rng: Any, weights: Any, first: Sequence[int]) -> Any:
+    def _filled(
+        self, codes: torch.Tensor, rng: torch.Generator | None, weights: torch.Tensor, first: Sequence[int]
+    ) -> torch.Tensor:
         import torch
         import torch.nn.functional as F
 

@@ -16,6 +16,7 @@ from privsynth.trainers.network import PRETRAIN_RATE, PUBLIC_BATCH, Network, Net
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from privsynth.encoding.codec import Codec
 
@@ -33,6 +34,8 @@ class CTGAN(NetworkTrainer):
 class GAN(Network):
     """Generator and critic; the critic is the module that sees real rows."""
 
+    options: CTGANOptions
+
     def __init__(self, codec: Codec, options: CTGANOptions):
         import torch
 
@@ -45,8 +48,9 @@ class GAN(Network):
         self.generator = Generator(options.latent, self.onehot.width, options.hidden)
         self.critic = self.private = Critic(self.onehot.width, options.hidden)
 
-    def loss(self, module: Any, codes: Any, noise: Any = None) -> Any:
-        return -module(self.onehot(codes))
+    def loss(self, module: Any, codes: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+        scores: torch.Tensor = module(self.onehot(codes))
+        return -scores
 
     def pretrain(self, population: np.ndarray, steps: int, progress: Progress) -> None:
         import torch
@@ -56,7 +60,7 @@ class GAN(Network):
         for step in range(steps):
             codes = self._released(PUBLIC_BATCH)
             critic.zero_grad()
-            (self.loss(self.critic, codes).mean() + self._public_loss(codes)).backward()
+            torch.autograd.backward(self.loss(self.critic, codes).mean() + self._public_loss(codes))
             critic.step()
             if step % 2:
                 self._generator_step(generator)
@@ -67,12 +71,14 @@ class GAN(Network):
         return self.generator
 
     def learner(self) -> Callable[[int], None]:
+        import torch
+
         critic, generator = self._optimizers(self.rate)
         every = self.options.critic_steps
 
         def learn(step: int) -> None:
             # .grad holds the noisy gradient of the real term; backward adds the public terms to it
-            self._public_loss(self._released(PUBLIC_BATCH)).backward()
+            torch.autograd.backward(self._public_loss(self._released(PUBLIC_BATCH)))
             critic.step()
             critic.zero_grad(set_to_none=True)
             if (step + 1) % every == 0:
@@ -80,12 +86,12 @@ class GAN(Network):
 
         return learn
 
-    def draw(self, n: int, rng: Any = None) -> Any:
+    def draw(self, n: int, rng: torch.Generator | None = None) -> torch.Tensor:
         logits, codes = self._generate(n, rng)[:2]
         drawn = self.onehot.draw(logits, rng)
         return codes.where(codes >= 0, drawn)
 
-    def _optimizers(self, rate: float) -> Any:
+    def _optimizers(self, rate: float) -> list[torch.optim.Adam]:
         import torch
 
         return [
@@ -93,7 +99,7 @@ class GAN(Network):
             for module in (self.critic, self.generator)
         ]
 
-    def _released(self, n: int) -> Any:
+    def _released(self, n: int) -> torch.Tensor:
         """n rows that cost nothing, for the gradient penalty: of the population, or generated."""
         import torch
 
@@ -102,7 +108,7 @@ class GAN(Network):
         with torch.no_grad():
             return self.draw(n)
 
-    def _generate(self, n: int, rng: Any = None) -> Any:
+    def _generate(self, n: int, rng: torch.Generator | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """(n, width) logits, (n, columns) codes that are -1 but where conditioned, (n, width) conditions."""
         import torch
 
@@ -115,7 +121,7 @@ class GAN(Network):
         noise = torch.randn(n, self.options.latent, generator=rng)
         return self.generator(noise, condition), codes, condition
 
-    def _public_loss(self, released: Any) -> Any:
+    def _public_loss(self, released: torch.Tensor) -> torch.Tensor:
         """Mean score of generated rows and the gradient penalty between them and released rows: no real row in it."""
         import torch
 
@@ -124,16 +130,20 @@ class GAN(Network):
         real = self.onehot(released)
         mix = torch.rand(len(released), 1)
         between = (mix * real + (1 - mix) * fake).requires_grad_(True)
-        slope = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)[0]
-        return self.critic(fake).mean() + PENALTY * ((slope.norm(dim=1) - 1) ** 2).mean()
+        slope: torch.Tensor = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)[0]
+        scores: torch.Tensor = self.critic(fake)
+        penalty: torch.Tensor = ((slope.norm(dim=1) - 1) ** 2).mean()
+        return scores.mean() + PENALTY * penalty
 
-    def _generator_step(self, optimizer: Any) -> None:
+    def _generator_step(self, optimizer: torch.optim.Optimizer) -> None:
+        import torch
+
         logits, codes, _ = self._generate(PUBLIC_BATCH)
         chosen = codes.clamp(min=0)
         parts = self.onehot.softmax(logits).gather(1, chosen + self.onehot.offset)
         asked = (-(parts + 1e-9).log() * (codes >= 0)).sum(1).mean()  # the condition must be met
         optimizer.zero_grad()
-        (asked - self.critic(self.onehot.gumbel(logits)).mean()).backward()
+        torch.autograd.backward(asked - self.critic(self.onehot.gumbel(logits)).mean())
         optimizer.step()
         self.critic.zero_grad(set_to_none=True)
 

@@ -34,7 +34,7 @@ class OneHot:
 
     def softmax(self, logits: torch.Tensor) -> torch.Tensor:
         """(b, width) logits -> one softmax for each column."""
-        return torch.cat([F.softmax(block, 1) for block in logits.split(self.sizes, 1)], 1)
+        return torch.cat([F.softmax(block, 1) for block in torch.split(logits, self.sizes, 1)], 1)
 
     def gumbel(self, logits: torch.Tensor, temperature: float = 0.3) -> torch.Tensor:
         """(b, width) logits -> relaxed one-hot samples (Jang et al. 2017), as in CTGAN."""
@@ -47,12 +47,12 @@ class OneHot:
 
     def cross_entropies(self, logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """(b, columns) -log p(code) of each column. Small blocks one by one: padded or segmented sums were slower."""
-        normal = torch.stack([block.logsumexp(1) for block in logits.split(self.sizes, 1)], 1)
+        normal = torch.stack([block.logsumexp(1) for block in torch.split(logits, self.sizes, 1)], 1)
         return normal - logits.gather(1, codes + self.offset)
 
     def draw(self, logits: torch.Tensor, rng: Rng = None) -> torch.Tensor:
         """(b, width) logits -> (b, columns) codes drawn column by column."""
-        return torch.stack([draw_codes(block, rng) for block in logits.split(self.sizes, 1)], 1)
+        return torch.stack([draw_codes(block, rng) for block in torch.split(logits, self.sizes, 1)], 1)
 
 
 def draw_codes(logits: torch.Tensor, rng: Rng = None) -> torch.Tensor:
@@ -81,7 +81,8 @@ class Generator(nn.Module):
     def forward(self, noise: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         h = F.silu(self.one(torch.cat([noise, condition], 1)))
         h = h + F.silu(self.two(h))
-        return self.three(h)
+        logits: torch.Tensor = self.three(h)
+        return logits
 
 
 class Critic(nn.Module):
@@ -96,7 +97,8 @@ class Critic(nn.Module):
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         h = F.leaky_relu(self.one(rows.to(self.one.weight.dtype)), 0.2)
         h = F.leaky_relu(self.two(h), 0.2)
-        return self.three(h)[:, 0]
+        scores: torch.Tensor = self.three(h)
+        return scores[:, 0]
 
 
 class VAE(nn.Module):
@@ -116,7 +118,8 @@ class VAE(nn.Module):
 
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
         h = F.silu(self.leave(latent.to(self.leave.weight.dtype)))
-        return self.logits(h + F.silu(self.middle(h)))
+        logits: torch.Tensor = self.logits(h + F.silu(self.middle(h)))
+        return logits
 
     def forward(self, rows: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """noise: (b, latent) standard normal numbers."""
@@ -130,6 +133,10 @@ class Mixture(nn.Module):
 
     One standard Gaussian unless fitted.
     """
+
+    chance: torch.Tensor
+    center: torch.Tensor
+    spread: torch.Tensor
 
     def __init__(self, components: int, dimensions: int):
         super().__init__()
@@ -154,7 +161,7 @@ class Mixture(nn.Module):
         which = torch.multinomial(self.chance, n, replacement=True, generator=rng).sort().values
         noise = torch.randn(n, self.center.shape[1], generator=rng)
         drawn = torch.empty_like(noise)
-        for k in which.unique().tolist():
+        for k in torch.unique(which).tolist():
             here = which == k
             drawn[here] = self.center[k] + noise[here] @ self.spread[k].T
         return drawn[torch.randperm(n, generator=rng)]
@@ -174,7 +181,9 @@ class Masked(nn.Module):
         self.logits = nn.Linear(hidden, width)
 
     def forward(self, rows: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        return self.logits(self.inside(self.enter(torch.cat([rows, known], 1).to(self.enter.weight.dtype))))
+        entered = self.enter(torch.cat([rows, known], 1).to(self.enter.weight.dtype))
+        logits: torch.Tensor = self.logits(self.inside(entered))
+        return logits
 
     def inside(self, entered: torch.Tensor) -> torch.Tensor:
         """(b, hidden) what the first layer says -> (b, hidden) what the last one hears."""

@@ -16,6 +16,7 @@ from privsynth.trainers.base import Model, Trainer
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from privsynth.encoding.codec import Codec
     from privsynth.marginals.choice import Facts
@@ -58,7 +59,7 @@ def _tiny_is_zero() -> Iterator[None]:
 
 @_one_thread()
 def drawn(
-    draw: Callable[[slice, Any], Any], n: int, rng: np.random.Generator, progress: Callable[[float], None]
+    draw: Callable[[slice, torch.Generator], torch.Tensor], n: int, rng: np.random.Generator, progress: Callable[[float], None]
 ) -> np.ndarray:
     """(n, columns) int32 codes that a network draws, block by block. draw: takes a block's rows and a torch.Generator."""
     import numpy as np
@@ -193,7 +194,7 @@ class Network:
     private: Any
     options: NetworkOptions
     latent = 0  # standard normal numbers that the loss takes for each row
-    population: Any = None  # (rows, columns) int64 released rows it has learned from, if any
+    population: torch.Tensor | None = None  # (rows, columns) int64 released rows it has learned from, if any
 
     @property
     def rate(self) -> float:
@@ -216,12 +217,12 @@ class Network:
         for step in range(steps):
             some, noise = rows[torch.randint(len(rows), (PUBLIC_BATCH,))], torch.randn(PUBLIC_BATCH, self.latent)
             optimizer.zero_grad()
-            self.loss(self.private, some, noise).mean().backward()
+            torch.autograd.backward(self.loss(self.private, some, noise).mean())
             optimizer.step()
             schedule.step()
             progress("learning the population", (step + 1) / steps)
 
-    def loss(self, module: Any, codes: Any, noise: Any) -> Any:
+    def loss(self, module: Any, codes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """(b, columns) real codes, (b, latent) normal numbers -> (b,) losses, each of its own row alone."""
         raise NotImplementedError
 
@@ -240,8 +241,8 @@ class Network:
     def finish(self) -> None:
         """What is learned last, from released rows and the trained module alone: post-processing."""
 
-    def draw(self, n: int) -> Any:
-        """(n, columns) int64 codes."""
+    def draw(self, n: int, rng: torch.Generator | None = None) -> torch.Tensor:
+        """(n, columns) int64 codes. rng: None for torch's own source of random numbers."""
         raise NotImplementedError
 
     @property
@@ -279,7 +280,7 @@ class NetworkModel:
     def sample(self, n: int, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
         from privsynth.marginals.population import NETWORK_POOL
 
-        def draw(block: slice, rng: Any) -> Any:
+        def draw(block: slice, rng: torch.Generator) -> torch.Tensor:
             return self.network.draw(block.stop - block.start, rng)
 
         times = 1 if self.marginal_model is None else self.marginal_model.times(n, NETWORK_POOL)

@@ -9,6 +9,7 @@ from privsynth.trainers.network import Network, NetworkTrainer
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from privsynth.encoding.codec import Codec
 
@@ -28,6 +29,8 @@ class VAE(NetworkTrainer):
 class Autoencoder(Network):
     """Encoder and decoder in one module; all of it sees real rows, so all of it is trained privately."""
 
+    options: LatentOptions
+
     def __init__(self, codec: Codec, options: LatentOptions):
         from privsynth.trainers.modules import VAE as Module
         from privsynth.trainers.modules import Mixture, OneHot
@@ -37,10 +40,10 @@ class Autoencoder(Network):
         self.private = Module(self.onehot.width, options.hidden, options.latent)
         self.prior = Mixture(max(1, min(COMPONENTS, COVARIANCES // options.latent**2)), options.latent)
 
-    def loss(self, module: Any, codes: Any, noise: Any) -> Any:
+    def loss(self, module: Any, codes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Negative ELBO of each row (Kingma & Welling 2014, eq. 10)."""
         logits, mean, log_variance = module(self.onehot(codes), noise)
-        divergence = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1)
+        divergence: torch.Tensor = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1)
         return self.onehot.cross_entropy(logits, codes) + divergence
 
     def finish(self) -> None:
@@ -56,7 +59,7 @@ class Autoencoder(Network):
             codes = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
         self.prior.fit(codes.double().cpu().numpy(), int(torch.randint(2**31, ())))
 
-    def draw(self, n: int, rng: Any = None) -> Any:
+    def draw(self, n: int, rng: torch.Generator | None = None) -> torch.Tensor:
         return self.onehot.draw(self.private.decode(self.prior.draw(n, rng)), rng)
 
     def check(self, tensors: dict[str, np.ndarray]) -> None:

@@ -18,7 +18,7 @@ BEYOND = """
 import kernels_in_order
 import numpy as np
 from privsynth.audit.kernels import vote
-from privsynth.trainers.gibbs import Layout
+from privsynth.marginals.gibbs import Layout
 rows, scale = np.zeros((3, 2), np.int32), np.int32(10)
 for beyond in (
     lambda: Layout.of((3, 4), [(0, 1)]).count(np.array([[0, 400_000]], np.int32)),

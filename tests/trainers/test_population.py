@@ -300,7 +300,7 @@ def test_layouts_count_every_copy_of_every_table() -> None:
 
 
 def test_what_a_sweep_keeps_current_is_what_a_new_count_says() -> None:
-    from privsynth.marginals.gibbs import sweep
+    from privsynth.marginals.gibbs import Energy, Views, sweep
 
     rng = np.random.default_rng(0)
     sizes, tables = (3, 4, 2, 5, 2), [(0, 1), (1, 3, 2), (3, 0), (0, 2, 4), (2, 1, 0, 3)]  # the last view: two groups of column 3
@@ -312,11 +312,9 @@ def test_what_a_sweep_keeps_current_is_what_a_new_count_says() -> None:
     wanted = np.full(layout.length, 25.0, np.float32)
     residual, ones = (layout.count(rows) - wanted) * np.float32(0.1), np.zeros(width, np.float32)
     offset = np.array([0, 3, 7, 9], np.int64)
-    sweep(
-        rows, rng.permutation(500), offset, np.array(sizes, np.int64), np.array([-1, -1, -1, 4], np.int32), group,
-        layout.first, layout.others, layout.steps, layout.copies, weight, residual, ones.copy(), ones, ones + 0.25,
-        np.float32(0.5), 7,
-    )  # fmt: skip
+    views = Views(np.array(sizes, np.int64), offset, np.array([-1, -1, -1, 4], np.int32), group)
+    energy = Energy(weight, residual, ones, ones.copy(), ones + 0.25)
+    sweep(rows, rng.permutation(500), views, layout.entries, energy, np.float32(0.5), 7)
     assert np.mean(rows != before) > 0.2
     assert np.array_equal(rows[:, 4], group[9 + rows[:, 3]])
     assert residual == pytest.approx((layout.count(rows) - wanted) * 0.1, abs=1e-2)
