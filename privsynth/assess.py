@@ -1,4 +1,4 @@
-"""After training: attack, measure, and gather all that a report may know into one evidence."""
+"""After training: run the audit, measure utility, and collect everything a report may contain into one `Evidence`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PACKAGES = ("torch", "opacus", "sdv", "pandas", "numpy", "diffprivlib", "dp-acco
 
 @dataclass(frozen=True)
 class Assessment:
-    """What was found on private rows; internal but for the verdicts."""
+    """Results on private rows; internal except for the verdicts."""
 
     audit: e.Audit
     utility: e.Utility
@@ -45,11 +45,11 @@ class Assessment:
 def assess(
     policy: Policy, codec: Codec, synthetic: pd.DataFrame, intake: Intake, account: Run, clock: Clock
 ) -> Assessment:
-    """Attacks and measures the synthetic rows (typed, as `Synthesizer.sample_typed` gives them).
+    """Audit and utility of the synthetic rows (typed, as `Synthesizer.sample_typed` returns them).
 
-    Raises Refused unless the account says that nothing can be learned any more.
+    Raises Refused unless the account has finished learning.
     """
-    assert intake.holdout is not None  # a run always holds rows out
+    assert intake.holdout is not None  # a run always has a holdout
     train, holdout = open_rows(intake.train, account), open_rows(intake.holdout, account)
     rng = account.randomness.generator()
     made, used, unused = (_audit_frame(frame, codec) for frame in (synthetic, train.values, holdout.values))
@@ -68,7 +68,7 @@ def assess(
 
 
 def _audit_frame(frame: pd.DataFrame, codec: Codec) -> pd.DataFrame:
-    """Typed rows with the released categories: what was folded in training is folded here."""
+    """Typed rows with the released categories: values merged into `__other__` in training are merged here, too."""
     out = {}
     for domain in (c.domain for c in codec.columns if c.domain.name != STRATUM):
         values = frame[domain.name]
@@ -86,11 +86,11 @@ def gather(
     policy: Policy, plan: Plan, synthesizer: Synthesizer, intake: Intake, assessment: Assessment, typed: pd.DataFrame,
     books: e.Books, seconds: dict[str, float], now: str, head: str,
 ) -> e.Evidence:  # fmt: skip
-    """One evidence (internal face) of everything that happened."""
+    """One `Evidence` (internal version) of the whole run."""
     verdict, reasons = judge(policy, assessment.audit)
-    bought, distance = bought_columns(synthesizer, typed)
+    noisy, distance = noisy_histograms(synthesizer, typed)
     utility = assessment.utility.model_copy(
-        update={"columns": [*assessment.utility.columns, *bought], "tvd1_bought": distance}
+        update={"columns": [*assessment.utility.columns, *noisy], "tvd1_noisy": distance}
     )
     model = policy.model
     return e.Evidence(
@@ -112,27 +112,31 @@ def gather(
 _FAMILIES = {
     "membership": "membership inference",
     "singling_out": "singling out",
-    "linkability": "linking",
+    "linkability": "linkability",
     "inference": "attribute inference",
 }
 
 
 def judge(policy: Policy, audit: e.Audit) -> tuple[e.Verdict, list[str]]:
-    """The verdict, and its reasons in words that hold no figure of a private row."""
+    """The verdict, and its reasons as text without any figure of a private row."""
     if policy.model.seed is not None:
         return "do_not_release", ["The policy has a seed: whoever knows it can subtract the noise."]
     families = {
         v: dict.fromkeys(_FAMILIES[f.family] for f in audit.findings if f.verdict == v) for v in ("fail", "no_power")
     }
     if families["fail"]:
-        return "do_not_release", [f"Attacks by {name} found more than the policy allows." for name in families["fail"]]
+        return "do_not_release", [f"Attacks by {name} exceeded the policy's threshold." for name in families["fail"]]
     if families["no_power"] or not audit.findings:
-        names = ", ".join(families["no_power"]) or "any means"
+        if not audit.findings:
+            return "release_with_conditions", ["No attack was run. The privacy claim rests on its proof alone."]
+        names = ", ".join(families["no_power"])
         return "release_with_conditions", [
-            f"No attack found more than the policy allows, but not every attack by {names} could have told. For these the "
-            "privacy claim stands by its proof alone."
+            f"No attack exceeded the policy's thresholds, but not every attack by {names} had the power to detect a leak. "
+            "There the privacy claim rests on its proof alone."
         ]
-    return "release", ["Every attack stayed within the policy's thresholds and would have found a leaky twin."]
+    return "release", [
+        "Every attack stayed within the policy's thresholds, and each had the power to detect planted training records."
+    ]
 
 
 def _dataset(policy: Policy, codec: Codec) -> e.Dataset:
@@ -152,17 +156,22 @@ def _handling(policy: Policy, intake: Intake) -> e.Handling:
     notes = []
     declared = policy.model.dataset.rows
     if declared is not None and abs(declared - intake.rows_read) > 0.1 * declared:
-        notes.append("The declared number of rows is more than 10 % off: the claim holds, but the data fit less well.")
+        notes.append(
+            "The declared number of rows is off by more than 10 %: the claim holds, but the table is less accurate."
+        )
     if intake.rows_without_unit:
-        notes.append(f"{intake.rows_without_unit} rows do not say whom they belong to and were left out.")
+        notes.append(f"{intake.rows_without_unit} rows have no value in the unit column and were left out.")
     return e.Handling(
         rows_read=intake.rows_read, units=intake.units, rows_trained=intake.rows_trained,
         rows_held_out=intake.rows_held_out, rows_over_bound=intake.rows_over_bound, unexpected=intake.unexpected, notes=notes,
     )  # fmt: skip
 
 
-def bought_columns(synthesizer: Synthesizer, typed: pd.DataFrame) -> tuple[list[e.ColumnUtility], float]:
-    """Synthetic against bought histograms, free to publish, and their mean total variation distance."""
+def noisy_histograms(synthesizer: Synthesizer, typed: pd.DataFrame) -> tuple[list[e.ColumnUtility], float]:
+    """Synthetic columns against the histograms measured with noise, and their mean total variation distance.
+
+    Both may be published: the budget covers them.
+    """
     codec = synthesizer.codec
     codes = codec.encode(Rows(typed, np.arange(len(typed)))).values
     found = []
@@ -170,25 +179,25 @@ def bought_columns(synthesizer: Synthesizer, typed: pd.DataFrame) -> tuple[list[
         if column.domain.name == STRATUM:
             continue
         made = np.bincount(codes[:, j], minlength=column.size) / len(codes)
-        wanted = _bought_shares(synthesizer, j)
+        measured = _measured_shares(synthesizer, j)
         labels = _labels(column)
-        shown = [i for i in range(column.size) if made[i] > 0 or wanted[i] > 0]
+        shown = [i for i in range(column.size) if made[i] > 0 or measured[i] > 0]
         found.append(e.ColumnUtility(
-            name=column.domain.name, kind=column.domain.kind, tvd=float(0.5 * np.abs(made - wanted).sum()),
+            name=column.domain.name, kind=column.domain.kind, tvd=float(0.5 * np.abs(made - measured).sum()),
             labels=[labels[i] for i in shown], synthetic=[float(made[i]) for i in shown],
-            reference=[float(wanted[i]) for i in shown], reference_name="bought histogram",
+            reference=[float(measured[i]) for i in shown], reference_name="noisy histogram",
         ))  # fmt: skip
     return found, float(np.mean([c.tvd for c in found]))
 
 
-def _bought_shares(synthesizer: Synthesizer, j: int) -> np.ndarray:
-    """(codes,) released shares of one column, in the table's mix of units with few and many rows."""
+def _measured_shares(synthesizer: Synthesizer, j: int) -> np.ndarray:
+    """(codes,) released shares of one column, weighted by the table's mix of units with few and with many rows."""
     codec = synthesizer.codec
     marginal_model = getattr(synthesizer.model, "marginal_model", None)
     if not codec.domain.stratified or marginal_model is None:
         return codec.columns[j].shares
     last = len(codec.columns) - 1
-    pair = next((target_marginal.share for target_marginal in marginal_model.targets if target_marginal.columns == (j, last)), None)
+    pair = next((target.share for target in marginal_model.targets if target.columns == (j, last)), None)
     if pair is None:
         return codec.columns[j].shares
     block = np.maximum(pair.T[: len(codec.domain.mix)].astype(float), 0)
@@ -209,8 +218,12 @@ def _labels(column: ColumnCodec) -> list[str]:
     return [*labels, "missing"]
 
 
-def _shown(steps: int, column: ColumnCodec) -> str:
+def _shown(grid_units: int, column: ColumnCodec) -> str:
     domain = column.domain
     if domain.gap_from is not None:
-        return f"+{steps * domain.step:g}"
-    return str(pd.Timestamp.fromordinal(steps + EPOCH).date()) if domain.kind == "date" else f"{steps * domain.step:g}"
+        return f"+{grid_units * domain.step:g}"
+    return (
+        str(pd.Timestamp.fromordinal(grid_units + EPOCH).date())
+        if domain.kind == "date"
+        else f"{grid_units * domain.step:g}"
+    )

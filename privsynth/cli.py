@@ -1,4 +1,4 @@
-"""The command line: thin faces over the Python API. Everything heavy is imported inside the commands."""
+"""The command line: thin wrappers around the Python API. Everything heavy is imported inside the commands."""
 
 from __future__ import annotations
 
@@ -6,17 +6,23 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from privsynth.errors import InputError, PrivsynthError, Problem
 
+if TYPE_CHECKING:
+    from privsynth.evidence import Audit
+    from privsynth.pipeline import Outcome
+    from privsynth.policy import Policy
+    from privsynth.privacy.plan import Plan
+
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Synthetic tables with a privacy claim that is accounted, enforced, attacked and reported.",
+    help="Synthetic tables with a privacy claim that is accounted for, enforced, attacked and reported.",
 )  # fmt: skip
-ledger_app = typer.Typer(no_args_is_help=True, help="What has been spent on which data set.")
+ledger_app = typer.Typer(no_args_is_help=True, help="Privacy budget spent on each data set.")
 app.add_typer(ledger_app, name="ledger")
 
 PolicyArg = Annotated[Path, typer.Argument(metavar="POLICY", help="Privacy policy (YAML).")]
@@ -26,7 +32,7 @@ LedgerOpt = Annotated[
     typer.Option(
         "--ledger",
         metavar="URL",
-        help="Database of what was spent. Default: $PRIVSYNTH_LEDGER, or a file in the user's state folder.",
+        help="Database of the budget spent. Default: $PRIVSYNTH_LEDGER, or a file in the user's state folder.",
     ),
 ]
 TrainerOpt = Annotated[
@@ -41,7 +47,7 @@ EpsilonOpt = Annotated[
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
 
 
-def _tell_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from privsynth import __version__
 
@@ -51,9 +57,9 @@ def _tell_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show it and exit.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it and exit.")] = False,
 ) -> None:  # fmt: skip
-    """Options of no command."""
+    """Options that belong to no command."""
 
 
 @app.command("run")
@@ -70,13 +76,13 @@ def run_command(
 
     with watching() as progress:
         outcome = run(policy, data, out, ledger=ledger, trainer=trainer, epsilon=epsilon, progress=progress)
-    _tell(outcome, as_json)
+    _print_outcome(outcome, as_json)
     raise typer.Exit(0 if outcome.released else 3)
 
 
 @app.command()
 def check(policy: PolicyArg, trainer: TrainerOpt = None, epsilon: EpsilonOpt = None, as_json: JsonOpt = False) -> None:
-    """Check a policy and show what it would spend. Reads no data."""
+    """Check a policy and show the privacy budget that a run would spend. Reads no data."""
     from privsynth.planning import make_plan
     from privsynth.policy import Policy
 
@@ -85,7 +91,7 @@ def check(policy: PolicyArg, trainer: TrainerOpt = None, epsilon: EpsilonOpt = N
     if as_json:
         _print_json(plan.as_checked() | {"warnings": list(read.warnings)})
     else:
-        _tell_plan(plan, read)
+        _print_plan(plan, read)
 
 
 @app.command()
@@ -94,7 +100,7 @@ def fit(
     out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="Folder for the model.")],
     ledger: LedgerOpt = None, trainer: TrainerOpt = None, epsilon: EpsilonOpt = None, as_json: JsonOpt = False,
 ) -> None:  # fmt: skip
-    """Train on every row given and save the model; no audit, no report."""
+    """Train on all rows and save the model; no audit, no report."""
     from privsynth.pipeline import fit as train
     from privsynth.progress import watching
     from privsynth.release import check_model_target
@@ -115,13 +121,13 @@ def sample(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a model.")],
     n: Annotated[int, typer.Option("-n", metavar="N", help="Rows.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="CSV or .parquet file.")],
-    seed: Annotated[int | None, typer.Option("--seed", help="Repeats a sample; weakens no guarantee.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Makes the sample repeatable; weakens no guarantee.")] = None,
     given: Annotated[
         list[str] | None,
-        typer.Option("--given", metavar="COLUMN=VALUE", help="What all rows have (autoregressive only); several may be given."),
+        typer.Option("--given", metavar="COLUMN=VALUE", help="A value that all rows have (autoregressive only); may be repeated."),
     ] = None,
 ) -> None:  # fmt: skip
-    """Draw synthetic rows from a model, as many as you like: they are written block by block. Costs no privacy."""
+    """Sample any number of synthetic rows from a model, written block by block. Costs no privacy budget."""
     from privsynth.progress import watching
     from privsynth.release import write_table
     from privsynth.sampling.synthesizer import Synthesizer
@@ -137,12 +143,12 @@ def sample(
 @app.command("audit")
 def audit_command(
     synthetic: Annotated[Path, typer.Option("--synthetic", metavar="FILE", help="The table to attack.")],
-    train: Annotated[Path, typer.Option("--train", metavar="FILE", help="Real rows it was made from.")],
+    train: Annotated[Path, typer.Option("--train", metavar="FILE", help="The real rows it was made from.")],
     holdout: Annotated[Path, typer.Option("--holdout", metavar="FILE", help="Real rows of people who were not used.")],
     policy: Annotated[Path | None, typer.Option("--policy", metavar="POLICY", help="Kinds, roles, unit and thresholds.")] = None,
     as_json: JsonOpt = False,
 ) -> None:  # fmt: skip
-    """Attack any synthetic table, made by whatever tool. The figures are internal: no budget pays for them."""
+    """Attack a synthetic table made by any tool. The figures are internal: no privacy budget covers them."""
     from privsynth import audit
     from privsynth.progress import watching
 
@@ -151,7 +157,7 @@ def audit_command(
     if as_json:
         _print_json(found.model_dump(mode="json"))
     else:
-        _tell_audit(found)
+        _print_audit(found)
     raise typer.Exit(0 if found.verdict == "pass" else 3)
 
 
@@ -160,7 +166,7 @@ def report_command(
     evidence: Annotated[Path, typer.Argument(metavar="EVIDENCE", help="evidence.json that `privsynth run` wrote.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="HTML file.")],
 ) -> None:  # fmt: skip
-    """Draw the report of an evidence.json again."""
+    """Render the report of an evidence.json again."""
     from privsynth.report import report
 
     report(evidence, out)
@@ -169,29 +175,29 @@ def report_command(
 
 @app.command()
 def verify(release: Annotated[Path, typer.Argument(metavar="RELEASE", help="Folder with manifest.json.")]) -> None:
-    """Check that a release folder is what its manifest says."""
+    """Check that a release folder matches its manifest."""
     from privsynth.release import verify as differences
 
     wrong = differences(release)
     for line in wrong:
         typer.echo(line)
-    typer.echo("This release has been changed." if wrong else "Every file is what the manifest says.")
+    typer.echo("This release has been changed." if wrong else "Every file matches the manifest.")
     raise typer.Exit(3 if wrong else 0)
 
 
 @app.command()
 def demo(
     kind: Annotated[str, typer.Argument(metavar="[hospital|finance]", help="Which invented table.")] = "hospital",
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything goes.")] = Path("demo"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for all output.")] = Path("demo"),
     trainer: TrainerOpt = None, as_json: JsonOpt = False,
 ) -> None:  # fmt: skip
-    """The whole job on invented people: makes a table, runs its policy, says where the report lies."""
+    """A complete run on invented people: makes a table, runs its policy, and prints where the report is."""
     from privsynth.demo import run_demo
     from privsynth.progress import watching
 
     with watching() as progress:
         outcome = run_demo(kind, out, trainer, progress)
-    _tell(outcome, as_json)
+    _print_outcome(outcome, as_json)
     raise typer.Exit(0 if outcome.released else 3)
 
 
@@ -200,7 +206,7 @@ def ledger_show(
     dataset: Annotated[str | None, typer.Option("--dataset", help="One data set's id.")] = None,
     ledger: LedgerOpt = None, as_json: JsonOpt = False,
 ) -> None:  # fmt: skip
-    """What was spent and what is left, data set by data set, and every entry."""
+    """Budget spent and left for each data set, and every entry."""
     from privsynth.ledger.ledger import Ledger
 
     books = Ledger(ledger, must_exist=True)
@@ -221,22 +227,24 @@ def ledger_show(
 
 
 def _of_entry(body: dict[str, Any]) -> str:
-    """What an entry says, in a line."""
+    """An entry as one line of text."""
     if "epsilon" not in body:
-        same = [f"{other['dataset']} by {other['by']}" for other in body.get("recognised", [])] or body.get("same_content", [])
+        same = [f"{other['dataset']} by {other['by']}" for other in body.get("recognised", [])] or body.get(
+            "same_content", []
+        )
         return body.get("name") or body.get("outcome") or body.get("what") or ", ".join(same)
 
     def amount(of: dict[str, Any]) -> str:
         return f"epsilon {of['epsilon']:.4g}, delta {of['delta']:.1e}"
 
-    told = [amount(body)]
+    parts = [amount(body)]
     if raised := body.get("lifetime_raised"):
-        told.append(f"lifetime raised from {amount(raised['from'])} to {amount(raised['to'])}")
+        parts.append(f"lifetime raised from {amount(raised['from'])} to {amount(raised['to'])}")
     if (body.get("lifetime") or {}).get("locked"):
-        told.append("lifetime locked")
+        parts.append("lifetime locked")
     if "ledger" in body:
-        told.append(f"ledger {body['ledger']}")
-    return "; ".join(told)
+        parts.append(f"ledger {body['ledger']}")
+    return "; ".join(parts)
 
 
 @ledger_app.command("verify")
@@ -244,13 +252,13 @@ def ledger_verify(
     ledger: LedgerOpt = None,
     head: Annotated[
         list[str] | None,
-        typer.Option("--head", help="A head hash from a report or manifest; may be given several times."),
+        typer.Option("--head", help="A head hash from a report or manifest; may be repeated."),
     ] = None,
     export: Annotated[
         Path | None, typer.Option("--export", metavar="FILE", help="Check a file written by `ledger export` instead.")
     ] = None,
 ) -> None:
-    """Check that no entry has been changed, and that hashes kept outside are still in the chain."""
+    """Check that no entry has been changed, and that head hashes kept elsewhere are still in the chain."""
     from privsynth.ledger.chain import check_export
     from privsynth.ledger.ledger import Ledger
 
@@ -284,15 +292,15 @@ def _given(words: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in parts}
 
 
-def _tell_plan(plan: Any, policy: Any) -> None:
+def _print_plan(plan: Plan, policy: Policy) -> None:
     from privsynth.privacy.risk import at_most, in_words, small
 
     for warning in policy.warnings:
         typer.echo(f"note: {warning}", err=True)
-    typer.echo(f"{policy.source} is valid. What a run would do to the table, and nothing else:\n")
+    typer.echo(f"{policy.source} is valid. A run would use the private rows in these ways only:\n")
     width = max(len(item.name) for item in plan.items)
     for item in plan.items:
-        share = f"{item.share:6.1%}" if item.share else f"{'–':>6}"  # what costs delta alone
+        share = f"{item.share:6.1%}" if item.share else f"{'–':>6}"  # it costs delta alone
         typer.echo(f"  {item.name:<{width}}  {share}  {item.purpose}\n  {'':<{width + 10}}{item.noise}")
         typer.echo(f"  {'':<{width + 10}}{item.event}")
     for reason in plan.reasons:
@@ -303,11 +311,11 @@ def _tell_plan(plan: Any, policy: Any) -> None:
     if plan.risk_target is not None:
         typer.echo(plan.risk_target.sentence)
     if not plan.seeded:
-        typer.echo(f"\nFor {plan.one_unit}, whoever attacks: chance without its data -> chance with it, at most")
+        typer.echo(f"\nFor {plan.one_unit}, whoever attacks: probability without its data -> with it, at most")
         typer.echo("\n".join(f"  {line}" for line in in_words(plan.risk, policy.model.dataset.rows)))
 
 
-def _tell(outcome: Any, as_json: bool) -> None:
+def _print_outcome(outcome: Outcome, as_json: bool) -> None:
     evidence, folder = outcome.evidence, outcome.folder
     if as_json:
         _print_json({
@@ -321,12 +329,12 @@ def _tell(outcome: Any, as_json: bool) -> None:
         typer.echo(f"  {reason}")
     typer.echo(evidence.privacy.sentence)
     if outcome.released:
-        typer.echo(f"May leave:       {folder / 'release'}")
+        typer.echo(f"May be shared:   {folder / 'release'}")
         typer.echo(f"  report:        {folder / 'release' / 'report.html'}")
-    typer.echo(f"Stays inside:    {folder / 'dossier'}\n  full report:   {folder / 'dossier' / 'report.html'}")
+    typer.echo(f"Internal:        {folder / 'dossier'}\n  full report:   {folder / 'dossier' / 'report.html'}")
 
 
-def _tell_audit(found: Any) -> None:
+def _print_audit(found: Audit) -> None:
     for finding in found.findings:
         value = "-" if finding.value is None else f"{finding.value:.3f} [{finding.low:.3f}, {finding.high:.3f}]"
         typer.echo(f"{finding.verdict:<9} {finding.attack}: {finding.statistic} {value}, threshold {finding.threshold}")
@@ -345,18 +353,18 @@ def _write(path: Path, text: str) -> None:
 
 
 def main() -> None:
-    """Entry point: errors that a user can mend are told in words, with their exit code."""
+    """Entry point. Errors that a user can fix are printed as messages, with their exit code."""
     try:
         app()
     except PrivsynthError as error:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)
         sys.exit(error.exit_code)
-    except Exception as error:  # a traceback may quote a private value, so it is shown on request only
+    except Exception as error:  # a traceback may quote a private value, so it is shown only on request
         if os.environ.get("PRIVSYNTH_TRACEBACK"):
             raise
         fault = f"{type(error).__name__}; set PRIVSYNTH_TRACEBACK=1 to see where (may show private values)"
-        typer.echo(f"error: a fault of privsynth: {fault}", err=True)
+        typer.echo(f"error: an internal error of privsynth: {fault}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)

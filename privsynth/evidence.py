@@ -1,7 +1,7 @@
-"""All that a report may know. A report is a pure function of one `Evidence`; programs read the same as evidence.json.
+"""Everything a report may contain. A report is a pure function of one `Evidence`; programs read it as evidence.json.
 
-Two faces are cut from one whole: `Evidence.public()` drops every figure computed on private rows that the budget did
-not pay for. What is left is the claim, the verdicts and what was bought.
+There are two versions: `Evidence.internal()` holds everything; `Evidence.public()` omits every figure computed on private
+rows that the budget does not cover. It keeps the claim, the verdicts and what was measured with noise.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = "1.0"
 
@@ -23,23 +23,27 @@ class _Part(BaseModel):
 
 
 class MechanismRecord(_Part):
-    """One line of the ledger: something that touched private rows, and what it cost."""
+    """One line of the ledger: a mechanism that accessed private rows, and what it cost."""
 
     name: str  # e.g. "marginals"
-    event: str  # its privacy event in words, e.g. "Gaussian(noise_multiplier=3.1)"
-    share: float  # part of the budget planned for it, 0..1
-    purpose: str = ""  # one sentence a board understands
-    epsilon_alone: float | None = None  # what it would claim by itself at the policy's delta
+    event: str  # its privacy event as text, e.g. "Gaussian(noise_multiplier=3.1)"
+    share: float  # share of the budget planned for it, 0..1
+    purpose: str = ""  # one sentence for non-specialists
+    epsilon_alone: float | None = None  # its epsilon by itself, at the policy's delta
 
 
 class Risk(_Part):
-    """What the privacy claim lets any attacker reach at most, whatever else they know (f-DP; Kulynych et al. 2024)."""
+    """Upper bounds on what any attacker can achieve, whatever else they know (f-DP; Kulynych et al. 2024)."""
 
     max_tpr: dict[str, float]  # false-positive rate ("0.001", "0.01", "0.1") -> largest true-positive rate
     advantage: float  # largest TPR - FPR of any membership attack
     attribute_inference: dict[str, float] = Field(default_factory=dict)  # baseline guess rate -> largest success rate
-    reconstruction: dict[str, float] = Field(default_factory=dict)  # rate of rebuilding a record without it -> with it
-    singling_out: dict[str, float] = Field(default_factory=dict)  # weight of a predicate -> chance that it fits the unit
+    reconstruction: dict[str, float] = Field(
+        default_factory=dict
+    )  # reconstruction rate without the record -> largest rate with it
+    singling_out: dict[str, float] = Field(
+        default_factory=dict
+    )  # weight of a predicate -> largest chance that the unit matches
     roc: list[tuple[float, float]] = Field(default_factory=list)  # (fpr, largest tpr): the guarantee's own ROC curve
 
 
@@ -47,38 +51,38 @@ class Privacy(_Part):
     epsilon: float
     delta: float
     unit: str  # "row" or the name of the unit column
-    unit_called: str | None = None  # what a reader calls one unit, e.g. "patient"
-    max_rows: int  # rows of a unit used at most; 1 for unit row
+    unit_called: str | None = None  # the reader's word for one unit, e.g. "patient"
+    max_rows: int  # largest number of rows used per unit; 1 for unit row
     neighbours: str = "add or remove one unit"
-    composition: str  # how the events were composed into one total
+    composition: str  # how the events are composed into one total
     mechanisms: list[MechanismRecord]
     risk: Risk
-    sentence: str = ""  # the claim in words
+    sentence: str = ""  # the claim as a sentence
 
 
 class Finding(_Part):
-    """One attack's result. `value` is None in the public face."""
+    """One attack's result. `value` is None in the public version."""
 
     attack: str  # e.g. "membership: closest record"
     family: Literal["membership", "singling_out", "linkability", "inference"]
     statistic: str  # what `value` is, e.g. "TPR at 1 % FPR"
     value: float | None
-    low: float | None  # 95 % interval
+    low: float | None  # interval: at least 95 %, wider where a family has several attacks
     high: float | None
-    baseline: float | None  # what a naive guess, or people who were not in the data, would show
+    baseline: float | None  # the same figure for a naive guess, or for people who were not in the data
     threshold: float | None  # fixed beforehand by the policy; None: a diagnostic
     verdict: FindingVerdict
-    power: float | None  # chance that this attack would have failed a leaky twin of this release
-    meaning: str = ""  # what the figure proves and what not, one or two sentences
+    power: float | None  # estimated probability that the attack detects the positive control
+    meaning: str = ""  # what the figure shows and what it does not, one or two sentences
     roc: list[tuple[float, float]] | None = None  # (fpr, tpr) of a membership attack
     auc: tuple[float, float, float] | None = None  # (value, low, high): area under that curve
 
 
 class Control(_Part):
-    """What an attack finds where the answer is known."""
+    """An attack's result on a table for which the right answer is known."""
 
     attack: str
-    kind: Literal["positive", "negative"]  # leaky twin / independent table
+    kind: Literal["positive", "negative"]  # copies of training records were planted / no attacked person is in it
     value: float | None
     low: float | None
     high: float | None
@@ -101,14 +105,14 @@ class Audit(_Part):
     identifier_risk: list[IdentifierRisk] = Field(default_factory=list)
     verdict: Literal["pass", "fail"] = "pass"
     targets: int | None = None  # people attacked on each side
-    not_tested: list[str] = Field(default_factory=list)  # what this audit never does: public
-    left_out: list[str] = Field(default_factory=list)  # what it left out on these rows: internal
+    not_tested: list[str] = Field(default_factory=list)  # what no audit here covers: public
+    left_out: list[str] = Field(default_factory=list)  # what was left out because of these rows: internal
 
 
 class ColumnUtility(_Part):
     """Histogram of one column: `labels[i]` has share `synthetic[i]`, and `reference[i]` in the reference table.
 
-    The reference is the real table in the internal face and the bought (noisy) histogram in the public one.
+    The reference is the real table in the internal version, and the histogram measured with noise in the public one.
     """
 
     name: str
@@ -117,11 +121,11 @@ class ColumnUtility(_Part):
     labels: list[str]
     synthetic: list[float]
     reference: list[float] | None
-    reference_name: str  # "real" | "bought histogram"
+    reference_name: str  # "real" | "noisy histogram" ("bought histogram" in evidence of versions up to 0.1)
 
 
 class GroupUtility(_Part):
-    """Fidelity inside one subgroup, e.g. sex = Female."""
+    """Fidelity within one subgroup, e.g. sex = Female."""
 
     group: str
     rows_real: int | None
@@ -137,7 +141,9 @@ class Utility(_Part):
     target: str | None = None
     column_shapes: float | None = None  # SDMetrics, 0..1
     column_pair_trends: float | None = None  # SDMetrics, 0..1
-    tvd1_bought: float | None = None  # synthetic against the bought histograms: free to publish
+    tvd1_noisy: float | None = Field(  # synthetic against the histograms measured with noise: may be published
+        default=None, validation_alias=AliasChoices("tvd1_noisy", "tvd1_bought")  # the former name, in older evidence
+    )  # fmt: skip
     columns: list[ColumnUtility] = Field(default_factory=list)
     correlations: dict[str, Any] | None = None  # {"columns": [...], "synthetic": [[...]], "reference": [[...]] | None}
     groups: list[GroupUtility] = Field(default_factory=list)
@@ -148,35 +154,37 @@ class ColumnFacts(_Part):
     kind: str
     role: str  # direct_identifier | quasi_identifier | sensitive | target | attribute
     release: str  # keep | drop | regenerate
-    domain: str = ""  # e.g. "3 categories (public)", "0 to 100 (public)", "bounds bought"
+    domain: str = ""  # e.g. "3 categories (public)", "0 to 100 (public)", "3 categories (measured)"
 
 
 class Dataset(_Part):
     id: str
     description: str = ""
-    rows: int | None = None  # as declared public; the true number is internal
+    rows: int | None = None  # as declared in the policy; the true number is internal
     columns: list[ColumnFacts] = Field(default_factory=list)
     constraints: list[str] = Field(default_factory=list)
 
 
 class Handling(_Part):
-    """What was done to the table on the way in. Internal: these are exact figures of private rows."""
+    """What was done to the table when it was read. Internal: these are exact figures of private rows."""
 
     rows_read: int | None = None
     units: int | None = None
     rows_trained: int | None = None
     rows_held_out: int | None = None
-    rows_over_bound: int | None = None  # dropped since their unit had more than max_rows
+    rows_over_bound: int | None = None  # dropped because their unit had more than max_rows
     unexpected: dict[str, int] = Field(default_factory=dict)  # column -> values that the policy does not allow
     notes: list[str] = Field(default_factory=list)
 
 
 class Books(_Part):
-    """What the ledger noticed when it took this run into its books, in sentences."""
+    """What the ledger noticed when it recorded this run, in sentences."""
 
-    alarms: list[str] = Field(default_factory=list)  # what whoever decides must see: a raised lifetime, a ledger in memory
+    alarms: list[str] = Field(
+        default_factory=list
+    )  # for the decision on release: a raised lifetime, a ledger in memory
     notes: list[str] = Field(default_factory=list)  # a new ledger, no lifetime budget
-    recognised: list[str] = Field(default_factory=list)  # other ids of the same people. Internal: it hangs on the rows
+    recognised: list[str] = Field(default_factory=list)  # other ids of the same people. Internal: depends on the rows
 
 
 class ReportMeta(_Part):
@@ -198,14 +206,14 @@ class Provenance(_Part):
     python: str
     packages: dict[str, str] = Field(default_factory=dict)
     policy_sha256: str
-    created: str  # ISO 8601, UTC; passed in, never read from a clock by the report
+    created: str  # ISO 8601, UTC; passed in, since the report reads no clock
     ledger_head: str | None = None
     platform: str = ""
     synthetic_sha256: str | None = None
 
 
 def _by_family(findings: list[Finding]) -> list[Finding]:
-    """One finding without figures for each family: failed if any attack failed, no_power if any could not tell."""
+    """One finding without figures for each family: fail if any attack failed, else no_power if any had no power."""
     worst: dict[str, Finding] = {}
     order = ("pass", "no_power", "fail")
     for found in findings:
@@ -214,7 +222,7 @@ def _by_family(findings: list[Finding]) -> list[Finding]:
         worst[found.family] = Finding(
             attack=found.family.replace("_", " "),
             family=found.family,
-            statistic="the family's attacks against the threshold",
+            statistic="verdict over all attacks of the family",
             value=None,
             low=None,
             high=None,
@@ -230,7 +238,7 @@ class Evidence(_Part):
     schema_version: str = SCHEMA_VERSION
     visibility: Literal["public", "internal"] = "internal"
     verdict: Verdict
-    reasons: list[str] = Field(default_factory=list)  # why this verdict, in words, no private figure
+    reasons: list[str] = Field(default_factory=list)  # why this verdict, as text without any private figure
     dataset: Dataset
     privacy: Privacy
     trainer: TrainerFacts
@@ -243,14 +251,17 @@ class Evidence(_Part):
     provenance: Provenance
 
     def public(self) -> Evidence:
-        """The face that may leave: the claim, what was bought, and one verdict for each family of attacks.
+        """The version that may be published: the claim, what was measured with noise, a verdict for each family of attacks.
 
-        Every figure computed on private rows that nobody paid for goes; so do single attacks and their controls, whose
-        outcomes are bits about the rows. At most four verdicts of three values and the decision itself are left.
+        It omits every figure computed on private rows that the budget does not cover, and also the single attacks and
+        their controls, whose outcomes are information about the rows. At most four verdicts of three values and the
+        decision itself remain.
         """
-        audit = Audit(findings=_by_family(self.audit.findings), verdict=self.audit.verdict, not_tested=self.audit.not_tested)
-        bought = [c for c in self.utility.columns if c.reference_name != "real"]
-        utility = Utility(target=self.utility.target, tvd1_bought=self.utility.tvd1_bought, columns=bought)
+        audit = Audit(
+            findings=_by_family(self.audit.findings), verdict=self.audit.verdict, not_tested=self.audit.not_tested
+        )
+        noisy = [c for c in self.utility.columns if c.reference_name != "real"]
+        utility = Utility(target=self.utility.target, tvd1_noisy=self.utility.tvd1_noisy, columns=noisy)
         books = self.books.model_copy(update={"recognised": []})
         return self.model_copy(
             update={
@@ -259,7 +270,7 @@ class Evidence(_Part):
         )  # fmt: skip
 
     def internal(self) -> Evidence:
-        """The whole, with real columns as the reference wherever they are known."""
+        """The complete version, with the real columns as reference wherever they are known."""
         real = {c.name for c in self.utility.columns if c.reference_name == "real"}
         columns = [c for c in self.utility.columns if c.reference_name == "real" or c.name not in real]
         return self.model_copy(update={"utility": self.utility.model_copy(update={"columns": columns})})

@@ -1,4 +1,4 @@
-"""The whole way of the data, on one page.
+"""The path of the data through a run, on one page.
 
 policy -> plan -> reserve -> read -> bound and split -> domain -> codec -> train -> sample
        -> attack -> measure -> verdict -> report -> release/ and dossier/
@@ -30,7 +30,7 @@ Data: TypeAlias = str | Path | pd.DataFrame
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run made. evidence: the internal face. folder: where release/ (if released) and dossier/ lie."""
+    """Result of a run. evidence: the internal version. folder: contains dossier/, and release/ if released."""
 
     evidence: Evidence
     synthesizer: Synthesizer
@@ -45,7 +45,7 @@ def run(
     policy: Policy | str | Path, data: Data, out: str | Path | None = None, *, ledger: str | Ledger | None = None,
     trainer: str | None = None, epsilon: float | None = None, progress: Progress = silent,
 ) -> Outcome:  # fmt: skip
-    """Makes a synthetic table, attacks it, reports, and writes OUT/release (unless refused) and OUT/dossier.
+    """Makes a synthetic table, attacks it, writes the report, OUT/dossier and (unless refused) OUT/release.
 
     Raises InputError (nothing written) or Refused (budget). A verdict of do_not_release is an outcome, not an error.
     """
@@ -56,18 +56,18 @@ def run(
     books = ledger if isinstance(ledger, Ledger) else Ledger(ledger)
     clock = Clock(progress)
 
-    # plan: every mechanism and its price, before anything is read
+    # plan: every mechanism and its cost, before anything is read
     plan = clock("planning", lambda: make_plan(policy))
     account = books.reserve(plan)
     try:
         synthesizer, intake = _learn(policy, plan, data, account, policy.model.audit.holdout, clock)
 
-        # sample: as many rows as the policy says, else as the table is known to have
+        # sample: as many rows as the policy says, else the declared or measured number of rows
         rows = policy.model.release.rows or policy.model.dataset.rows or synthesizer.codec.domain.rows or 1000
         typed, rng = clock("sampling", lambda: synthesizer.sample_typed(rows, policy.model.seed, clock.inner))
         synthetic = clock("finishing", lambda: synthesizer.layout.finish(typed, rng))
 
-        # attack and measure, on rows that the trainer never saw; from here on nothing can learn from rows any more
+        # attack and measure, with rows that the trainer never saw; from here on nothing can learn from rows
         account.finish_learning()
         from privsynth.assess import assess
         from privsynth.table.private import without_values
@@ -94,7 +94,7 @@ def fit(
     policy: Policy | str | Path, data: Data, *, ledger: str | Ledger | None = None, trainer: str | None = None,
     epsilon: float | None = None, progress: Progress = silent,
 ) -> Synthesizer:  # fmt: skip
-    """Trains on every row given: no holdout, no audit, no report. The ledger is charged as in `run`."""
+    """Trains on all rows: no holdout, no audit, no report. The ledger is charged as in `run`."""
     policy = _policy(policy).with_changes(trainer, epsilon)
     clock = Clock(progress)
     plan = clock("planning", lambda: make_plan(policy))
@@ -124,7 +124,7 @@ def _learn(
     for noticed in (*account.books.alarms, *account.books.notes):
         clock.progress(noticed, 1.0)
     check_header(read_header(data), policy)
-    account.opened = True  # from here on a refusal would tell something of the rows: the reservation stays
+    account.opened = True  # from here on a refusal would reveal something about the rows: the reservation stays
     with without_values("reading"):
         raw = clock("reading", lambda: read_table(data))
         key, former = account.ledger.fingerprint_key(), account.ledger.has_former_contents()
@@ -142,7 +142,7 @@ def _learn(
     codes = intake.train.encoded(codec)
     model = clock("training", lambda: trainer.fit(codes, codec, policy.target, account, clock.inner))
     if account.learned:
-        raise Refused(Problem("trainer", "ended learning by itself, so its model may have seen open rows"))
+        raise Refused(Problem("trainer", "finished learning by itself, so its model may have seen open rows"))
     seeded = policy.model.seed is not None
     facts = {"dataset": policy.model.dataset.id, "policy_sha256": policy.sha256, "seeded": seeded}
     layout, rng = Layout.of(policy, raw), account.randomness.generator()

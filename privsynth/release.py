@@ -1,4 +1,4 @@
-"""What leaves and what stays: release/ (public) and dossier/ (internal), staged beside the target and moved in one step."""
+"""The output of a run: release/ (public) and dossier/ (internal), written next to the target and moved there in one step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PARTS = {"release", "dossier"}
 
 
 def check_target(folder: Path) -> Path:
-    """The folder to write to. Raises InputError if it holds anything but an earlier run, or cannot be written."""
+    """The folder to write to. Raises InputError if it contains anything but an earlier run, or cannot be written."""
     if folder.exists() and (
         not folder.is_dir()
         or {p.name for p in folder.iterdir()} - PARTS
@@ -35,8 +35,8 @@ def check_target(folder: Path) -> Path:
         raise InputError(
             Problem(str(folder), "exists and is not an earlier run's output", "name another folder with --out")
         )
-    if os.path.ismount(folder):  # it cannot be put in place by one rename
-        raise InputError(Problem(str(folder), "is a volume of its own", "name a folder inside it with --out"))
+    if os.path.ismount(folder):  # it cannot be replaced by one rename
+        raise InputError(Problem(str(folder), "is a mount point", "name a folder inside it with --out"))
     _writable(folder.absolute().parent)
     return folder
 
@@ -58,7 +58,7 @@ def check_table_target(path: Path) -> None:
 
 
 def write_table(layout: Layout, rows: Table, path: Path) -> None:
-    """Writes a sample, whole or block by block, as CSV or, by its suffix, Parquet. All of it or nothing reaches `path`.
+    """Writes a sample, whole or block by block, as CSV or (by the suffix of `path`) Parquet: all of it, or nothing.
 
     Raises InputError if it cannot.
     """
@@ -85,8 +85,8 @@ def _writable(parent: Path) -> None:
 def publish(
     folder: Path, evidence: Evidence, synthesizer: Synthesizer, synthetic: pd.DataFrame, ledger: list[dict[str, Any]]
 ) -> Evidence:
-    """Writes both parts, or the dossier alone if the verdict is do_not_release. All or nothing reaches `folder`."""
-    folder = folder.resolve()  # `.` has a name and a parent, too
+    """Writes release/ and dossier/, or the dossier alone if the verdict is do_not_release: all of it, or nothing."""
+    folder = folder.resolve()  # so that `.` has a name and a parent, too
     stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         if evidence.verdict != "do_not_release":
@@ -133,7 +133,7 @@ def _write_dossier(folder: Path, evidence: Evidence, synthesizer: Synthesizer, l
 
 
 def _swap(stage: Path, folder: Path) -> None:
-    """stage -> folder in one rename; an earlier run's output goes only once the new one stands."""
+    """stage -> folder in one rename; an earlier run's output is deleted only once the new one is in place."""
     if not folder.exists():
         os.rename(stage, folder)
         return
@@ -157,7 +157,9 @@ def verify(folder: str | Path) -> list[str]:
     folder = Path(folder)
     folder = folder / "release" if (folder / "release" / "manifest.json").is_file() else folder
     try:
-        files = from_json((folder / "manifest.json").read_bytes())["files"]  # json's own fails on deep nesting
+        files = from_json((folder / "manifest.json").read_bytes())[
+            "files"
+        ]  # the json module raises RecursionError on deep nesting
         wanted = {str(name): str(facts["sha256"]) for name, facts in files.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         rule = f"has no readable manifest.json ({type(error).__name__})"

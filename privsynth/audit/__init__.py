@@ -1,6 +1,6 @@
-"""Attacks on a synthetic table, with controls, intervals and power. Internal: its figures are not paid for.
+"""Attacks on a synthetic table, with controls, intervals and power. Its figures are internal: the budget does not cover them.
 
-This module stays light, since `import privsynth` imports it.
+`import privsynth` imports this module, so it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ def audit(
     effort: str | None = None, rng: np.random.Generator | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Audit:  # fmt: skip
-    """Attacks a synthetic table with the rows it was trained on and rows it was not (files or data frames).
+    """Attacks a synthetic table, given the rows it was trained on and rows it was not trained on (files or data frames).
 
     policy: declares kinds, roles, unit and thresholds; without it kinds are inferred and every row is a person. Works
-    on any synthesizer's output. Raises InputError for tables that do not fit together.
+    on any synthesizer's output. Raises InputError if the tables have fewer than two columns in common.
     """
     import numpy as np
 
     from privsynth.audit.attack import attack
     from privsynth.audit.compare import comparable
 
-    tables, thresholds, wanted = comparable(synthetic, train, holdout, policy)
-    return attack(tables, thresholds, effort or wanted, rng or np.random.default_rng(), progress)
+    tables, thresholds, default_effort = comparable(synthetic, train, holdout, policy)
+    return attack(tables, thresholds, effort or default_effort, rng or np.random.default_rng(), progress)

@@ -1,4 +1,4 @@
-"""What every attack is, and the one comparison that three of the four families make."""
+"""The interface of an attack, and the comparison of members with non-members that three of the four families use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Family = Literal["membership", "singling_out", "linkability", "inference"]
 
 
 class Attack(Protocol):
-    """One way to attack a released table. A module offers `attacks(scene) -> list[Attack]`, `attack.py` lists it."""
+    """One way to attack a released table. A module defines `attacks(scene) -> list[Attack]`, and `attack.py` lists it."""
 
     @property
     def name(self) -> str: ...
@@ -34,18 +34,20 @@ class Attack(Protocol):
 
 
 def advantage(
-    members: np.ndarray, others: np.ndarray, confidence: float, effective: tuple[float, float] | None = None
+    members: np.ndarray, non_members: np.ndarray, confidence: float, effective: tuple[float, float] | None = None
 ) -> Measurement:
-    """Success of members less success of others, each success in 0..1 (a person's share of trials that worked).
+    """Success rate of members minus that of non-members; each person's success lies in 0..1 (share of trials that worked).
 
-    `effective`: numbers of independent trials if they are fewer than people. Shares of a success have a smaller
-    variance than Wilson's interval assumes, so the interval is never too short. Nothing if a side is empty.
+    `effective`: effective numbers of independent trials, where they are fewer than people. Fractional successes have a
+    smaller variance than Wilson's interval assumes, so the interval is never too short. `Measurement.nothing()` if
+    either group is empty.
     """
-    if len(members) == 0 or len(others) == 0:
+    if len(members) == 0 or len(non_members) == 0:
         return Measurement.nothing()
-    one, two = float(members.mean()), float(others.mean())
-    n1, n2 = effective or (len(members), len(others))
-    low, high = newcombe(one * n1, n1, two * n2, n2, confidence)
-    reach = one - two - low
-    error = float(reach / norm.isf((1 - confidence) / 2))
-    return Measurement(one - two, low, high, baseline=two, significant=low > 0, error=error, critical_value=reach)
+    member_rate, baseline = float(members.mean()), float(non_members.mean())
+    n1, n2 = effective or (len(members), len(non_members))
+    low, high = newcombe(member_rate * n1, n1, baseline * n2, n2, confidence)
+    value = member_rate - baseline
+    margin = value - low
+    error = float(margin / norm.isf((1 - confidence) / 2))
+    return Measurement(value, low, high, baseline=baseline, significant=low > 0, error=error, critical_value=margin)

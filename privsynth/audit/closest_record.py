@@ -1,7 +1,7 @@
-"""Membership by distance to the closest record, the oldest attack and a diagnostic.
+"""Membership inference by distance to the closest record: the oldest attack.
 
-It misses leaks (arXiv 2505.01524, 2312.05114): a model can betray people without putting a row near them. So a high
-figure fails a release, and a low one is no proof.
+It misses leaks (arXiv 2505.01524, 2312.05114): a model can reveal who was in the data without generating a row near
+them. So a high figure fails a release, and a low one proves nothing.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from privsynth.audit.statistics import Measurement
 
 @dataclass(frozen=True)
 class ClosestRecord:
-    """Says "member" of whoever has a synthetic record very close to them."""
+    """Predicts "member" for a person who has a synthetic record very close to them."""
 
     name: str = "membership: closest record"
     family: Family = "membership"
     statistic: str = STATISTIC
     threshold_key: str = "membership_tpr_at_1pct_fpr"
     meaning: str = (
-        "How many training people are recognised, at one false accusation in a hundred, because a synthetic record "
-        "lies closer to them than to people who were not in the data. A diagnostic: a high figure shows copying; "
-        "a low one alone proves nothing, since leaks without close records escape it."
+        "Share of the people in the training data who are identified as such, at a false-positive rate of 1 %, because a "
+        "synthetic record lies closer to them than to people who were not in the data. This is a diagnostic: a "
+        "high figure shows copying; a low one alone proves nothing, since leaks without close records escape it."
     )
 
     def run(self, released: Coded, scene: Scene, rng: np.random.Generator, confidence: float) -> Measurement:
         if len(released) == 0:
             return measure_scores(np.empty(0), np.empty(0), confidence)
-        members, others = (
+        members, non_members = (
             -nearest(side.close[: scene.targets], released.close, np.int32(SCALE))[0].astype(float)
-            for side in (scene.members, scene.others)
+            for side in (scene.members, scene.non_members)
         )
-        return measure_scores(members, others, confidence)
+        return measure_scores(members, non_members, confidence)
 
 
 def attacks(scene: Scene) -> list[Attack]:
-    """Always one."""
+    """Always one attack."""
     return [ClosestRecord()]

@@ -3,10 +3,10 @@
 The distance between two records is Gower's (Biometrics 27, 1971): the sum over columns of a number in [0, 1], which
 is 1 for two different categories, 1 for a missing against a present value, and for numbers the difference of their
 ranks in the synthetic table. In `close` every column is an integer such that this number is
-min(|x - y|, SCALE) / SCALE: ranks lie in 0..SCALE, categories are SCALE apart, and missing is far from all. One
-formula without a branch is what makes the search over 80,000 rows fast.
+min(|x - y|, SCALE) / SCALE: ranks lie in 0..SCALE, categories are SCALE apart, and missing is at least SCALE from every
+value. A single formula without branches is what makes the search over 80,000 rows fast.
 
-In `cells` every value is the number of its cell: a category, one of about 20 quantile bins, or "missing".
+In `cells` every value is the number of its cell (bin): a category, one of about 20 quantile bins, or "missing".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pandas as pd
 
 SCALE = 2048
 BINS = 20
-_LANES = 8  # columns of `close` are padded to a multiple of this, so that the inner loop has no remainder
+_LANES = 8  # columns of `close` are padded to a multiple of this, so that the vectorised inner loop has no remainder
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,18 @@ class Coded:
         return Coded(self.close[rows], self.cells[rows])
 
     def columns(self, which: list[int]) -> np.ndarray:
-        """`close` of these columns only, padded anew: int32[n, d']."""
+        """`close` restricted to these columns and padded again: int32[n, d']."""
         return _pad(self.close[:, which])
 
 
 @dataclass(frozen=True)
 class Coder:
-    """Fitted on the synthetic table alone, as an attacker would: what a rank is and where the bins are."""
+    """Ranks and bin edges, fitted on the synthetic table alone, as an attacker would."""
 
     names: list[str]
     sorted_values: list[np.ndarray | None]  # None for a category column
     edges: list[np.ndarray | None]
-    sizes: list[int]  # cells of each column, "missing" included
+    sizes: list[int]  # number of cells of each column, "missing" included
 
     @classmethod
     def fit(cls, synthetic: pd.DataFrame) -> Coder:
@@ -72,7 +72,7 @@ class Coder:
         return cls(names, values, edges, sizes)
 
     def encode(self, frame: pd.DataFrame) -> Coded:
-        """Frame with the columns that were fitted -> integers. Values outside the synthetic range take its end's."""
+        """Frame with the columns that were fitted -> integers. Values outside the synthetic range are clipped to it."""
         close = np.empty((len(frame), len(self.names)), np.int32)
         cells = np.empty_like(close)
         columns = zip(self.names, self.sorted_values, self.edges, self.sizes, strict=True)
@@ -86,7 +86,9 @@ class Coder:
         return Coded(_pad(close), cells)
 
 
-def _encode_numbers(values: np.ndarray, known: np.ndarray, edges: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _encode_numbers(
+    values: np.ndarray, known: np.ndarray, edges: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Ranks among the `known` values of the synthetic table, and cell numbers: both of the length of `values`."""
     missing = np.isnan(values)
     middle = np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")  # ties: mid rank

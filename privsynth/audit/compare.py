@@ -16,7 +16,7 @@ from privsynth.policy import Policy
 from privsynth.policy.model import Thresholds
 from privsynth.table.reader import RawTable, number_of, read_table
 
-ID_LIKE = 0.5  # a text column in which more than this share of values is unique tells nothing but who it is
+ID_LIKE = 0.5  # a text column in which more than this share of the values is distinct is taken for an identifier
 
 
 def comparable(synthetic: Any, train: Any, holdout: Any, policy: Any) -> tuple[AuditTables, dict[str, float], str]:
@@ -27,7 +27,7 @@ def comparable(synthetic: Any, train: Any, holdout: Any, policy: Any) -> tuple[A
     policy = policy if isinstance(policy, Policy) else Policy.load(Path(policy))
     model = policy.model
     names = [n for n, c in model.columns.items() if c.modelled and all(n in raw.columns for raw in raws)]
-    _enough(names)
+    _check_columns(names)
     frames = [pd.DataFrame({n: _declared(raw, n, policy) for n in names}) for raw in raws]
     roles = {n: model.columns[n].role for n in names}
     units: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
@@ -56,7 +56,7 @@ def shared_categories(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
 
 
 def categorical(values: Iterable[Any], categories: Sequence[str]) -> pd.Categorical:
-    """Values as codes of these categories; what is none of them is missing. By whole texts: pandas' own stops at a NUL byte."""
+    """Values as codes of these categories; any other value is missing. Compares whole strings: pandas' hash stops at a NUL byte."""
     place = {category: code for code, category in enumerate(categories)}
     return pd.Categorical.from_codes([place.get(value, -1) for value in values], categories=list(categories))
 
@@ -66,7 +66,7 @@ def _declared(raw: RawTable, name: str, policy: Policy) -> np.ndarray:
     if column.kind != "category":
         return raw.numbers(name, missing, column.kind == "date", column.format)[0]
     grouping = policy.groupings.get(name)
-    known = set(grouping.groups) if grouping else set()  # a synthetic table holds groups already
+    known = set(grouping.groups) if grouping else set()  # a synthetic table already holds groups
     return raw.cells(name, missing).words(lambda v: v if grouping is None or v in known else grouping(v))
 
 
@@ -80,14 +80,16 @@ def _inferred(raws: list[RawTable]) -> AuditTables:
             columns[name] = numbers
         elif len(cells[1].distinct) <= ID_LIKE * max(cells[1].present, 1):
             columns[name] = [cell.words() for cell in cells]
-    _enough(list(columns))
+    _check_columns(list(columns))
     frames = [pd.DataFrame({n: values[i] for n, values in columns.items()}) for i in range(len(raws))]
     made, used, unused = shared_categories(frames)
     return AuditTables(made, used, unused, None, None, dict.fromkeys(columns, "attribute"))
 
 
-def _enough(names: list[str]) -> None:
+def _check_columns(names: list[str]) -> None:
     if len(names) < 2:
         raise InputError(
-            Problem("audit", "the three tables have fewer than two columns in common", "name tables of one layout")
+            Problem(
+                "audit", "the three tables have fewer than two columns in common", "name tables with the same columns"
+            )
         )

@@ -1,8 +1,8 @@
-"""Membership by density ratio: is the synthetic table denser at a person than the population is?
+"""Membership inference by density ratio: is the synthetic table denser around a person than the population is?
 
 After DOMIAS (van Breugel, Sun, Qian, van der Schaar, AISTATS 2023), score = p_synthetic(x) / p_reference(x). Both
-densities are estimated by nearest neighbours, p(x) ~ 1 / distance to the closest row: that sees a single row too
-many, where a classifier or a flow smooths it away, and needs no training.
+densities are estimated by nearest neighbours, p(x) ~ 1 / distance to the closest row. That detects a single copied
+row, which a classifier or a normalising flow would smooth away, and needs no training.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from privsynth.audit.membership import STATISTIC, measure_scores
 from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement
 
-_SMALLEST = SCALE / 4  # a quarter of a column is added to both distances: no division by zero, less noise
+_SMALLEST = SCALE / 4  # a quarter of a column, added to both distances: avoids division by zero and reduces noise
 
 
 @dataclass(frozen=True)
 class DensityRatio:
-    """Says "member" of whoever the synthetic table is closer to than a sample of the population is."""
+    """Predicts "member" for a person to whom the synthetic table is closer than a sample of the population is."""
 
     name: str = "membership: density ratio"
     family: Family = "membership"
     statistic: str = STATISTIC
     threshold_key: str = "membership_tpr_at_1pct_fpr"
     meaning: str = (
-        "How many training people are recognised, at one false accusation in a hundred, by an attacker who compares "
-        "the synthetic table with other people of the same population. It sees where the table is too dense around "
-        "a person; attackers who know the model or train models of their own may see more."
+        "Share of the people in the training data who are identified as such, at a false-positive rate of 1 %, by an "
+        "attacker who compares the synthetic table with other people of the same population. The attack detects where "
+        "the table is too dense around a person; attackers who hold the model or train their own may detect more."
     )
 
     def run(self, released: Coded, scene: Scene, rng: np.random.Generator, confidence: float) -> Measurement:
         if len(released) == 0 or len(scene.reference) == 0:
             return measure_scores(np.empty(0), np.empty(0), confidence)
-        sides = (side.close[: scene.targets] for side in (scene.members, scene.others))
-        members, others = (_score(targets, released, scene) for targets in sides)
-        return measure_scores(members, others, confidence)
+        sides = (side.close[: scene.targets] for side in (scene.members, scene.non_members))
+        members, non_members = (_score(targets, released, scene) for targets in sides)
+        return measure_scores(members, non_members, confidence)
 
 
 def _score(targets: np.ndarray, released: Coded, scene: Scene) -> np.ndarray:
@@ -52,5 +52,5 @@ def _score(targets: np.ndarray, released: Coded, scene: Scene) -> np.ndarray:
 
 
 def attacks(scene: Scene) -> list[Attack]:
-    """Always one."""
+    """Always one attack."""
     return [DensityRatio()]

@@ -1,19 +1,20 @@
 """Attribute inference: a person's secret is guessed from the synthetic records closest to what is known of them.
 
 After Stadler, Oprisanu, Troncoso (USENIX Security 2022) and Houssiau et al. (TAPAS, 2022): what counts is not how
-often a guess is right, since a good table lets anybody learn how the world is, but how much more often it is right
-for people who were in the data than for people who were not.
+often a guess is right, since a useful table lets anybody learn about the population, but how much more often it is
+right for members (people who were in the training data) than for non-members.
 
-Two attackers: one knows everything but the secret, one only the quasi-identifiers; the second is tried on people
-whose quasi-identifiers are rarest, where there is most to hope for. Both are tried on people whose secret is *not* the
-most common value: the usual guess is wrong for all of them, a rare value is mostly what needs protection, and where
-nearly everybody has the same value nothing else could show a leak. The choice of people looks at their own values and
-at counts over both sides together, so it favours neither.
+Two attackers: one knows everything but the secret, the other only the quasi-identifiers; the second attacks the people
+with the rarest quasi-identifiers, where it is most likely to succeed. Both attack people whose secret is *not* the most
+common value: guessing the most common value is wrong for all of them, a rare value is usually what needs protection,
+and where nearly everybody has the same value nothing else could show a leak. People are selected by their own values
+and by counts over members and non-members together, so the selection favours neither.
 
-The second is left out, and `untested` says so, where even the rarest quasi-identifiers are shared by several training
-people: a table that copied everybody would not betray them to that attacker, so it would prove nothing.
+The second attack is left out, and `untested` says so, where even the rarest quasi-identifiers are shared by several
+people in the training data: that attacker would not succeed even on a table that copied everybody, so a low figure
+would prove nothing.
 
-Several secrets are several findings, whose intervals are widened together (`statistics`): a mean over secrets would
+Several secrets give several findings, whose intervals are widened together (`statistics`): a mean over secrets would
 hide the one that leaks.
 """
 
@@ -30,20 +31,20 @@ from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement
 
 MOST_SECRETS = 3
-_RAREST = 0.1  # share of people that the second attacker is tried on,
-_FEWEST = 400  # but so many on each side at least: with fewer the interval is too wide to say anything
+_RAREST = 0.1  # share of people whom the second attacker attacks,
+_FEWEST = 400  # but at least so many members and as many non-members: with fewer the interval is too wide to be useful
 
 
 @dataclass(frozen=True)
 class Inference:
-    """Guesses column `secret` from the columns `known`; `rare`: on people with rare known values only."""
+    """Guesses column `secret` from the columns `known`; `rare`: attacks only people whose known values are rare."""
 
     secret: int
     known: tuple[int, ...]
     title: str  # the secret's column name
     rare: bool
     family: Family = "inference"
-    statistic: str = "success of training people less success of others"
+    statistic: str = "success rate, members minus non-members"
     threshold_key: str = "inference"
 
     @property
@@ -52,37 +53,42 @@ class Inference:
 
     @property
     def meaning(self) -> str:
-        who = "the quasi-identifiers (tried on people with the rarest)" if self.rare else "every other column"
+        who = (
+            "the quasi-identifiers (tested on the people whose combinations are rarest)"
+            if self.rare
+            else "every other column"
+        )
         return (
-            f"How much more often {self.title} is guessed for training people than for people who were not in the "
-            f"data, by an attacker who knows {who}. Tried on people whose value is not the most common one, so the "
-            "usual guess is right for none; numbers count as right within one of about 20 bins. What others reach is "
-            "knowledge about the population, not a leak."
+            f"How much more often {self.title} is guessed correctly for people in the training data than for people who "
+            f"were not in the data, by an attacker who knows {who}. Tested on people whose value is not the most common "
+            "one, so that guessing the most common value is never right; a number counts as right if it falls into the "
+            "right one of about 20 bins. The success rate for people who were not in the data is knowledge about the "
+            "population, not a leak."
         )
 
     def run(self, released: Coded, scene: Scene, rng: np.random.Generator, confidence: float) -> Measurement:
         known, missing = list(self.known), scene.sizes[self.secret] - 1
-        told = np.flatnonzero(released.cells[:, self.secret] != missing)
-        if len(told) == 0:
+        present = np.flatnonzero(released.cells[:, self.secret] != missing)
+        if len(present) == 0:
             return Measurement.nothing()
-        table = released.take(told)
+        table = released.take(present)
         sides = self.people(scene)
-        members, others = (
+        members, non_members = (
             vote(side.columns(known), table.columns(known), table.cells[:, self.secret], missing, np.int32(SCALE))
             == side.cells[:, self.secret]
             for side in sides
         )
-        return advantage(members.astype(float), others.astype(float), confidence)
+        return advantage(members.astype(float), non_members.astype(float), confidence)
 
     def people(self, scene: Scene) -> tuple[Coded, Coded]:
-        """Members and others who are attacked: the same number on each side, at most `scene.targets`."""
+        """Members and non-members who are attacked: as many of either, at most `scene.targets`."""
         missing = scene.sizes[self.secret] - 1
-        told = scene.synthetic.cells[:, self.secret]
-        usual = np.bincount(told[told != missing], minlength=missing + 1).argmax()
+        released = scene.synthetic.cells[:, self.secret]
+        most_common = np.bincount(released[released != missing], minlength=missing + 1).argmax()
         chosen = []
-        for side in (scene.members, scene.others):
+        for side in (scene.members, scene.non_members):
             value = side.cells[:, self.secret]
-            chosen.append(side.take(np.flatnonzero((value != usual) & (value != missing))))
+            chosen.append(side.take(np.flatnonzero((value != most_common) & (value != missing))))
         if self.rare:
             chosen = _rarest(chosen, scene, list(self.known))
         count = min(len(chosen[0]), len(chosen[1]), scene.targets)
@@ -90,19 +96,20 @@ class Inference:
 
 
 def _rarest(sides: list[Coded], scene: Scene, known: list[int]) -> list[Coded]:
-    """Of each side those with the rarest known values, by one cut for both.
+    """The members and non-members with the rarest known values, by one cutoff for both.
 
-    Rare among members, others and reference together: every side counts alike, so the choice favours none.
+    Rare among members, non-members and reference together: all three count alike, so the selection favours none.
     """
-    crowd = [scene.members, scene.others, scene.reference]
-    stack = np.concatenate([group.cells[:, known] for group in [*sides, *crowd]])
+    everybody = [scene.members, scene.non_members, scene.reference]
+    stack = np.concatenate([group.cells[:, known] for group in [*sides, *everybody]])
     _, group = np.unique(stack, axis=0, return_inverse=True)
     group = group.ravel()
     first, second = len(sides[0]), len(sides[0]) + len(sides[1])
     common = np.bincount(group[second:], minlength=len(stack))[group[:second]]
     wanted = max(_RAREST * second, 2 * _FEWEST)
-    cut = np.sort(common)[min(int(wanted), second - 1)] if second else 0
-    return [sides[0].take(np.flatnonzero(common[:first] <= cut)), sides[1].take(np.flatnonzero(common[first:] <= cut))]
+    cutoff = np.sort(common)[min(int(wanted), second - 1)] if second else 0
+    rare = common <= cutoff
+    return [sides[0].take(np.flatnonzero(rare[:first])), sides[1].take(np.flatnonzero(rare[first:]))]
 
 
 def secrets(scene: Scene) -> list[int]:
@@ -115,26 +122,26 @@ def secrets(scene: Scene) -> list[int]:
 
 
 def attacks(scene: Scene) -> list[Attack]:
-    """Two for each secret, one where quasi-identifiers cannot tell people apart; none if there is a single column."""
+    """Two for each secret, or one where quasi-identifiers do not distinguish people; none if there is a single column."""
     found: list[Attack] = []
     for secret in secrets(scene):
         rest = tuple(i for i in range(len(scene.names)) if i != secret)
         if rest:
             found.append(Inference(secret, rest, scene.names[secret], rare=False))
         second = _from_quasi_identifiers(scene, secret)
-        if second and second.known != rest and _telling(scene, second):
+        if second and second.known != rest and _distinguishes(scene, second):
             found.append(second)
     return found
 
 
 def untested(scene: Scene) -> list[str]:
-    """What was left out since it could not have found anything."""
+    """Attacks that were left out because they could not have found anything."""
     planned = [_from_quasi_identifiers(scene, secret) for secret in secrets(scene)]
     return [
         f"Guessing {one.title} from the quasi-identifiers alone: too many people share even the rarest combinations, "
-        "so this attack would not notice a leak."
+        "so this attack could not detect a leak."
         for one in planned
-        if one and not _telling(scene, one)
+        if one and not _distinguishes(scene, one)
     ]
 
 
@@ -143,8 +150,8 @@ def _from_quasi_identifiers(scene: Scene, secret: int) -> Inference | None:
     return Inference(secret, known, scene.names[secret], rare=True) if known else None
 
 
-def _telling(scene: Scene, one: Inference) -> bool:
-    """Whether at least half the members that would be attacked share their known values with one other at most."""
+def _distinguishes(scene: Scene, one: Inference) -> bool:
+    """Whether at least half of the members to be attacked share their known values with at most one other member."""
     chosen, known = one.people(scene)[0], list(one.known)
     stack = np.concatenate([chosen.cells[:, known], scene.train.cells[:, known]])
     _, group = np.unique(stack, axis=0, return_inverse=True)

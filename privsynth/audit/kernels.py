@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, prange
 
 _FAR = np.int32(2**31 - 1)
-_CHUNK = 16  # targets that share one pass over a block of the table
+_CHUNK = 16  # targets that are compared in one pass over a block of the table
 _BLOCK = 256  # rows of a block: with 50 columns about 50 KB, which stays in the cache
 
 
@@ -21,7 +21,7 @@ def _distance(x: np.ndarray, y: np.ndarray, scale: np.int32) -> np.int32:
 
 @njit(cache=True, nogil=True, parallel=True)
 def nearest(targets: np.ndarray, table: np.ndarray, scale: np.int32) -> tuple[np.ndarray, np.ndarray]:
-    """Closest row of `table` for each target: (int32[t] distance, int64[t] row number); the first of tied rows.
+    """Closest row of `table` for each target: (int32[t] distance, int64[t] row number); of tied rows the first.
 
     `targets`: int32[t, w], `table`: int32[m, w] with m >= 1, `scale`: int32.
     """
@@ -95,21 +95,21 @@ def joined(
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def isolations(columns: np.ndarray, anchors: np.ndarray, orders: np.ndarray, people: np.ndarray) -> np.ndarray:
-    """People that match a predicate read from a row of the table.
+def isolations(columns: np.ndarray, source_rows: np.ndarray, orders: np.ndarray, people: np.ndarray) -> np.ndarray:
+    """Number of people who match a predicate derived from a row of the table.
 
-    The predicate of anchor row s says "column = its cell in s" for the columns of `orders` one by one, until only one
-    row of the table is left. `columns`: int32[d, m] cells of the table; `anchors`: int64[p] row numbers; `orders`:
-    int64[p, d]; `people`: int32[d, t]. Returns int32[p]: matching people, -1 if no conjunction isolates the row.
+    The predicate of row s is a conjunction of "column = its cell in s", over the columns in the order of `orders`, until
+    only one row of the table matches. `columns`: int32[d, m] cells of the table; `source_rows`: int64[p] row numbers;
+    `orders`: int64[p, d]; `people`: int32[d, t]. Returns int32[p]: matching people, -1 if no conjunction isolates the row.
     """
     width, rows = columns.shape
-    hits = np.full(anchors.shape[0], -1, np.int32)
-    for p in prange(anchors.shape[0]):
-        anchor, left, used = anchors[p], np.arange(rows), 0
+    hits = np.full(source_rows.shape[0], -1, np.int32)
+    for p in prange(source_rows.shape[0]):
+        source, left, used = source_rows[p], np.arange(rows), 0
         count = rows
         while count > 1 and used < width:
             column = orders[p, used]
-            value, kept = columns[column, anchor], 0
+            value, kept = columns[column, source], 0
             for k in range(count):
                 if columns[column, left[k]] == value:
                     left[kept] = left[k]
@@ -122,7 +122,7 @@ def isolations(columns: np.ndarray, anchors: np.ndarray, orders: np.ndarray, peo
             match = True
             for k in range(used):
                 column = orders[p, k]
-                if people[column, person] != columns[column, anchor]:
+                if people[column, person] != columns[column, source]:
                     match = False
                     break
             hits[p] += match

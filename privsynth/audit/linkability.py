@@ -1,12 +1,12 @@
 """Linkability: two halves of a person's record, known from two sources, are joined with the synthetic table's help.
 
 Distance-based record linkage (Domingo-Ferrer and Torra 2001; Torra and Domingo-Ferrer 2003): the attacker holds half
-A of a person and ten candidate halves B, one of them that person's. The candidate is chosen whose joined record lies
-closest to a synthetic row. A table that only follows the population helps as much with people it never saw; what it
-helps more with those it was trained on is the leak.
+A of a person and ten candidate halves B, one of them that person's, and chooses the candidate whose joined record lies
+closest to a synthetic row. A table that only reflects the population helps as much with non-members as with members;
+the difference between the two is the leak.
 
-People are tested in groups of ten who are each other's candidates. Results within a group may hang together, so
-intervals count as many independent trials as the variance between groups allows.
+People are tested in groups of ten who are each other's candidates. Results within a group may be correlated, so
+intervals use the effective number of independent trials, estimated from the variance between groups.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement
 
 CANDIDATES = 10
-_FEWEST_GROUPS = 5  # below this the variance between groups is no estimate
+_FEWEST_GROUPS = 5  # with fewer, the variance between groups cannot be estimated
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Linkage:
     right: tuple[int, ...]
     what: str
     family: Family = "linkability"
-    statistic: str = "success of training people less success of others"
+    statistic: str = "success rate, members minus non-members"
     threshold_key: str = "linkability"
 
     @property
@@ -44,19 +44,22 @@ class Linkage:
     def meaning(self) -> str:
         return (
             f"How much more often an attacker who knows {self.what} of a person picks the rest of that person's record "
-            f"out of {CANDIDATES} for training people than for people who were not in the data. A blind guess is right "
-            f"in one of {CANDIDATES}; what others reach beyond that is knowledge about the population, not a leak."
+            f"out of {CANDIDATES} candidates, for people in the training data than for people who were not in the data. "
+            f"Guessing at random is right in one case of {CANDIDATES}; success above that for people who were not in the "
+            "data is knowledge about the population, not a leak."
         )
 
     def run(self, released: Coded, scene: Scene, rng: np.random.Generator, confidence: float) -> Measurement:
         groups = scene.targets // CANDIDATES
         if len(released) == 0 or groups < _FEWEST_GROUPS:
             return Measurement.nothing()
-        members, others = (self._success(side, released, groups) for side in (scene.members, scene.others))
-        return advantage(members.ravel(), others.ravel(), confidence, (_independent(members), _independent(others)))
+        members, non_members = (self._success(side, released, groups) for side in (scene.members, scene.non_members))
+        return advantage(
+            members.ravel(), non_members.ravel(), confidence, (_independent(members), _independent(non_members))
+        )
 
     def _success(self, people: Coded, released: Coded, groups: int) -> np.ndarray:
-        """float[groups, CANDIDATES]: 1 if the right half is closest, a share if it is so together with others."""
+        """float[groups, CANDIDATES]: 1 if the right half is the closest, a fraction if it is tied with others."""
         some, left, right = people.take(np.arange(groups * CANDIDATES)), list(self.left), list(self.right)
         best = joined(
             some.columns(left),
@@ -72,10 +75,10 @@ class Linkage:
 
 
 def _independent(success: np.ndarray) -> float:
-    """Independent trials that float[g, c] results are worth: variance of a coin over variance of the group means."""
-    rate, between = success.mean(), success.mean(axis=1).var(ddof=1)
-    alone = rate * (1 - rate) / success.shape[1]
-    return success.size * min(1.0, alone / between) if between > 0 and alone > 0 else float(success.size)
+    """Effective number of independent trials of float[g, c] results: binomial variance over variance of group means."""
+    rate, observed = success.mean(), success.mean(axis=1).var(ddof=1)
+    binomial = rate * (1 - rate) / success.shape[1]
+    return success.size * min(1.0, binomial / observed) if observed > 0 and binomial > 0 else float(success.size)
 
 
 def attacks(scene: Scene) -> list[Attack]:

@@ -1,8 +1,8 @@
-"""Who is attacked, and with what beside the released table. Drawn once, the same for all attacks and controls.
+"""Who is attacked, and what the attacker has besides the released table. Drawn once, for all attacks and controls.
 
-The holdout's people are parted in three by chance: those attacked (60 % at most), a reference (what an attacker may
-know about the population), and the independent table of the negative control. One row per person is attacked, so
-that targets are independent, and as many members as non-members.
+The people of the holdout are split at random into three parts: those attacked (at most 60 %), a reference sample (what
+an attacker may know about the population), and the negative control. One row per person is attacked, so that targets
+are independent, and as many members as non-members.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from privsynth.audit.tables import AuditTables
 
 TARGETS = {"quick": 500, "standard": 2000, "thorough": 5000}
 REPEATS = {"quick": 2, "standard": 4, "thorough": 8}
-LEAKY_SHARE = 0.4
-_ATTACKED = 0.6  # share of the holdout's people; the rest is shared by reference and negative control
-_POOL = 4  # people to choose from, per target: some attacks look only at people with a rare secret
+PLANTED_SHARE = 0.4
+_ATTACKED = 0.6  # share of the holdout's people; half of the rest is the reference, half the negative control
+_POOL = 4  # people per target to select from: some attacks use only people with a rare secret
 
 
 @dataclass(frozen=True)
 class Scene:
-    """People, references and controls, coded. `members` and `others` have the same length (the pool)."""
+    """People, references and controls, coded. There are as many `members` as `non_members` (the pool)."""
 
     names: list[str]
     sizes: list[int]  # cells of each column, the last is "missing"
     categorical: list[bool]
     roles: dict[str, str]
     synthetic: Coded
-    twin: Coded  # positive control
-    independent: Coded  # negative control: people who were neither trained on nor attacked
+    positive_control: Coded  # the synthetic table with copies of members planted in it
+    negative_control: Coded  # real rows of people who were neither trained on nor attacked
     train: Coded  # all training people, one row each
     members: Coded
-    others: Coded
+    non_members: Coded
     reference: Coded
-    targets: int  # an attack on anybody uses the first so many of `members` and `others`
-    repeats: int
+    targets: int  # attacks that do not select people use the first so many `members` and `non_members`
+    repeats: int  # predicates per person in the singling-out attack
 
     def index(self, *roles: str) -> list[int]:
         """Numbers of the columns with one of these roles: by role as given, then as in the table."""
@@ -57,7 +57,7 @@ def prepare(tables: AuditTables, effort: str, rng: np.random.Generator) -> Scene
     train_units = _units(tables.train_units, len(train))
     people, rest = one_row_each(train_units, rng), one_row_each(_units(tables.holdout_units, len(holdout)), rng)
     pool = min(_POOL * TARGETS[effort], len(synthetic), len(people), int(np.ceil(_ATTACKED * len(rest))))
-    reference, independent = _part(rest[pool:], _units(tables.holdout_units, len(holdout)))
+    reference, negative_control = _part(rest[pool:], _units(tables.holdout_units, len(holdout)))
     members = people[:pool]
     return Scene(
         names=coder.names,
@@ -65,11 +65,11 @@ def prepare(tables: AuditTables, effort: str, rng: np.random.Generator) -> Scene
         categorical=[values is None for values in coder.sorted_values],
         roles=tables.roles,
         synthetic=synthetic,
-        twin=leaky_twin(synthetic, train, members, people[pool:], rng),
-        independent=holdout.take(independent),
+        positive_control=plant_members(synthetic, train, members, people[pool:], rng),
+        negative_control=holdout.take(negative_control),
         train=train.take(people),
         members=train.take(members),
-        others=holdout.take(rest[:pool]),
+        non_members=holdout.take(rest[:pool]),
         reference=holdout.take(reference),
         targets=min(TARGETS[effort], pool),
         repeats=REPEATS[effort],
@@ -84,18 +84,19 @@ def one_row_each(units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return rows
 
 
-def leaky_twin(
+def plant_members(
     synthetic: Coded, train: Coded, members: np.ndarray, more: np.ndarray, rng: np.random.Generator
 ) -> Coded:
-    """The synthetic table with rows replaced by copies of training people: the leak an attack must find.
+    """The positive control: the synthetic table with rows replaced by copies of training rows, a leak to be found.
 
-    Each attacked person is copied with a chance of about `LEAKY_SHARE`, and so is each other person (`more`) as long
-    as no more than that share of the table is replaced. `members`, `more`: row numbers in `train`.
+    Each attacked member is copied with a probability of about `PLANTED_SHARE`, and so is each other person in the
+    training data (`more`), as long as no more than that share of the table is replaced. `members`, `more`: row numbers
+    in `train`.
     """
-    room = round(LEAKY_SHARE * len(synthetic))
-    copied = rng.permutation(members)[: min(room, round(LEAKY_SHARE * len(members)))]
-    others = rng.permutation(more)[: min(room - len(copied), round(LEAKY_SHARE * len(more)))]
-    source = np.concatenate([copied, others])
+    capacity = round(PLANTED_SHARE * len(synthetic))
+    attacked = rng.permutation(members)[: min(capacity, round(PLANTED_SHARE * len(members)))]
+    not_attacked = rng.permutation(more)[: min(capacity - len(attacked), round(PLANTED_SHARE * len(more)))]
+    source = np.concatenate([attacked, not_attacked])
     place = rng.permutation(len(synthetic))[: len(source)]
     close, cells = synthetic.close.copy(), synthetic.cells.copy()
     close[place], cells[place] = train.close[source], train.cells[source]

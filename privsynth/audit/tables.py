@@ -1,4 +1,4 @@
-"""What an audit is given: the released table, and two groups of people, one that was used in training and one not."""
+"""Input of an audit: the released table, the rows of members (used in training) and those of non-members (the holdout)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class AuditTables:
 
     Category columns have dtype "category" with the same categories in all three (missing is NaN); numbers and dates
     (days since 1970) are float64 (missing is NaN). Rows with the same unit number belong to the same person; None
-    means that every row is a person. The holdout was never seen by the trainer.
+    means that every row is a person. The trainer never saw the holdout.
 
     Raises:
-        ValueError: columns, category lists or lengths of the units differ, or the table that is attacked is empty.
-            The message names columns, never a value.
+        ValueError: columns, category lists or lengths of the units differ, or the synthetic table is empty. The
+            message names columns, never a value.
     """
 
     synthetic: pd.DataFrame

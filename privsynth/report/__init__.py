@@ -1,6 +1,6 @@
-"""The page that people sign: one self-contained HTML file, a pure function of one `Evidence`.
+"""The report that people sign: one self-contained HTML file, a pure function of one `Evidence`.
 
-This module stays light, since `import privsynth` imports it: templates and charts load when a report is drawn.
+`import privsynth` imports this module, so templates and charts load only when a report is rendered.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
-MOST_BYTES, MOST_FAULTS = 2**24, 1_000  # of an evidence.json; that are counted
+MOST_BYTES, MOST_FAULTS = 2**24, 1_000  # size of an evidence.json; invalid fields that are counted
 
 
 def report(evidence: Source, out: str | PathLike[str] | None = None) -> str:
-    """Draw the report of `evidence` (an `Evidence`, a dict or a path to evidence.json); write it to `out` if given.
+    """Render the report of `evidence` (an `Evidence`, a dict or a path to evidence.json); write it to `out` if given.
 
-    Which face is drawn, public or internal, is `evidence.visibility`. The same evidence gives the same bytes.
+    `evidence.visibility` says whether that is the public or the internal version. Same evidence, same bytes.
     Raises `InputError` for evidence that cannot be read or names an unknown framework.
     """
     from privsynth.report.render import render
@@ -36,7 +36,7 @@ def report(evidence: Source, out: str | PathLike[str] | None = None) -> str:
         try:
             Path(out).write_text(html, encoding="utf-8", newline="\n")
         except OSError as error:
-            hint = "name a file in a folder that exists and may be written"
+            hint = "name a file in an existing folder with write permission"
             raise InputError(Problem(str(out), f"cannot write the report: {error.strerror}", hint)) from error
     return html
 
@@ -56,8 +56,8 @@ def _load(source: Source) -> Evidence:
     except OSError as error:
         raise InputError(Problem(place, f"cannot read the evidence: {error.strerror}", hint)) from error
     except ValidationError as error:
-        told = error.errors(include_input=False, include_url=False)
-        raise InputError(Problem(place, _what_is_wrong([_fault(each) for each in told]), hint)) from error
+        errors = error.errors(include_input=False, include_url=False)
+        raise InputError(Problem(place, _what_is_wrong([_fault(each) for each in errors]), hint)) from error
     except ValueError as error:  # not JSON, or not UTF-8; the text of the error could quote the file, so it is left out
         raise InputError(Problem(place, "this is not a JSON file", hint)) from error
     if wrong := list(islice(faults(evidence), MOST_FAULTS)):
@@ -66,7 +66,7 @@ def _load(source: Source) -> Evidence:
 
 
 def _read(path: Path) -> Any:
-    """Raises OSError, or ValueError for what is not JSON, stands too deeply in itself or is too large to be evidence."""
+    """Raises OSError, or ValueError for a file that is not JSON, is nested too deeply or is too large to be evidence."""
     from pydantic_core import from_json
 
     if path.is_file() and path.stat().st_size > MOST_BYTES:
@@ -75,7 +75,7 @@ def _read(path: Path) -> Any:
 
 
 def _what_is_wrong(faults: list[str]) -> str:
-    """The first few broken fields, by their path alone: the values stay out of messages."""
+    """The first few invalid fields, by their path alone: no value appears in a message."""
     more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
     return f"this is not valid evidence: {'; '.join(faults[:3])}{more}"
 

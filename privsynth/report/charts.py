@@ -1,6 +1,6 @@
-"""Charts drawn by altair and baked to inline SVG: no script, no network, no font to load.
+"""Charts made by altair and converted to inline SVG: no script, no network, no font to load.
 
-The style sheet recolours them by their fill and stroke in the dark scheme (see `INK` and the others in style.css).
+In the dark scheme the style sheet replaces their fill and stroke colours (see `INK` and the others in style.css).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from privsynth.evidence import Evidence
 from privsynth.report import facts, words
 
-# The style sheet knows these colours by heart: a change here is a change there, and a test compares them.
+# The style sheet repeats these colours: change both; a test compares them.
 INK, SOFT, GRID, ACCENT, BARRED = "#1c2730", "#4d5a66", "#dfe3e1", "#1f4e6b", "#f4e3dc"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
 _WIDTH = 420
@@ -24,7 +24,7 @@ _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down
 
 
 def budget(evidence: Evidence) -> Markup:
-    """Shares of the budget, a bar for each mechanism."""
+    """Shares of the budget, one bar per mechanism."""
     import altair as alt
 
     rows = [{"name": _cut(m.name), "share": m.share, "label": words.percent(m.share)} for m in _mechanisms(evidence)]
@@ -38,12 +38,12 @@ def budget(evidence: Evidence) -> Markup:
     bars = base.mark_bar(color=ACCENT, height=14, aria=False)
     text = base.mark_text(align="left", dx=5, color=INK, fontSize=13, aria=False).encode(text="label:N")
     chart = (bars + text).properties(width=250, height=alt.Step(28))
-    told = "Shares of the budget: " + "; ".join(f"{row['name']} {row['label']}" for row in rows)
-    return _bake(chart, told)
+    description = "Shares of the budget: " + "; ".join(f"{row['name']} {row['label']}" for row in rows)
+    return _to_svg(chart, description)
 
 
 def roc(evidence: Evidence) -> Markup:
-    """The guarantee's own ROC curve, and the measured ones under it. Logarithmic axes: the left end is what matters."""
+    """The ROC curve that bounds every attack, and the measured curves below it. Logarithmic axes: low rates matter most."""
     import altair as alt
 
     guarantee = _points(evidence.privacy.risk.roc)
@@ -63,7 +63,7 @@ def roc(evidence: Evidence) -> Markup:
     layers += _measured(alt, measured, axes)
     layers.append(_notes(alt, guarantee))
     chart = alt.layer(*layers).properties(width=_WIDTH - 70, height=300)
-    return _bake(chart, _told(evidence, [name for name, _ in measured]))
+    return _to_svg(chart, _description(evidence, [name for name, _ in measured]))
 
 
 def _axes(alt: Any) -> dict[str, Any]:
@@ -72,13 +72,13 @@ def _axes(alt: Any) -> dict[str, Any]:
         return {"title": title, "scale": alt.Scale(type="log", domain=[_FLOOR, 1], nice=False), "axis": ticks}
 
     return {
-        "x": alt.X("fpr:Q", **axis("False alarms (people not in the table)")),
-        "y": alt.Y("tpr:Q", **axis("Found (people in the table)")),
+        "x": alt.X("fpr:Q", **axis("False positives (people not in the table)")),
+        "y": alt.Y("tpr:Q", **axis("True positives (people in the table)")),
     }
 
 
 def _measured(alt: Any, measured: list[tuple[str, list[dict[str, float]]]], axes: dict[str, Any]) -> list[Any]:
-    """Measured curves told apart by dashes and marks, named in a legend below."""
+    """Measured curves, distinguished by dashes and marks, with a legend below."""
     if not measured:
         return []
     names = [_cut(name, 48) for name, _ in measured]
@@ -106,19 +106,19 @@ def _notes(alt: Any, guarantee: list[dict[str, float]]) -> Any:
         {"fpr": 0.0012, "tpr": 0.75, "text": "ruled out by the guarantee"},
         {"fpr": 0.12, "tpr": 0.075, "text": "guessing"},
     ]
-    if near["tpr"] > 0.4:  # little is ruled out: the words would lie on the curve
+    if near["tpr"] > 0.4:  # little is ruled out: the text would overlap the curve
         rows = rows[1:]
     chart = alt.Chart(_data(rows)).mark_text(align="left", color=SOFT, fontSize=12, aria=False)
     return chart.encode(x="fpr:Q", y="tpr:Q", text="text:N")
 
 
-def _told(evidence: Evidence, names: list[str]) -> str:
-    under = f"Measured curves: {words.listed(names)}." if names else "Measured curves are not drawn here."
-    return f"The guarantee as a ROC curve on logarithmic axes. {facts.risk_sentence(evidence)} {under}"
+def _description(evidence: Evidence, names: list[str]) -> str:
+    below = f"Measured curves: {words.listed(names)}." if names else "Measured curves are not shown here."
+    return f"The guarantee as a ROC curve on logarithmic axes. {facts.risk_sentence(evidence)} {below}"
 
 
 def _points(curve: list[tuple[float, float]] | None) -> list[dict[str, float]]:
-    """A curve cut to the log axes and thinned: more points than this cannot be seen."""
+    """A curve cut to the log axes and thinned to about 120 points: more cannot be seen."""
     points = sorted((x, y) for x, y in curve or [] if words.is_figure(x) and words.is_figure(y))
     inside = [(max(x, _FLOOR), max(y, _FLOOR)) for x, y in points if x >= _FLOOR or y >= _FLOOR]
     left = [point for point in inside if point[0] == _FLOOR]
@@ -129,12 +129,12 @@ def _points(curve: list[tuple[float, float]] | None) -> list[dict[str, float]]:
 
 
 def _mechanisms(evidence: Evidence) -> list[Any]:
-    """Those that have a share: what costs delta alone would be a bar of no length."""
+    """Those that have a share of the budget: one that costs delta alone would be a bar of no length."""
     return [mechanism for mechanism in evidence.privacy.mechanisms if mechanism.share][:40]
 
 
 def _data(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Rows that stand in the chart itself."""
+    """Rows embedded in the chart."""
     import altair as alt
 
     return alt.Data(values=rows)  # type: ignore[no-untyped-call]  # altair's generated classes have no annotations
@@ -144,8 +144,8 @@ def _cut(text: str, most: int = 26) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _bake(chart: Any, told: str) -> Markup:
-    """The chart as an SVG that scales, says what it shows, and asks nobody for anything."""
+def _to_svg(chart: Any, description: str) -> Markup:
+    """The chart as a scalable SVG with a text alternative, which loads nothing."""
     import vl_convert
 
     quiet = {"labelColor": SOFT, "titleColor": SOFT, "tickColor": SOFT, "domainColor": SOFT}
@@ -159,7 +159,9 @@ def _bake(chart: Any, told: str) -> Markup:
     }
     spec = chart.to_dict() | {"config": config}
     svg = vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
-    width, height = re.search(r'viewBox="0 0 (\S+) (\S+)"', svg).groups()  # type: ignore[union-attr]
-    head = f'<svg class="chart" role="img" aria-label="{escape(told)}" viewBox="0 0 {width} {height}">'
+    size = re.search(r'viewBox="0 0 (\S+) (\S+)"', svg)
+    assert size is not None  # vega writes a viewBox into every SVG
+    width, height = size.groups()
+    head = f'<svg class="chart" role="img" aria-label="{escape(description)}" viewBox="0 0 {width} {height}">'
     body = re.sub(r' (?:role|aria-roledescription|aria-hidden|pointer-events)="[^"]*"', "", svg[svg.index(">") + 1 :])
-    return Markup(head + body)  # vega escapes the text that it sets; a test holds it to that
+    return Markup(head + body)  # vega escapes the text it renders; a test checks that

@@ -1,4 +1,4 @@
-"""What evidence must keep to beyond its types, so that a page can be drawn of it: a file may have been edited."""
+"""Conditions on evidence beyond its types, without which no report can be rendered: a file may have been edited."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from privsynth.evidence import Evidence
 
-LARGEST = 1e15  # number that is shown
-LEAST_RATE = 1e-15  # that a bound is stated at
-DEEPEST = 50  # lists and objects in each other
-MOST_ATTACKS = 200  # each is compared with all controls, and drawn
+LARGEST = 1e15  # largest number that is shown
+LEAST_RATE = 1e-15  # smallest rate for which a bound is shown
+DEEPEST = 50  # largest nesting of lists and objects
+MOST_ATTACKS = 200  # each is compared with all controls, and shown
 
 
 def faults(evidence: Evidence) -> Iterator[str]:
@@ -20,7 +20,7 @@ def faults(evidence: Evidence) -> Iterator[str]:
     for name in ("max_tpr", "attribute_inference", "reconstruction", "singling_out"):
         bounds = getattr(risk, name)
         if not all(_is_rate(key) and 0 <= bound <= 1 for key, bound in bounds.items()):
-            yield f"privacy.risk.{name}: must say at rates above 0 and up to 1 what is reached, from 0 to 1"
+            yield f"privacy.risk.{name}: must map rates above 0 and up to 1 to bounds from 0 to 1"
     if not (evidence.privacy.epsilon >= 0 and 0 <= evidence.privacy.delta <= 1):
         yield "privacy: epsilon must not be negative, and delta must lie from 0 to 1"
     if max(len(evidence.audit.findings), len(evidence.audit.controls)) > MOST_ATTACKS:
@@ -31,7 +31,7 @@ def faults(evidence: Evidence) -> Iterator[str]:
 
 def _numbers(value: Any, place: tuple[str, ...]) -> Iterator[str]:
     if len(place) > DEEPEST:
-        yield f"{'.'.join(place[:3])}: lists and objects stand too deeply in each other"
+        yield f"{'.'.join(place[:3])}: lists and objects are nested too deeply"
     elif isinstance(value, (dict, list, tuple)):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             yield from _numbers(item, (*place, ascii(str(key))[1:-1][:40]))
@@ -46,15 +46,15 @@ def _is_rate(key: str) -> bool:
         return False
 
 
-def _correlations(told: dict[str, Any]) -> Iterator[str]:
-    names, matrices = told.get("columns", []), [told.get("synthetic"), told.get("reference")]
+def _correlations(correlations: dict[str, Any]) -> Iterator[str]:
+    names, matrices = correlations.get("columns", []), [correlations.get("synthetic"), correlations.get("reference")]
     rows = [row for matrix in matrices if isinstance(matrix, list) for row in matrix]
     cells = [cell for row in rows if isinstance(row, list) for cell in row]
-    good = (
+    valid = (
         isinstance(names, list)
         and all(matrix is None or isinstance(matrix, list) for matrix in matrices)
         and all(isinstance(row, list) for row in rows)
         and all(cell is None or isinstance(cell, (int, float)) for cell in cells)
     )
-    if not good:
+    if not valid:
         yield "utility.correlations: must hold a list of columns, and lists of lists of numbers"

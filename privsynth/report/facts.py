@@ -1,6 +1,6 @@
-"""What the evidence says, in sentences: the first screen is made of them, and crosswalks use them as vocabulary.
+"""What the evidence says, in sentences: the first screen consists of them, and crosswalks use them as vocabulary.
 
-Everything here is computed from an evidence whose face is already cut, so no sentence can say more than its face may.
+Everything here is computed from the evidence of the version shown, so no sentence can reveal more than that version may.
 """
 
 from __future__ import annotations
@@ -14,35 +14,37 @@ _DATE_KINDS = ("date", "datetime", "time")
 
 
 def effective_verdict(finding: Finding, evidence: Evidence) -> str:
-    """The verdict that may be shown: an attack that missed its leaky twin has no power, whatever it is marked."""
+    """The verdict to show: an attack that missed its positive control has no power, whatever the evidence says."""
     missed = {c.attack for c in evidence.audit.controls if c.kind == "positive" and not c.ok}
     return "no_power" if finding.verdict == "pass" and finding.attack in missed else finding.verdict
 
 
 def contradictions(evidence: Evidence) -> list[str]:
-    """Where the evidence disagrees with itself. A reader should see this before anything else."""
-    said = []
+    """Where the evidence contradicts itself. A reader should see this before anything else."""
+    found = []
     audit = evidence.audit
     failed = [f.attack for f in audit.findings if f.verdict == "fail"]
     released = evidence.verdict != "do_not_release"
     if released and (failed or audit.verdict == "fail"):
-        said.append(f"The verdict lets the table leave, yet the audit failed ({words.listed(failed, 'as a whole')}).")
+        found.append(f"The verdict allows release, although the audit failed ({words.listed(failed, 'as a whole')}).")
     if released and not audit.findings:
-        said.append("The verdict lets the table leave, yet no attack was run.")
+        found.append("The verdict allows release, although no attack was run.")
     for finding in audit.findings:
         if effective_verdict(finding, evidence) != finding.verdict:
-            said.append(f"“{finding.attack}” missed its leaky twin, yet is marked as passed. Shown as no power here.")
+            found.append(
+                f"“{finding.attack}” missed its positive control but is marked as passed. Shown here as no power."
+            )
     alarms = [c.attack for c in audit.controls if c.kind == "negative" and not c.ok]
     if alarms:
-        said.append(f"False alarm on an independent table: {words.listed(alarms)}. These figures cannot be trusted.")
+        found.append(f"False alarm on the negative control: {words.listed(alarms)}. These figures cannot be relied on.")
     shares = sum(m.share for m in evidence.privacy.mechanisms)
     if shares > 1.001:
-        said.append(f"The shares of the budget add up to {words.percent(shares)}.")
-    return said
+        found.append(f"The shares of the budget add up to {words.percent(shares)}.")
+    return found
 
 
 def risk_sentence(evidence: Evidence) -> str:
-    """The claim as one sentence that a board understands."""
+    """The claim as one sentence for readers without a background in statistics."""
     unit = (evidence.privacy.unit, evidence.privacy.unit_called)
     one, many = words.unit_one(*unit), words.unit_many(*unit)
     tpr = evidence.privacy.risk.max_tpr
@@ -50,38 +52,38 @@ def risk_sentence(evidence: Evidence) -> str:
         return f"No bound on what an attacker can learn about {one} was computed."
     key = min(tpr, key=lambda rate: abs(float(rate) - 0.01))
     return (
-        f"An attacker who knows everything except whether {one} is in the table, at {words.rate(key)} false alarms, "
-        f"finds at most {words.bound(tpr[key])} of the {many}. Guessing alone would find {words.rate(key)}."
+        f"An attacker who knows everything except whether {one} is in the table, and who accepts {words.rate(key)} false "
+        f"positives, identifies at most {words.bound(tpr[key])} of the {many} in it. Guessing would identify {words.rate(key)}."
     )
 
 
 def bounds(evidence: Evidence) -> list[str]:
-    """How far the claim lets singling out, inference and reconstruction succeed; nothing if evidence is older than that."""
+    """Bounds on singling out, inference and reconstruction; none in older evidence, which does not contain them."""
     risk = evidence.privacy.risk
     one = words.unit_one(evidence.privacy.unit, evidence.privacy.unit_called)
-    said = []
+    sentences = []
     for rate, most in _typical(risk.singling_out, 1e-6):
-        said.append(
-            f"Singling out: a description that fits one in {1 / rate:,.0f} by chance, written by whoever has the release, "
-            f"fits {one} in the table with a chance of at most {words.chance(most)}."
+        sentences.append(
+            f"Singling out: a description that one in {1 / rate:,.0f} would match by chance, written by somebody who has the "
+            f"release, matches {one} in the table with a probability of at most {words.chance(most)}."
         )
     for rate, most in _typical(risk.attribute_inference, 0.1):
-        said.append(
-            f"Inference: a hidden value of {one} that everybody else’s data let one guess right in {words.percent(rate)} of "
-            f"cases is guessed right in at most {words.bound(most)}."
+        sentences.append(
+            f"Inference: a hidden value of {one} that can be guessed correctly from everybody else’s data in "
+            f"{words.percent(rate)} of cases can be guessed correctly in at most {words.bound(most)} with the release."
         )
     for rate, most in _typical(risk.reconstruction, 1e-3):
-        said.append(
-            f"Reconstruction: a record that would be rebuilt without it in {words.percent(rate)} of attempts is rebuilt in "
-            f"at most {words.bound(most)}."
+        sentences.append(
+            f"Reconstruction: a record that could be reconstructed in {words.percent(rate)} of attempts if it were not in the "
+            f"table can be reconstructed in at most {words.bound(most)}."
         )
-    return said
+    return sentences
 
 
-def _typical(told: dict[str, float], near: float) -> list[tuple[float, float]]:
+def _typical(bounds_at: dict[str, float], near: float) -> list[tuple[float, float]]:
     """The one entry whose rate is nearest, if there is any."""
-    keys = sorted(told, key=lambda key: abs(math.log(float(key) / near)))
-    return [(float(key), told[key]) for key in keys[:1]]
+    keys = sorted(bounds_at, key=lambda key: abs(math.log(float(key) / near)))
+    return [(float(key), bounds_at[key]) for key in keys[:1]]
 
 
 def claim(evidence: Evidence) -> str:
@@ -94,30 +96,30 @@ def claim(evidence: Evidence) -> str:
 
 
 def tested(evidence: Evidence) -> list[tuple[str, str]]:
-    """Each family of attacks with its results in words."""
-    told = []
+    """Each family of attacks with its results as text."""
+    results = []
     for family, title in words.FAMILY.items():
         verdicts = [effective_verdict(f, evidence) for f in evidence.audit.findings if f.family == family]
-        told.append((title, _tally(verdicts) if verdicts else "not tested"))
-    return told
+        results.append((title, _tally(verdicts) if verdicts else "not tested"))
+    return results
 
 
 def not_tested(evidence: Evidence) -> list[str]:
-    """What nobody tried, and what was tried without power: neither is good news."""
+    """What was not tested, and what was tested without power: neither is reassuring."""
     families = {f.family for f in evidence.audit.findings}
     blank = [title for family, title in words.FAMILY.items() if family not in families]
     weak = [f.attack for f in evidence.audit.findings if effective_verdict(f, evidence) == "no_power"]
-    no_power = [f"No power here, so nothing is known: {words.listed(weak)}"] if weak else []
+    no_power = [f"No power here, so the result is inconclusive: {words.listed(weak)}"] if weak else []
     return [*evidence.audit.not_tested, *evidence.audit.left_out, *blank, *no_power]
 
 
 def noticed(evidence: Evidence) -> list[str]:
-    """What the ledger noticed when it took the run into its books; gravest first."""
+    """What the ledger noticed when it recorded the run; most serious first."""
     return [*evidence.books.alarms, *evidence.books.notes, *evidence.books.recognised]
 
 
 def vocabulary(evidence: Evidence) -> dict[str, str]:
-    """The words that a crosswalk's templates may use. Names are stable: yaml files rely on them."""
+    """The variables that the templates of a crosswalk may use. Their names are stable: YAML files rely on them."""
     return _claim_facts(evidence) | _audit_facts(evidence) | _table_facts(evidence)
 
 
@@ -152,30 +154,30 @@ def _claim_facts(evidence: Evidence) -> dict[str, str]:
 
 def _audit_facts(evidence: Evidence) -> dict[str, str]:
     findings, controls = evidence.audit.findings, evidence.audit.controls
-    caught = [c for c in controls if c.kind == "positive"]
-    clean = [c for c in controls if c.kind == "negative"]
+    positive = [c for c in controls if c.kind == "positive"]
+    negative = [c for c in controls if c.kind == "negative"]
     facts = {f"{family}_result": _family_result(evidence, family) for family in words.FAMILY}
     return facts | {
         "attacks": f"{words.plural(len(findings), 'attack')} run: "
         f"{_tally([effective_verdict(f, evidence) for f in findings])}",
         "controls": (
-            f"the leaky twin was found by {sum(c.ok for c in caught)} of {words.plural(len(caught), 'attack')}, "
-            f"the independent table left clean by {sum(c.ok for c in clean)} of {len(clean)}"
+            f"positive control detected by {sum(c.ok for c in positive)} of {words.plural(len(positive), 'attack')}, "
+            f"no false alarm on the negative control by {sum(c.ok for c in negative)} of {len(negative)}"
             if controls
-            else "run for each attack; what they showed stays inside"
+            else "run for each attack; their results are internal"
             if evidence.visibility == "public" and findings
             else "no controls were run"
         ),
         "not_tested": words.listed(not_tested(evidence), "nothing listed"),
         "figures": (
-            "the internal report holds every figure with its interval"
+            "the internal report contains every figure with its interval"
             if evidence.visibility == "public"
-            else "every figure stands in this report with its interval"
+            else "this report contains every figure with its interval"
         ),
         "reidentification": (
             f"{words.plural(len(evidence.audit.identifier_risk), 'figure')} on quasi-identifiers in this report"
             if evidence.audit.identifier_risk
-            else "figures on quasi-identifiers are kept in the internal report"
+            else "figures on quasi-identifiers are in the internal report"
             if evidence.visibility == "public"
             else "no figures on quasi-identifiers were computed"
         ),
@@ -205,8 +207,8 @@ def _names(columns: list[ColumnFacts]) -> str:
 
 
 def _tally(verdicts: list[str]) -> str:
-    said = {"pass": "passed", "fail": "failed", "no_power": "with no power here"}
-    counts = [f"{verdicts.count(key)} {text}" for key, text in said.items() if key in verdicts]
+    labels = {"pass": "passed", "fail": "failed", "no_power": "with no power here"}
+    counts = [f"{verdicts.count(key)} {text}" for key, text in labels.items() if key in verdicts]
     return ", ".join(counts) or "none"
 
 
@@ -214,14 +216,15 @@ def _family_result(evidence: Evidence, family: str) -> str:
     found = [f for f in evidence.audit.findings if f.family == family]
     if not found:
         return "not tested"
-    said = {"pass": "passed", "fail": "failed", "no_power": "no power here"}
-    return "; ".join(f"{f.attack}: {said[effective_verdict(f, evidence)]}" for f in found)
+    labels = {"pass": "passed", "fail": "failed", "no_power": "no power here"}
+    return "; ".join(f"{f.attack}: {labels[effective_verdict(f, evidence)]}" for f in found)
 
 
 def _utility(evidence: Evidence) -> str:
     utility = evidence.utility
     if words.is_figure(utility.tvd3):
         return f"mean total variation {words.number(utility.tvd3)} over triples of columns (0 is perfect)"
-    if words.is_figure(utility.tvd1_bought):
-        return f"mean total variation {words.number(utility.tvd1_bought)} against the bought histograms (0 is perfect)"
-    return "figures on real rows are kept internal" if evidence.visibility == "public" else "not measured"
+    if words.is_figure(utility.tvd1_noisy):
+        distance = words.number(utility.tvd1_noisy)
+        return f"mean total variation {distance} from the histograms measured with noise (0 is perfect)"
+    return "comparisons with real rows are internal" if evidence.visibility == "public" else "not measured"

@@ -1,8 +1,8 @@
-"""Crosswalks as data: each file in `frameworks/` maps one framework's clauses to the evidence that speaks to them.
+"""Crosswalks as data: each file in `frameworks/` maps one framework's clauses to the evidence relevant to them.
 
-To add a framework, add one yaml file; its name is the id that a policy writes under `report.frameworks`. Texts under
+To add a framework, add one YAML file; its name is the id that a policy lists under `report.frameworks`. Texts under
 `evidence` are templates over the vocabulary of `facts.py`. A crosswalk says what is evidence for a clause and what it
-leaves open. It never says that a law is complied with.
+leaves open. It never claims compliance with a law.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from privsynth.frameworks import FOLDER, known_frameworks
 
 _FRAMEWORK_KEYS = {"title", "cite", "about", "clauses"}
 _CLAUSE_KEYS = {"id", "requirement", "support", "evidence", "open"}
-SUPPORT = {  # how far the evidence speaks to a clause; the words are printed
+SUPPORT = {  # how far the evidence covers a clause; the texts appear in the report
     "evidence": "Evidence here",
     "partial": "Part of the evidence",
     "outside": "Outside this report",
@@ -24,7 +24,7 @@ SUPPORT = {  # how far the evidence speaks to a clause; the words are printed
 
 @dataclass(frozen=True)
 class Clause:
-    """One clause: what it asks in our own words, a template for the evidence, and what stays for people to decide."""
+    """One clause: its requirement in our own words, a template for the evidence, and what people still have to decide."""
 
     id: str
     requirement: str
@@ -55,7 +55,7 @@ def load_framework(name: str) -> Framework:
 
 
 def _parse(name: str, raw: dict[str, Any]) -> Framework:
-    """Check at birth: a misspelt key or a doubled clause would silently lose a line of the crosswalk."""
+    """Checked on loading: a misspelt key or a duplicate clause would silently lose a line of the crosswalk."""
     place = f"report/frameworks/{name}.yaml"
     problems = [] if set(raw) == _FRAMEWORK_KEYS else [Problem(place, f"keys must be {sorted(_FRAMEWORK_KEYS)}")]
     clauses = []

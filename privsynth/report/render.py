@@ -18,14 +18,13 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 def render(evidence: Evidence) -> str:
     """The report of one evidence as a self-contained HTML page."""
-    face = _face(evidence)
-    return _environment().get_template("report.html.j2").render(_context(face))
+    return _environment().get_template("report.html.j2").render(_context(_restricted(evidence)))
 
 
-def _face(evidence: Evidence) -> Evidence:
-    """Cut the face once more before anything is drawn: a public page must not rest on its caller's care."""
-    cut = evidence.public() if evidence.visibility == "public" else evidence.internal()
-    return Evidence.model_validate(words.clean(cut.model_dump()))
+def _restricted(evidence: Evidence) -> Evidence:
+    """Restricts the evidence to its version once more: a public report must not depend on its caller having done so."""
+    version = evidence.public() if evidence.visibility == "public" else evidence.internal()
+    return Evidence.model_validate(words.clean(version.model_dump()))
 
 
 def _context(evidence: Evidence) -> dict[str, Any]:
@@ -61,7 +60,7 @@ def _tables(evidence: Evidence) -> dict[str, tables.Table]:
 
 
 def _sections(evidence: Evidence) -> list[tuple[str, str]]:
-    """Anchors and headings in the order of the page; what a face does not hold is not promised."""
+    """Anchors and headings in the order of the page; only sections that this version contains."""
     internal = evidence.visibility == "internal"
     named = [
         ("verdict", "Verdict and claim", True),
@@ -71,7 +70,7 @@ def _sections(evidence: Evidence) -> list[tuple[str, str]]:
         ("reidentification", "Re-identification", internal),
         ("utility", "Usefulness", True),
         ("columns", "Columns and rules", True),
-        ("handling", "Handling on the way in", internal),
+        ("handling", "Handling of the input", internal),
         ("crosswalk", "Crosswalk to frameworks", bool(evidence.report.frameworks)),
         ("limits", "Limits and threat model", True),
         ("monitoring", "After release", True),
@@ -82,7 +81,7 @@ def _sections(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def _crosswalk(name: str, evidence: Evidence) -> dict[str, Any]:
-    """A framework with its evidence texts filled in. A word that no fact explains is an error, never a blank."""
+    """A framework with its evidence texts filled in. An unknown variable is an error, never a blank."""
     framework = load_framework(name)
     known = facts.vocabulary(evidence)
     texts: list[str] = [Markup(_environment().from_string(c.evidence).render(known)) for c in framework.clauses]

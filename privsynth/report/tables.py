@@ -1,4 +1,4 @@
-"""The report's tables as plain values: what stands in which cell. How a table looks is the template's affair."""
+"""The report's tables as plain values: the content of each cell. The templates define how a table looks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Cell = str | Markup
 
 @dataclass(frozen=True)
 class Row:
-    """One row: the first cell is its header, `note` a line under it over the full width."""
+    """One row: the first cell is its header, `note` a line below it over the full width."""
 
     cells: list[Cell]
     note: Cell = ""
@@ -23,7 +23,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a caption for those who cannot see it. `numeric` names the columns set flush right."""
+    """A table with a caption for screen readers. `numeric` lists the right-aligned columns."""
 
     caption: str
     heads: list[str]
@@ -32,7 +32,7 @@ class Table:
     kind: str = ""  # css class
 
 
-_CHIPS = {  # verdict -> (css class, sign, words); sign and words carry it without colour
+_CHIPS = {  # verdict -> (css class, sign, text); sign and text convey it without colour
     "pass": ("pass", "✓", "passed"),
     "fail": ("fail", "✕", "failed"),
     "no_power": ("none", "?", "no power here"),
@@ -40,7 +40,7 @@ _CHIPS = {  # verdict -> (css class, sign, words); sign and words carry it witho
 _RELEASE = {
     "keep": "kept, drawn from the model",
     "drop": "dropped, not in the table",
-    "regenerate": "regenerated: invented, points to nobody",
+    "regenerate": "regenerated: invented values that refer to nobody",
 }
 _ROLE = {
     "direct_identifier": "direct identifier",
@@ -52,55 +52,55 @@ _ROLE = {
 
 
 def chip(kind: str, sign: str, text: str) -> Markup:
-    """A word with a sign before it, coloured for those who see colour."""
+    """A text with a sign before it; colour is only an addition."""
     return Markup('<span class="chip {}"><span aria-hidden="true">{}</span> {}</span>').format(kind, sign, text)
 
 
 def ledger(evidence: Evidence) -> Table:
-    """Every mechanism that touched private rows, and what it cost."""
+    """Every mechanism that accessed private rows, and what it cost."""
     rows = [
         Row(
             [
                 _strong(m.name, m.purpose),
                 Markup("<code>{}</code>").format(m.event),
-                words.percent(m.share) if m.share else "–",  # what costs delta alone
+                words.percent(m.share) if m.share else "–",  # it costs delta alone
                 words.epsilon(m.epsilon_alone, "–"),
             ]
         )
         for m in evidence.privacy.mechanisms
     ]
     heads = ["Mechanism and purpose", "Privacy event", "Share of budget", "ε alone"]
-    return Table("Mechanisms that touched private rows", heads, rows, (2, 3), "ledger")
+    return Table("Mechanisms that accessed private rows", heads, rows, (2, 3), "ledger")
 
 
 def risk(evidence: Evidence) -> Table:
-    """What any attacker reaches at most, at several rates of false alarms."""
+    """Largest true-positive rate of any attacker, at several false-positive rates."""
     rows = []
     for key, tpr in sorted(evidence.privacy.risk.max_tpr.items(), key=lambda item: float(item[0])):
         rows.append(Row([words.rate(key), words.bound(tpr), words.times(tpr, key)]))
-    heads = ["False alarms allowed", "Found at most", "Against guessing"]
-    return Table("What any attacker reaches at most", heads, rows, (1, 2), "compact")
+    heads = ["False-positive rate", "Identified, at most", "Compared with guessing"]
+    return Table("Bound on membership inference by any attacker", heads, rows, (1, 2), "compact")
 
 
 def inference(evidence: Evidence) -> Table:
-    """How far a guess about a hidden value can improve through the release, at most."""
-    heads = ["Guess right without this person's row", "Right with it, at most"]
+    """Bound on the success of guessing a hidden value with the release."""
+    heads = ["Guessed correctly without this person's data", "With it, at most"]
     return _bounds("Bound on guessing a hidden value", heads, evidence.privacy.risk.attribute_inference)
 
 
 def reconstruction(evidence: Evidence) -> Table:
-    """How far luck at rebuilding a whole record can improve through the release, at most."""
-    heads = ["Record rebuilt without this person's row", "Rebuilt with it, at most"]
-    return _bounds("Bound on rebuilding a record", heads, evidence.privacy.risk.reconstruction)
+    """Bound on the success of reconstructing a whole record with the release."""
+    heads = ["Record reconstructed without this person's data", "With it, at most"]
+    return _bounds("Bound on reconstructing a record", heads, evidence.privacy.risk.reconstruction)
 
 
 def singling_out(evidence: Evidence) -> Table:
-    """How often a description that fits few by chance can be made to fit this person, or anybody, at most."""
+    """Bound on the probability that a description which few match by chance matches this person, or isolates anybody."""
     people = evidence.dataset.rows  # there are no more units than rows
-    heads = ["Description fits by chance", "Fits this person, at most"]
+    heads = ["Description matches by chance", "Matches this person, at most"]
     rows = [[words.chance(weight), words.chance(most)] for weight, most in _sorted(evidence.privacy.risk.singling_out)]
     if people is not None:
-        heads.append(f"Singles out anybody of {people:,}, at most")
+        heads.append(f"Singles out any of {people:,}, at most")
         for row, (_, most) in zip(rows, _sorted(evidence.privacy.risk.singling_out), strict=True):
             row.append(words.chance(min(1.0, people * most)))
     return Table("Bound on singling out", heads, [Row([*row]) for row in rows], tuple(range(len(heads))), "compact")
@@ -116,7 +116,7 @@ def _sorted(bounds: dict[str, float]) -> list[tuple[float, float]]:
 
 
 def attacks(evidence: Evidence) -> Table:
-    """All attacks with figure, interval, baseline, threshold, verdict and power; the meaning under each."""
+    """All attacks with figure, interval, baseline, threshold, verdict and power; what it means below each."""
     public = evidence.visibility == "public"
     heads = ["Attack", "Statistic", "Threshold", "Verdict"]
     if not public:
@@ -129,7 +129,7 @@ def _attack_cells(finding: Finding, evidence: Evidence) -> list[Cell]:
     threshold = words.number(finding.threshold, "none: diagnostic")
     verdict = chip(*_CHIPS[facts.effective_verdict(finding, evidence)])
     if evidence.visibility == "public":
-        return [finding.attack, _under(finding.statistic, words.KEPT_INTERNAL), threshold, verdict]
+        return [finding.attack, _two_lines(finding.statistic, words.KEPT_INTERNAL), threshold, verdict]
     figure: Cell = words.number(finding.value)
     if words.is_figure(finding.low) and words.is_figure(finding.high):
         figure = Markup("<b>{}</b> <span class='quiet'>{}</span>{}").format(
@@ -140,19 +140,19 @@ def _attack_cells(finding: Finding, evidence: Evidence) -> list[Cell]:
     if finding.auc:
         value, low, high = finding.auc
         area = f"area under the curve {words.number(value)} ({words.interval(low, high)})"
-        statistic = _under(finding.statistic, area)
+        statistic = _two_lines(finding.statistic, area)
     return [finding.attack, statistic, figure, baseline, threshold, power, verdict]
 
 
 def controls(evidence: Evidence) -> Table:
-    """What each attack finds where the answer is known: a row for each attack, a column for each kind of control."""
+    """Results of each attack where the right answer is known: one row per attack, one column per kind of control."""
     rows = []
     for attack in dict.fromkeys(control.attack for control in evidence.audit.controls):
         mine = [control for control in evidence.audit.controls if control.attack == attack]
-        twin, independent = ([c for c in mine if c.kind == kind] for kind in ("positive", "negative"))
-        rows.append(Row([attack, _outcomes(twin), _outcomes(independent)]))
-    heads = ["Attack", "Leaky twin: must be found", "Independent table: must stay clean"]
-    return Table("Controls: attacks where the answer is known", heads, rows, (), "controls")
+        positive, negative = ([c for c in mine if c.kind == kind] for kind in ("positive", "negative"))
+        rows.append(Row([attack, _outcomes(positive), _outcomes(negative)]))
+    heads = ["Attack", "Positive control: must be detected", "Negative control: must raise no alarm"]
+    return Table("Controls: attacks where the right answer is known", heads, rows, (), "controls")
 
 
 def _outcomes(controls: list[Control]) -> Cell:
@@ -163,9 +163,9 @@ def _outcomes(controls: list[Control]) -> Cell:
 
 def _outcome(control: Control) -> Markup:
     if control.kind == "positive":
-        badge = chip("pass", "✓", "found") if control.ok else chip("none", "?", "missed: no power here")
+        badge = chip("pass", "✓", "detected") if control.ok else chip("none", "?", "missed: no power here")
     else:
-        badge = chip("pass", "✓", "clean") if control.ok else chip("fail", "✕", "false alarm: do not trust")
+        badge = chip("pass", "✓", "no alarm") if control.ok else chip("fail", "✕", "false alarm: do not rely on it")
     if not words.is_figure(control.value):
         return badge
     around = f" ({words.interval(control.low, control.high)})" if words.is_figure(control.low) else ""
@@ -173,35 +173,55 @@ def _outcome(control: Control) -> Markup:
 
 
 def identifiers(evidence: Evidence) -> Table:
-    """Figures on quasi-identifiers. Internal: the public face holds none."""
+    """Figures on quasi-identifiers. Internal: the public version has none."""
     rows = [
         Row([r.name, words.number(r.value), words.number(r.baseline, "–"), r.meaning])
         for r in evidence.audit.identifier_risk
     ]
-    return Table("Risk on quasi-identifiers", ["Figure", "Value", "Baseline", "Meaning"], rows, (1, 2), "meaning")
+    return Table("Risk from quasi-identifiers", ["Figure", "Value", "Baseline", "Meaning"], rows, (1, 2), "meaning")
 
 
 def utility(evidence: Evidence) -> Table:
-    """Headline figures of usefulness with what each means."""
+    """Main utility figures with the meaning of each."""
     u = evidence.utility
     target = f"“{u.target}”" if u.target else "the target"
-    far, auc = "total variation", "tested on real (AUC)"
+    distance, auc = "total variation", "tested on real (AUC)"
     lines = [
-        (f"Single columns, {far}", u.tvd1, "Mean difference of shares, column by column. 0 is perfect, 1 the worst."),
-        (f"Pairs of columns, {far}", u.tvd2, "The same over pairs: are relations between two columns kept?"),
-        (f"Triples of columns, {far}", u.tvd3, "The same over triples: are relations among three columns kept?"),
-        (f"Model trained on synthetic, {auc}", u.tstr_auc, f"How well {target} is told; 0.5 is a coin, 1 is perfect."),
-        (f"Model trained on real, {auc}", u.trtr_auc, "The ceiling for the line above. The gap is what privacy cost."),
+        (
+            f"Single columns, {distance}",
+            u.tvd1,
+            "Mean total variation distance of single columns. 0 is perfect, 1 the worst.",
+        ),
+        (f"Pairs of columns, {distance}", u.tvd2, "The same over pairs: are associations of two columns preserved?"),
+        (
+            f"Triples of columns, {distance}",
+            u.tvd3,
+            "The same over triples: are associations of three columns preserved?",
+        ),
+        (
+            f"Model trained on synthetic, {auc}",
+            u.tstr_auc,
+            f"How well {target} is predicted; 0.5 is guessing, 1 is perfect.",
+        ),
+        (
+            f"Model trained on real, {auc}",
+            u.trtr_auc,
+            "The upper limit for the line above. The gap is the cost of privacy.",
+        ),
         ("Column shapes (SDMetrics)", u.column_shapes, "1 is perfect."),
         ("Column pair trends (SDMetrics)", u.column_pair_trends, "1 is perfect."),
-        (f"Against bought histograms, {far}", u.tvd1_bought, "Paid for, so free to publish. Holds their own noise."),
+        (
+            f"Against noisy histograms, {distance}",
+            u.tvd1_noisy,
+            "Covered by the budget, so public. Includes their noise.",
+        ),
     ]
     rows = [Row([name, words.number(value), meaning]) for name, value, meaning in lines if words.is_figure(value)]
     return Table("Usefulness", ["Figure", "Value", "Meaning"], rows, (1,), "meaning")
 
 
 def groups(evidence: Evidence) -> Table:
-    """Fidelity inside subgroups, worst first: a mean hides whom the noise hits."""
+    """Fidelity within subgroups, worst first: a mean hides which groups are affected most by noise."""
     last = float("-inf")
     ordered = sorted(evidence.utility.groups, key=lambda g: g.tvd1 if words.is_figure(g.tvd1) else last, reverse=True)
     rows = [Row([g.group, words.count(g.rows_real), words.number(g.tvd1)]) for g in ordered]
@@ -218,19 +238,19 @@ def columns(evidence: Evidence) -> Table:
 
 
 def crosswalk(framework: Framework, evidence_texts: list[str]) -> Table:
-    """One framework's clauses beside their evidence."""
+    """One framework's clauses with the evidence for each."""
     kinds = {"evidence": ("info", "●"), "partial": ("warn", "◐"), "outside": ("none", "○")}
     rows = []
     for clause, text in zip(framework.clauses, evidence_texts, strict=True):
         badge = chip(*kinds[clause.support], SUPPORT[clause.support])
         rows.append(Row([clause.id, clause.requirement, Markup("{} {}").format(badge, text), clause.open]))
-    heads = ["Clause", "Asks for", "Evidence for it", "Not settled here; people decide"]
+    heads = ["Clause", "Requirement", "Evidence for it", "Left for people to decide"]
     return Table(f"Crosswalk: {framework.title}", heads, rows, (), "crosswalk")
 
 
-def _strong(text: str, under: str) -> Cell:
-    return Markup("<b>{}</b><br><span class='quiet'>{}</span>").format(text, under) if under else text
+def _strong(text: str, below: str) -> Cell:
+    return Markup("<b>{}</b><br><span class='quiet'>{}</span>").format(text, below) if below else text
 
 
-def _under(text: str, under: str) -> Markup:
-    return Markup("{}<br><span class='quiet'>{}</span>").format(text, under)
+def _two_lines(text: str, below: str) -> Markup:
+    return Markup("{}<br><span class='quiet'>{}</span>").format(text, below)

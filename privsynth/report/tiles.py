@@ -1,4 +1,4 @@
-"""Small pictures drawn by hand as SVG: sixty histograms must not cost sixty renders, nor megabytes.
+"""Small pictures written directly as SVG: sixty histograms must cost neither sixty chart renderings nor megabytes.
 
 No picture relies on colour: the reference is a wide outlined bar, the synthetic table a narrow dark bar inside it;
 negative correlations carry a stroke.
@@ -25,7 +25,7 @@ _ORDERED = ("integer", "number", "date", "datetime", "time")
 
 @dataclass(frozen=True)
 class Tile:
-    """One column's picture with the words around it."""
+    """One column's picture and its labels."""
 
     name: str
     kind: str
@@ -42,22 +42,25 @@ def tiles(columns: Sequence[ColumnUtility]) -> list[Tile]:
 def _histogram(column: ColumnUtility) -> Markup:
     labels = [str(label) for label in column.labels]
     synthetic = [_share(v) for v in column.synthetic]
-    known = column.reference is not None and len(column.reference) == len(labels)
-    reference = [_share(v) for v in column.reference] if known else None  # type: ignore[union-attr]
-    told = _told(column, labels, synthetic, reference)
+    reference = None
+    if column.reference is not None and len(column.reference) == len(labels):
+        reference = [_share(v) for v in column.reference]
+    description = _description(column, labels, synthetic, reference)
     if column.kind in _ORDERED or len(labels) > _MOST_BARS * 4:
-        return _vertical(*_merge(labels, synthetic, reference), told)
-    return _horizontal(*_top(labels, synthetic, reference), told)
+        return _vertical(*_merge(labels, synthetic, reference), description)
+    return _horizontal(*_top(labels, synthetic, reference), description)
 
 
-def _told(column: ColumnUtility, labels: list[str], synthetic: list[float], reference: list[float] | None) -> str:
-    """The picture in words, for those who cannot see it."""
+def _description(
+    column: ColumnUtility, labels: list[str], synthetic: list[float], reference: list[float] | None
+) -> str:  # fmt: skip
+    """The text alternative of the picture."""
     if reference is None:
         top = max(range(len(labels)), key=lambda i: synthetic[i])
         return f"{column.name}: largest share {words.percent(synthetic[top])} at {labels[top]}. No reference."
     worst = max(range(len(labels)), key=lambda i: abs(synthetic[i] - reference[i]))
     return (
-        f"{column.name}: shares in the synthetic table against {column.reference_name}. Largest difference at "
+        f"{column.name}: shares in the synthetic table and the reference ({column.reference_name}). Largest difference at "
         f"{labels[worst]}: {words.percent(synthetic[worst])} synthetic, {words.percent(reference[worst])} reference."
     )
 
@@ -65,7 +68,7 @@ def _told(column: ColumnUtility, labels: list[str], synthetic: list[float], refe
 def _merge(
     labels: list[str], synthetic: list[float], reference: list[float] | None
 ) -> tuple[list[str], list[float], list[float] | None]:
-    """Neighbouring bins joined until few enough are left to see."""
+    """Adjacent bins merged until there are few enough to see."""
     step = math.ceil(len(labels) / _MOST_BARS)
     starts = range(0, len(labels), step)
 
@@ -81,7 +84,7 @@ def _merge(
 def _top(
     labels: list[str], synthetic: list[float], reference: list[float] | None
 ) -> tuple[list[str], list[float], list[float] | None]:
-    """The most frequent labels in their own order, and the others as one."""
+    """The most frequent labels in their own order, and all others as one."""
     if len(labels) <= _MOST_LABELS:
         return labels, synthetic, reference
     weight = reference or synthetic
@@ -95,7 +98,7 @@ def _top(
     return names, join(synthetic), join(reference) if reference else None
 
 
-def _vertical(labels: list[str], synthetic: list[float], reference: list[float] | None, told: str) -> Markup:
+def _vertical(labels: list[str], synthetic: list[float], reference: list[float] | None, description: str) -> Markup:
     top = max([*synthetic, *(reference or []), 1e-9])
     base, width = _HEIGHT - 16, _WIDTH / len(labels)
     tall = (base - 4) / top
@@ -110,10 +113,10 @@ def _vertical(labels: list[str], synthetic: list[float], reference: list[float] 
         y=_HEIGHT - 3, w=_WIDTH, a=_cut(labels[0], 18), b=_cut(labels[-1], 18)
     )
     axis = Markup('<path class="axis" d="M0 {}h{}"/>').format(base, _WIDTH)
-    return _svg(_WIDTH, _HEIGHT, told, _path("ref", wide) + _path("syn", narrow) + axis + ends, "hist")
+    return _svg(_WIDTH, _HEIGHT, description, _path("ref", wide) + _path("syn", narrow) + axis + ends, "hist")
 
 
-def _horizontal(labels: list[str], synthetic: list[float], reference: list[float] | None, told: str) -> Markup:
+def _horizontal(labels: list[str], synthetic: list[float], reference: list[float] | None, description: str) -> Markup:
     top = max([*synthetic, *(reference or []), 1e-9])
     left, step = 96, 16
     long = (_WIDTH - left - 46) / top
@@ -129,11 +132,11 @@ def _horizontal(labels: list[str], synthetic: list[float], reference: list[float
         )
     height = 4 + step * len(labels)
     axis = Markup('<path class="axis" d="M{} 0v{}"/>').format(left, height)
-    return _svg(_WIDTH, height, told, _path("ref", wide) + _path("syn", narrow) + axis + text, "hist")
+    return _svg(_WIDTH, height, description, _path("ref", wide) + _path("syn", narrow) + axis + text, "hist")
 
 
 def strip(finding: Finding) -> Markup:
-    """Interval, value, baseline and threshold on one small axis. Says nothing that the cells beside it do not say."""
+    """Interval, value, baseline and threshold on one small axis. Repeats what the cells beside it say."""
     low, value, high = finding.low, finding.value, finding.high
     if low is None or value is None or high is None:
         return Markup("")
@@ -154,7 +157,7 @@ def strip(finding: Finding) -> Markup:
 
 @dataclass(frozen=True)
 class Heatmaps:
-    """Correlations of both tables, the key to their numbers, and where they differ most."""
+    """Correlations of both tables, the names of the numbered columns, and the largest differences."""
 
     pictures: list[tuple[str, Markup]]
     names: list[str]
@@ -162,7 +165,7 @@ class Heatmaps:
 
 
 def heatmaps(correlations: dict[str, Any] | None) -> Heatmaps | None:
-    """Lower triangles of the correlation matrices, or None when there is nothing to draw."""
+    """Lower triangles of the correlation matrices, or None if there is nothing to show."""
     if not correlations or len(correlations.get("columns", [])) < 2:
         return None
     names = [str(name) for name in correlations["columns"]]
@@ -195,8 +198,8 @@ def _heatmap(title: str, matrix: Matrix, n: int) -> Markup:
     parts = [_path(shade, "".join(d)) for shade, d in sorted(shades.items())] + [_path("minus", "".join(strokes))]
     number = Markup('<text x="{}" y="{}">{}</text>')  # of the column, on the diagonal; the list below explains it
     body = Markup("").join([*parts, *(number.format(i * 10 + 5, i * 10 + 7.2, i + 1) for i in range(n))])
-    told = f"{title}: correlations of {n} columns as a triangle. The largest differences are listed in the text."
-    return _svg(10 * n, 10 * n, told, body, "heat")
+    description = f"{title}: correlations of {n} columns as a triangle. The largest differences are listed in the text."
+    return _svg(10 * n, 10 * n, description, body, "heat")
 
 
 def _differences(names: list[str], synthetic: Any, reference: Any, most: int = 6) -> list[tuple[str, str, str]]:
@@ -210,9 +213,9 @@ def _differences(names: list[str], synthetic: Any, reference: Any, most: int = 6
     return [(name, words.number(a), words.number(b)) for _, name, a, b in pairs[:most]]
 
 
-def _svg(width: float, height: float, told: str, body: Markup, kind: str) -> Markup:
+def _svg(width: float, height: float, description: str, body: Markup, kind: str) -> Markup:
     return Markup('<svg class="{}" role="img" aria-label="{}" viewBox="0 0 {} {}" focusable="false">{}</svg>').format(
-        kind, told, _n(width), _n(height), body
+        kind, description, _n(width), _n(height), body
     )
 
 
@@ -221,7 +224,7 @@ def _path(kind: str, d: str) -> Markup:
 
 
 def _share(value: float | None) -> float:
-    return max(0.0, float(value)) if value is not None and math.isfinite(value) else 0.0  # noise can dip below zero
+    return max(0.0, float(value)) if value is not None and math.isfinite(value) else 0.0  # noise can make it negative
 
 
 def _cut(text: str, most: int) -> str:

@@ -1,4 +1,4 @@
-"""Numbers and verdicts in words. One place decides how a figure is printed, and what stands where none may be."""
+"""Numbers and verdicts as text. This module alone decides how a figure is printed, and what replaces one that is missing."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ VERDICT = {
     "do_not_release": "Do not release",
 }
 VERDICT_MEANS = {
-    "release": "The claim is accounted, the attacks with a threshold stayed below it, and the controls worked.",
-    "release_with_conditions": "The claim is accounted. The table may leave only under the conditions listed here.",
-    "do_not_release": "The table must stay inside. At least one rule fixed beforehand is broken.",
+    "release": "The privacy budget is accounted for, every attack stayed within its threshold, and the controls worked.",
+    "release_with_conditions": "The privacy budget is accounted for. Release only under the conditions listed here.",
+    "do_not_release": "The table must stay internal. At least one rule that was fixed beforehand is violated.",
 }
 FAMILY = {
     "membership": "Membership: is this person in the table?",
     "singling_out": "Singling out: can one person be isolated?",
-    "linkability": "Linkability: can two records be tied to one person?",
-    "inference": "Inference: can a hidden value of one person be told?",
+    "linkability": "Linkability: can two records be linked to one person?",
+    "inference": "Inference: can a hidden value of one person be guessed?",
 }
 _SUFFIX = re.compile(r"(?:[_\s.-]+|(?<=[a-z])(?=[A-Z]))(?:id|nbr|no|nr|num|number|key|code|identifier)$", re.IGNORECASE)
 _UNPRINTABLE = re.compile(
@@ -35,7 +35,7 @@ _UNPRINTABLE = re.compile(
 
 
 def clean(value: object) -> object:
-    """`value` with characters that cannot be printed, or that turn text around, replaced in every string."""
+    """`value` with unprintable characters, and those that change the text direction, replaced in every string."""
     if isinstance(value, str):
         return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, dict):
@@ -46,7 +46,7 @@ def clean(value: object) -> object:
 
 
 def is_figure(value: float | None) -> TypeGuard[float]:
-    """Whether there is a figure to print at all."""
+    """Whether there is a finite figure to print."""
     return value is not None and math.isfinite(value)
 
 
@@ -81,7 +81,7 @@ def scientific(value: float) -> str:
 
 
 def count(value: int | None, missing: str = NOT_MEASURED) -> str:
-    """A whole number with thousands set apart."""
+    """A whole number with thousands separators."""
     return missing if value is None else f"{value:,}"
 
 
@@ -102,7 +102,7 @@ def rate(key: str) -> str:
 
 
 def bound(value: float) -> str:
-    """An upper bound in percent, rounded up: rounding must never better a guarantee.
+    """An upper bound in percent, rounded up: rounding must never improve a guarantee.
 
     >>> bound(0.10301).replace(NBSP, " "), bound(0.99999).replace(NBSP, " ")
     ('10.4 %', '100 %')
@@ -111,7 +111,7 @@ def bound(value: float) -> str:
 
 
 def times(value: float, key: str) -> str:
-    """How often `value` holds the rate written in `key`, rounded up.
+    """The ratio of `value` to the rate written in `key`, rounded up.
 
     >>> times(0.079, "0.01")
     '7.9 times'
@@ -145,12 +145,12 @@ def delta(value: float) -> str:
 
 
 def odds(value: float) -> str:
-    """A small chance as "1 in n"; n is rounded down, so the chance is never belittled."""
+    """A small chance as "1 in n"; n is rounded down, so the probability is never understated."""
     return "0" if value == 0 else f"1{NBSP}in{NBSP}{int(1 / _exact(value)):,}"
 
 
 def chance(value: float) -> str:
-    """An upper bound on a chance: in percent, or as odds where it is small.
+    """An upper bound on a probability: in percent, or as "1 in n" where it is small.
 
     >>> chance(0.0312).replace(NBSP, " "), chance(2.01e-5).replace(NBSP, " ")
     ('3.2 %', '1 in 49,751')
@@ -159,12 +159,12 @@ def chance(value: float) -> str:
 
 
 def interval(low: float | None, high: float | None, missing: str = NOT_MEASURED) -> str:
-    """An interval, or the words that stand for it."""
+    """An interval, or the text that replaces it."""
     return f"{number(low)} to {number(high)}" if is_figure(low) and is_figure(high) else missing
 
 
 def unit_one(unit: str, called: str | None = None) -> str:
-    """One unit of privacy as a reader would call it: the policy's own word, or one made of the column's name.
+    """One unit of privacy in the reader's words: the policy's word for it, or one derived from the column's name.
 
     >>> unit_one("patient_nbr"), unit_one("CustomerID"), unit_one("row"), unit_one("mrn")
     ('one patient', 'one customer', 'one row', 'one value of “mrn”')
@@ -186,7 +186,7 @@ def unit_many(unit: str, called: str | None = None) -> str:
 
 
 def listed(items: list[str], none: str = "none", most: int = 12) -> str:
-    """Items in a sentence, cut short when there are many."""
+    """Items in a sentence, shortened where there are many."""
     if not items:
         return none
     if len(items) > most:
@@ -222,7 +222,9 @@ def _noun(unit: str) -> str:
 
 
 def _exact(value: float) -> Decimal:
-    return Decimal(repr(float(value)))  # the shortest decimal: 0.07 is .07, not a hair above it, and rounds up to 7 %
+    return Decimal(
+        repr(float(value))
+    )  # the shortest decimal: 0.07 is exactly .07, not slightly above it, and rounds up to 7 %
 
 
 def _up(value: Decimal, step: Decimal) -> Decimal:

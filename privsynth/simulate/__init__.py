@@ -4,11 +4,11 @@
     finance(applications, seed)     one loan application per person       policies/demo-finance.yaml
     write_demo(kind, out, size)     the same, as the CSV that a policy reads
 
-and tables of a known order of dependence, which show what a trainer can carry over (`structure.py`):
+and tables whose dependence has a known order, which show what a trainer can reproduce (`structure.py`):
 
     parities(n, seed, ways)    latent_classes(n, seed, classes)    sequence(n, seed)
 
-The causal graphs stand in `patients.py` and `loans.py`. A seed gives the same table again; it is a seed of invented
+The causal graphs are in `patients.py` and `loans.py`. The same seed gives the same table; it is the seed of invented
 data and has nothing to do with the noise of a release, which takes no seed.
 """
 
@@ -23,13 +23,16 @@ from privsynth.simulate.patients import hospital
 from privsynth.simulate.structure import latent_classes, parities, sequence
 
 Kind = Literal["hospital", "finance"]
-DEMO_SIZES: dict[str, int] = {"hospital": 10_000, "finance": 12_000}  # what `make demo` makes; finance: also its policy
+DEMO_SIZES: dict[str, int] = {
+    "hospital": 10_000,
+    "finance": 12_000,
+}  # what `make demo` makes; finance: also declared in its policy
 
 __all__ = ["DEMO_SIZES", "Kind", "finance", "hospital", "latent_classes", "parities", "sequence", "write_demo"]
 
 
 def write_demo(kind: Kind, out: Path | str, size: int | None = None, seed: int = 0) -> Path:
-    """Writes a demo table as CSV (ISO dates, an empty cell for missing) and returns where it lies.
+    """Writes a demo table as CSV (ISO dates, an empty cell for missing) and returns its path.
 
     size: patients (hospital) or applications (finance); by default what the demo policies expect.
     """

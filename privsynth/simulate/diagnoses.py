@@ -41,14 +41,14 @@ medicine    | M06.1                                                    | 0.0 | 4
 """
 _AGE_BIN, _AGE_BINS = 5, 21
 _ZIPF = 1.1
-# Chronic conditions noted beside the main diagnosis: weight and the age at which they become common.
+# Chronic conditions recorded in addition to the main diagnosis: weight and the age at which they become common.
 _SECONDARY = {"I10": (3.0, 50), "E78.5": (1.6, 50), "I25.10": (1.0, 62), "I48.91": (1.0, 68), "N18.3": (0.8, 68),
               "J44.9": (0.9, 58), "E66.9": (0.8, 30), "F17.210": (0.9, 18), "F32.9": (0.7, 18), "E03.9": (0.6, 40),
               "M81.0": (0.5, 68), "J45.909": (0.25, 3), "D64.9": (0.3, 60), "G47.33": (0.3, 40)}  # fmt: skip
 
 
 def _catalogue() -> pd.DataFrame:
-    """One row per code, the block's facts beside it."""
+    """One row per code, with the attributes of its block."""
     rows = []
     for line in _BLOCKS.strip().splitlines():
         department, codes, share, ages, women, severity, planned, winter = (cell.strip() for cell in line.split("|"))
@@ -71,7 +71,7 @@ _LETTER = _ALL["code"].str[0]
 INFLAMED: Array = np.where(
     _LETTER.isin(["A", "B", "J", "L"]) | _ALL["code"].isin(["M06.1", "K35.80", "K81.0", "N39.0", "N10"]), 1.0, 0.2
 )
-# One does not come again for the same appendix or birth.
+# Conditions for which nobody is admitted twice: an appendix is removed once.
 REPEATS: Array = ~(
     _LETTER.isin(["O", "S", "H"]) | _ALL["code"].isin(["K35.80", "K80.20", "K40.90", "M17.1", "M16.1"])
 ).to_numpy()
@@ -89,7 +89,7 @@ def _profiles() -> Array:
     )
     diabetes = np.stack([np.where(of_diabetes, 0.0, 1.0), np.where(of_diabetes, 6.0, np.where(complication, 2.0, 1.0))])
     season = np.stack([np.ones(len(CODES)), _ALL["winter"].to_numpy()])
-    # A little of everything at every age (but not births) keeps the tail long.
+    # A small share of everything at every age (except births) keeps the tail long.
     department = _ALL["department"]
     by_age = np.where(department.isin(["obstetrics", "paediatrics"]), near, near + 0.02)
     by_age[((age < 15) | (age > 50)) & (department == "obstetrics").to_numpy()] = 0.0
@@ -122,7 +122,7 @@ def draw(rng: Rng, age: Array, female: Array, diabetic: Array, day: Array) -> Ar
 
 
 def secondary(rng: Rng, age: Array, diabetic: Array, main: Array) -> Array:
-    """A chronic condition beside the main diagnosis; None where there is none, likelier in the young."""
+    """A chronic condition in addition to the main diagnosis; None where there is none, which is likelier in the young."""
     codes = np.array([*_SECONDARY, "E11.9", None], dtype=object)
     weight = np.array([w for w, _ in _SECONDARY.values()])
     onset = np.array([a for _, a in _SECONDARY.values()])

@@ -12,7 +12,7 @@
 
 `default_12m` is a credit bureau's record of the applicant, on any credit: it exists whether or not this loan was
 granted, so the target is known in every row. Names are drawn from Faker's pools and combined at random; account
-numbers carry ZZ, which ISO 3166 gives to no country.
+numbers start with ZZ, which ISO 3166 assigns to no country.
 """
 
 from __future__ import annotations

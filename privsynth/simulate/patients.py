@@ -6,12 +6,12 @@
     rare disease (0.1 %) ──────► diagnosis M06.1, ferritin far above everyone else's, more visits
     age, diabetes, deprivation ► frailty ──► number of visits, prior visits
     age, severity of diagnosis, length of stay, prior visits, deprivation ──► readmitted within 30 days
-    readmitted ────────────────► the next visit begins within 30 days, else after 30 (the table keeps its word)
+    readmitted ────────────────► the next visit begins within 30 days, else after 30 (consistent with the column)
     payer, length of stay ─────► charge (0 for charity, round packages for private planned stays)
     missing: HbA1c (young, not diabetic), ferritin (unless suspected), triage (planned), e-mail (old),
              postcode (charity), secondary diagnosis (none)
 
-The names are drawn from Faker's pools and combined at random; a likeness to a living person is chance.
+The names are drawn from Faker's pools and combined at random; any resemblance to a real person is coincidence.
 """
 
 from __future__ import annotations

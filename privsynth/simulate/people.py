@@ -40,7 +40,7 @@ def check_size(size: int, what: str) -> None:
 
 
 def names(rng: Rng, female: Array) -> Names:
-    """Pairs first and last names at random out of pools; addresses lie in domains reserved for examples (RFC 2606)."""
+    """Random pairs of first and last names from pools; e-mail addresses in domains reserved for examples (RFC 2606)."""
     fake = Faker("en_US")
     fake.seed_instance(int(rng.integers(2**32)))
     women = np.array([fake.first_name_female() for _ in range(_POOL)], dtype=object)

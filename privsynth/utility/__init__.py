@@ -1,4 +1,4 @@
-"""What the synthetic table is good for: fidelity, usefulness for a model, and both for subgroups."""
+"""Utility of the synthetic table: fidelity overall and within subgroups, and usefulness for training a model."""
 
 from privsynth.utility.measure import measure
 

@@ -1,8 +1,8 @@
-"""How columns hang together, in one matrix for mixed columns.
+"""Association of columns, in one matrix for mixed columns.
 
-Two numbers: Spearman's rank correlation, -1..1. A category and anything else: Cramér's V with Bergsma's correction for
-bias (J. Korean Stat. Soc. 42, 2013), 0..1, numbers in ten quantile bins. Missing is a cell of its own for V and left
-out for ranks.
+Two numeric columns: Spearman's rank correlation, -1..1. A category and anything else: Cramér's V with Bergsma's correction for
+bias (J. Korean Stat. Soc. 42, 2013), 0..1, numbers in ten quantile bins. Missing is a cell of its own for V and is
+left out for ranks.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from privsynth.utility.cells import Grid, is_category, numbers
 MOST_COLUMNS = 30
 MOST_ROWS = 20_000
 _BINS = 10
-_MOST_CATEGORIES = 200  # beyond this a table of counts is mostly empty and V says nothing
+_MOST_CATEGORIES = 200  # with more, a table of counts is mostly empty and V is meaningless
 
 
 def correlations(synthetic: pd.DataFrame, real: pd.DataFrame, rng: np.random.Generator) -> dict[str, Any]:
-    """{"columns": names, "synthetic": matrix, "reference": matrix}; the first 30 columns, 20,000 rows drawn."""
-    fitting = [n for n in real.columns if not (is_category(real[n]) and len(real[n].cat.categories) > _MOST_CATEGORIES)]
-    names = fitting[:MOST_COLUMNS]
+    """{"columns": names, "synthetic": matrix, "reference": matrix}; the first 30 columns, on 20,000 random rows."""
+    usable = [n for n in real.columns if not (is_category(real[n]) and len(real[n].cat.categories) > _MOST_CATEGORIES)]
+    names = usable[:MOST_COLUMNS]
     grid = Grid.fit(real[names], _BINS)
     matrices = []
     for frame in (synthetic, real):

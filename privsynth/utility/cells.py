@@ -1,4 +1,4 @@
-"""Cells and marginals: total variation distance between two tables, the fidelity that all figures here rest on."""
+"""Cells and marginals: the total variation distance between two tables, on which the fidelity figures here are based."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _DENSE = 1 << 21  # cells up to which a marginal is counted in a full array; lar
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of every column, fixed by the real training table: its categories, or its 20 quantile bins; and missing."""
+    """Cells of every column, defined by the real training table: its categories or 20 quantile bins, and one for missing."""
 
     names: list[str]
     edges: list[np.ndarray | None]  # None for a category column
-    sizes: list[int]  # cells of each column; the last is "missing"
+    sizes: list[int]  # number of cells of each column; the last is "missing"
 
     @classmethod
     def fit(cls, train: pd.DataFrame, bins: int = BINS) -> Grid:
@@ -92,8 +92,8 @@ def marginal_distance(one: np.ndarray, two: np.ndarray, sizes: list[int], column
 def tvd(one: np.ndarray, two: np.ndarray, sizes: list[int], ways: int) -> float | None:
     """Mean total variation distance over all marginals of `ways` columns, over 100 seeded ones for three columns.
 
-    The triples are drawn with the fixed seed 0, as in the benchmark, so that figures of different runs compare: which
-    triples are looked at is a definition and no coin of the audit. None if there are fewer columns than ways.
+    The triples are drawn with the fixed seed 0, as in the benchmark, so that figures of different runs are comparable:
+    which triples count is part of the definition, not random. None if there are fewer columns than ways.
     """
     sets = list(itertools.combinations(range(len(sizes)), ways))
     if ways == 3 and len(sets) > MOST_TRIPLES:

@@ -17,8 +17,8 @@ def efficacy(
 ) -> tuple[float | None, float | None]:
     """(TSTR, TRTR): area under the ROC curve on the holdout, one class against the rest, averaged over classes.
 
-    The model is scikit-learn's HistGradientBoostingClassifier on at most 30,000 rows. A number as target is asked as
-    "above the training median". (None, None) if the target has more than 20 classes, if the holdout shows one class
+    The model is scikit-learn's HistGradientBoostingClassifier on at most 30,000 rows. A numeric target is turned into
+    "above the training median or not". (None, None) if the target has more than 20 classes, if the holdout shows one class
     only, or if there is no other column.
     """
     labels = _labels(synthetic[target], train[target], holdout[target])
@@ -31,8 +31,8 @@ def efficacy(
     seed = int(rng.integers(2**31))
     found = []
     for index in (0, 1):
-        told = np.flatnonzero(labels[index] >= 0)
-        rows = np.sort(rng.permutation(told)[:MOST_ROWS])
+        labelled = np.flatnonzero(labels[index] >= 0)
+        rows = np.sort(rng.permutation(labelled)[:MOST_ROWS])
         found.append(
             _area(features[index].iloc[rows], labels[index][rows], features[2].iloc[keep], labels[2][keep], seed)
         )
@@ -40,7 +40,7 @@ def efficacy(
 
 
 def _labels(synthetic: pd.Series, train: pd.Series, holdout: pd.Series) -> list[np.ndarray] | None:
-    """Class numbers of the three tables, -1 for missing; None if there are too many classes to be one question."""
+    """Class numbers of the three tables, -1 for missing; None if there are too many classes."""
     if is_category(train):
         if train.nunique() > MOST_CLASSES:
             return None
@@ -49,13 +49,15 @@ def _labels(synthetic: pd.Series, train: pd.Series, holdout: pd.Series) -> list[
     if len(known) == 0:
         return None
     middle = np.median(known)
-    middle = middle if (known > middle).any() else known.max() - 1e-9  # most people at the top: ask who is there
+    middle = (
+        middle if (known > middle).any() else known.max() - 1e-9
+    )  # most have the largest value: it is one class
     tables = [numbers(column) for column in (synthetic, train, holdout)]
     return [np.where(np.isnan(values), -1, (values > middle).astype(np.int64)) for values in tables]
 
 
 def _features(frame: pd.DataFrame) -> pd.DataFrame:
-    """Categories stay categories, unless there are too many: then their number, in the order that all tables share."""
+    """Categories stay categories; where there are too many, their code becomes a number (all tables share the codes)."""
     columns = {}
     for name in frame.columns:
         column = frame[name]
@@ -74,7 +76,7 @@ def _area(x: pd.DataFrame, y: np.ndarray, x_real: pd.DataFrame, y_real: np.ndarr
         return 0.5
     trees = 100 if len(classes) <= 5 else 30  # one tree a class and round
     model = HistGradientBoostingClassifier(categorical_features="from_dtype", random_state=seed, max_iter=trees)
-    with threadpool_limits(1, user_api="openmp"):  # on busy cores its threads spin: 66 s instead of 2
+    with threadpool_limits(1, user_api="openmp"):  # on busy cores its threads wait actively: 66 s instead of 2
         chance = model.fit(x, y).predict_proba(x_real)
     areas = [
         roc_auc_score(y_real == value, chance[:, i])

@@ -1,4 +1,4 @@
-"""Columns side by side: bars that a person can read, at most 24 of them."""
+"""Histograms of the synthetic and the real column over the same bars, at most 24, so that a person can read them."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def _category_bars(synthetic: pd.Series, real: pd.Series) -> tuple[list[str], li
     counts = [np.bincount(column.cat.codes.to_numpy() + 1, minlength=len(names) + 1) for column in (synthetic, real)]
     shares = [count / max(count.sum(), 1) for count in counts]
     both = shares[0][1:] + shares[1][1:]
-    room = MOST_BARS - 2
-    top = np.arange(len(names)) if len(names) <= room else np.sort(np.argsort(-both, kind="stable")[:room])
+    most = MOST_BARS - 2
+    top = np.arange(len(names)) if len(names) <= most else np.sort(np.argsort(-both, kind="stable")[:most])
     rest = np.setdiff1d(np.arange(len(names)), top)
     bars = [[*share[1:][top], *([share[1:][rest].sum()] if len(rest) else []), share[0]] for share in shares]
     labels = [names[i] for i in top] + (["other"] if len(rest) else []) + ["missing"]

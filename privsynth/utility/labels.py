@@ -1,4 +1,4 @@
-"""Numbers and dates as a person writes them."""
+"""Numbers and dates as a reader expects them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def day(days: float) -> str:
 
 
 def short(value: float) -> str:
-    """Six significant digits, thousands apart, no exponent below 10^15.
+    """Six significant digits, thousands separators, no exponent below 10^15.
 
     >>> short(1000.0), short(0.25), short(-3.0), short(12345678.0)
     ('1,000', '0.25', '−3', '12,345,678')

@@ -1,4 +1,4 @@
-"""Everything that the report says about usefulness, in one call."""
+"""All utility figures of the report, in one call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from privsynth.evidence import ColumnUtility, Utility
-from privsynth.progress import Progress
+from privsynth.progress import Progress, silent
 from privsynth.utility.association import correlations
 from privsynth.utility.cells import Grid, is_category, marginal_distance, tvd
 from privsynth.utility.efficacy import efficacy
@@ -25,41 +25,42 @@ def measure(
     rng: np.random.Generator,
     progress: Progress | None = None,
 ) -> Utility:
-    """Fidelity and usefulness of a synthetic table against the real one. Internal: exact figures of private rows.
+    """Fidelity and usefulness of a synthetic table compared with the real one. Internal: exact figures of private rows.
 
     Args:
         synthetic, train, holdout: the same columns in the same order; category columns have dtype "category" with the
             same categories in all three, numbers and dates (days since 1970) are float64; missing is NaN.
         target: the column a model is to predict, or None.
         kinds: column -> kind as in the policy; "date" is labelled as dates, anything else by its dtype.
-        groups: quasi-identifiers; fidelity is measured inside the levels of the first two.
-        rng: all chance here: subsamples and the classifier's seed.
+        groups: quasi-identifiers; fidelity is measured within the levels of the first two.
+        rng: source of all randomness here: subsamples and the classifier's seed.
         progress: called with a name and the share done, 0..1.
 
     Returns:
-        All figures of `Utility` but the bought ones. A figure that cannot be had (no target, no rows) is None.
+        All figures of `Utility` except those against noisy histograms. A figure that is undefined (no target, no rows) is
+        None.
 
     Raises:
         ValueError: the tables' columns differ, or a table is empty.
     """
     _check(synthetic, train, holdout)
-    tell = progress or (lambda name, share: None)
-    tell("marginals", 0.0)
+    report_progress = progress or silent
+    report_progress("marginals", 0.0)
     grid = Grid.fit(train)
     made, real = grid.encode(synthetic), grid.encode(train)
     distances = {ways: tvd(made, real, grid.sizes, ways) for ways in (1, 2, 3)}
-    tell("columns", 0.25)
+    report_progress("columns", 0.25)
     columns = _columns(synthetic, train, kinds, grid, made, real)
     parts = subgroups(synthetic, train, groups, kinds)
-    tell("correlations", 0.3)
+    report_progress("correlations", 0.3)
     matrices = correlations(synthetic, train, rng)
-    tell("model", 0.4)
+    report_progress("model", 0.4)
     tstr, trtr = None, None
     if target is not None and target in train.columns:
         tstr, trtr = efficacy(synthetic, train, holdout, target, rng)
-    tell("sdmetrics", 0.6)
+    report_progress("sdmetrics", 0.6)
     shapes, trends = quality(synthetic, train, kinds, rng)
-    tell("done", 1.0)
+    report_progress("done", 1.0)
     return Utility(
         tvd1=distances[1],
         tvd2=distances[2],

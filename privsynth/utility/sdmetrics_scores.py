@@ -1,4 +1,4 @@
-"""Column Shapes and Column Pair Trends as SDMetrics defines them, the figures by which others report."""
+"""Column Shapes and Column Pair Trends as SDMetrics defines them, for comparison with other tools."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def quality(
     """(Column Shapes, Column Pair Trends), 0..1, on at most 10,000 rows of each table; None where undefined.
 
     `kinds`: as in the policy; "date" columns are days since 1970. Columns without any value in one of the tables are
-    left out, since SDMetrics has no answer for them.
+    left out, since SDMetrics has no score for them.
     """
     names = [n for n in real.columns if real[n].notna().any() and synthetic[n].notna().any()]
     if not names:
@@ -74,8 +74,8 @@ def _report(real: pd.DataFrame, synthetic: pd.DataFrame, metadata: dict[str, Any
             from sdmetrics.reports.single_table import QualityReport
 
             report = QualityReport()
-            # Newer versions leave out pairs that hang together weakly in the real table, and know no answer where all
-            # do; a table that invents a relation should lose points, so all pairs count, as in older versions.
+            # Newer versions leave out pairs that are weakly associated in the real table, and have no score where all
+            # pairs are; a table that invents an association should score lower, so all pairs count, as in older versions.
             report.real_correlation_threshold = report.real_association_threshold = 0
             report.generate(real, synthetic, metadata, verbose=False)
             table = report.get_properties()

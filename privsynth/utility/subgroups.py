@@ -1,4 +1,4 @@
-"""Fidelity inside subgroups: a table can be right on the whole and wrong for the few."""
+"""Fidelity within subgroups: a table can be accurate on the whole and inaccurate for a minority."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from privsynth.utility.labels import day, short
 FEWEST_ROWS = 50
 MOST_GROUPS = 12
 MOST_COLUMNS = 2
-_PARTS = 4  # a number or date is parted by its quartiles
+_PARTS = 4  # a number or date is split at its quartiles
 
 
 def subgroups(

@@ -1,4 +1,4 @@
-"""Simulated people: mixed columns that hang together through a hidden class, some missing."""
+"""Simulated people: mixed columns that depend on each other through a latent class, some values missing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def people(rows: int, seed: int, extra: int = 2) -> pd.DataFrame:
 
 
 def make_tables(train: int, holdout: int, synthetic: int, seed: int, extra: int = 2) -> AuditTables:
-    """Three independent draws from one population: a synthetic table that leaks nothing."""
+    """Three independent samples of one population: a synthetic table that leaks nothing."""
     frames = [people(n, 3 * seed + i, extra) for i, n in enumerate((synthetic, train, holdout))]
     return AuditTables(*frames, None, None, dict(ROLES))
 

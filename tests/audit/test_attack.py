@@ -1,17 +1,19 @@
-"""The audit works: it finds copies, finds nothing where there is nothing, and knows when it cannot know."""
+"""The audit detects copies, reports nothing on tables that leak nothing, and says so when it has no power."""
 
 from __future__ import annotations
 
 import dataclasses
+import pkgutil
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from privsynth.audit.attack import ATTACKS, NOT_TESTED, attack
-from privsynth.audit.scene import LEAKY_SHARE, one_row_each, prepare
+from privsynth.audit.scene import PLANTED_SHARE, one_row_each, prepare
 from privsynth.audit.tables import AuditTables
 from privsynth.evidence import Audit
 
@@ -21,7 +23,7 @@ Make = Callable[..., AuditTables]
 def leak(tables: AuditTables, share: float, seed: int = 0) -> AuditTables:
     """A share of the synthetic rows becomes distinct training rows.
 
-    The stream is its own: with the audit's seed the copied rows could be the very people that the audit draws.
+    The generator is a separate one: with the audit's seed the copied rows could be the very people the audit draws.
     """
     rng, count = np.random.default_rng([999, seed]), int(share * len(tables.synthetic))
     kept = tables.synthetic.iloc[: len(tables.synthetic) - count]
@@ -35,7 +37,7 @@ def run(tables: AuditTables, thresholds: dict[str, float], seed: int = 0, effort
 
 @pytest.mark.statistical
 def test_nothing_is_found_where_nothing_is(tables: Make, thresholds: dict[str, float]) -> None:
-    """20 seeded tables, 8 findings each: the bound on false alarms is 10 % a table, the seeds give none or one."""
+    """20 seeded tables, 8 findings each: the bound on false alarms is 10 % per table, the seeds give none or one."""
     audits = [run(tables(4000, 1000, 4000, seed), thresholds, seed) for seed in range(20)]
     failed = [f.attack for audit in audits for f in audit.findings if f.verdict == "fail"]
     assert len(failed) <= 1, failed
@@ -95,7 +97,7 @@ def test_copies_of_few_people_are_seen_all_the_same(tables: Make, thresholds: di
 @pytest.mark.statistical
 @pytest.mark.parametrize("share", [0.05, 0.2])
 def test_membership_measures_the_share_copied(tables: Make, thresholds: dict[str, float], share: float) -> None:
-    """Seeded. People copied are found, others at the false-positive rate: the figure is share + 0.01 (1 - share)."""
+    """Seeded. Copied members are found, the rest at the false-positive rate: the figure is share + 0.01 (1 - share)."""
     whole = tables(12000, 6000, 12000, 95)
     found = [run(leak(whole, share, seed), thresholds, seed) for seed in range(3)]
     values = [f.value for audit in found for f in audit.findings if f.family == "membership"]
@@ -128,9 +130,9 @@ def test_a_person_is_attacked_once(tables: Make) -> None:
     whole = tables(1000, 500, 1000, 110)
     units = dataclasses.replace(whole, train_units=np.arange(1000) // 10, holdout_units=np.arange(500) // 5)
     scene = prepare(units, "standard", np.random.default_rng(0))
-    assert scene.targets == 60 and len(scene.members) == len(scene.others) == 60  # 60 % of 100 people
+    assert scene.targets == 60 and len(scene.members) == len(scene.non_members) == 60  # 60 % of 100 people
     assert len(scene.train) == 100
-    assert len(scene.reference) == len(scene.independent) == 20 * 5
+    assert len(scene.reference) == len(scene.negative_control) == 20 * 5
     rows = one_row_each(np.arange(1000) // 10, np.random.default_rng(1))
     assert sorted(rows // 10) == list(range(100))
 
@@ -143,21 +145,21 @@ def test_parts_of_the_holdout_are_disjoint(tables: Make) -> None:
     }
     marked["synthetic"] = marked["synthetic"].assign(mark=np.linspace(0, 300, 500))
     scene = prepare(dataclasses.replace(whole, **marked), "standard", np.random.default_rng(0))
-    groups = [set(part.close[:, 12]) for part in (scene.others, scene.reference, scene.independent)]
+    groups = [set(part.close[:, 12]) for part in (scene.non_members, scene.reference, scene.negative_control)]
     assert [len(g) for g in groups] == [180, 60, 60]
     assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
 
 
-def test_the_twin_copies_its_share_of_people(tables: Make) -> None:
+def test_the_positive_control_copies_its_share_of_members(tables: Make) -> None:
     for synthetic in (400, 4000):
         scene = prepare(tables(2000, 2000, synthetic, 130), "standard", np.random.default_rng(0))
-        rows = {row.tobytes() for row in scene.twin.close}
+        rows = {row.tobytes() for row in scene.positive_control.close}
         copied = np.mean([row.tobytes() in rows for row in scene.members.close])
-        assert copied == pytest.approx(LEAKY_SHARE, abs=0.01)
-        assert len(scene.twin) == synthetic
+        assert copied == pytest.approx(PLANTED_SHARE, abs=0.01)
+        assert len(scene.positive_control) == synthetic
 
 
-def test_same_coins_same_audit(tables: Make, thresholds: dict[str, float]) -> None:
+def test_same_seed_same_audit(tables: Make, thresholds: dict[str, float]) -> None:
     whole = tables(300, 200, 300, 140)
     assert run(whole, thresholds, 3) == run(whole, thresholds, 3)
 
@@ -177,12 +179,16 @@ def test_what_is_wrong_is_said_without_values(tables: Make, thresholds: dict[str
 
 
 def test_progress_ends_at_one(tables: Make, thresholds: dict[str, float]) -> None:
-    told: list[float] = []
+    shares: list[float] = []
     attack(
-        tables(60, 30, 60, 160), thresholds, "quick", np.random.default_rng(0), lambda name, share: told.append(share)
+        tables(60, 30, 60, 160), thresholds, "quick", np.random.default_rng(0), lambda name, share: shares.append(share)
     )
-    assert told[0] == 0 and told[-1] == 1 and told == sorted(told)
+    assert shares[0] == 0 and shares[-1] == 1 and shares == sorted(shares)
 
 
-def test_every_attack_module_is_listed() -> None:
-    assert len(ATTACKS) == len(set(ATTACKS)) == 5
+def test_every_module_with_attacks_is_listed() -> None:
+    """A new attack's file that nobody adds to `ATTACKS` would never run."""
+    folder = import_module("privsynth.audit").__path__  # the attribute of this name is the function
+    modules = [import_module(f"privsynth.audit.{found.name}") for found in pkgutil.iter_modules(folder)]
+    defined = [vars(module)["attacks"] for module in modules if "attacks" in vars(module)]
+    assert sorted(ATTACKS, key=repr) == sorted(defined, key=repr)

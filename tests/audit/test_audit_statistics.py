@@ -58,19 +58,19 @@ def test_newcombe_is_antisymmetric(n: int, m: int, p: float, q: float) -> None:
 
 @given(SCORES, SCORES)
 @settings(deadline=None)
-def test_area_is_that_of_scikit_learn(members: np.ndarray, others: np.ndarray) -> None:
-    truth = np.r_[np.ones(len(members)), np.zeros(len(others))]
-    area, low, high = auc_delong(members, others)
-    assert area == pytest.approx(roc_auc_score(truth, np.r_[members, others]))
+def test_area_is_that_of_scikit_learn(members: np.ndarray, non_members: np.ndarray) -> None:
+    truth = np.r_[np.ones(len(members)), np.zeros(len(non_members))]
+    area, low, high = auc_delong(members, non_members)
+    assert area == pytest.approx(roc_auc_score(truth, np.r_[members, non_members]))
     assert 0 <= low <= high <= 1
 
 
 @given(SCORES, SCORES)
 @settings(deadline=None)
-def test_curve_is_that_of_scikit_learn(members: np.ndarray, others: np.ndarray) -> None:
-    truth = np.r_[np.ones(len(members)), np.zeros(len(others))]
-    fpr, tpr, _ = roc_curve(truth, np.r_[members, others], drop_intermediate=False)
-    points = roc_points(members, others)
+def test_curve_is_that_of_scikit_learn(members: np.ndarray, non_members: np.ndarray) -> None:
+    truth = np.r_[np.ones(len(members)), np.zeros(len(non_members))]
+    fpr, tpr, _ = roc_curve(truth, np.r_[members, non_members], drop_intermediate=False)
+    points = roc_points(members, non_members)
     assert len(points) <= 60 and {0.001, 0.01, 0.1} <= {x for x, _ in points}
     for x, y in points:
         upper = tpr[fpr <= x + 1e-12].max()  # a vertical step may be taken at either end by interpolation
@@ -83,10 +83,10 @@ def test_curve_is_that_of_scikit_learn(members: np.ndarray, others: np.ndarray) 
 
 @given(SCORES, SCORES)
 @settings(deadline=None)
-def test_true_positive_rate_lies_in_its_interval(members: np.ndarray, others: np.ndarray) -> None:
-    value, low, high = tpr_at_fpr(members, others, 0.1)
+def test_true_positive_rate_lies_in_its_interval(members: np.ndarray, non_members: np.ndarray) -> None:
+    value, low, high = tpr_at_fpr(members, non_members, 0.1)
     assert 0 <= low <= value <= high <= 1
-    assert tpr_error(members, others, 0.1) >= 0
+    assert tpr_error(members, non_members, 0.1) >= 0
 
 
 @pytest.mark.statistical
@@ -100,7 +100,7 @@ def test_clopper_pearson_covers(rate: float, trials: int) -> None:
 
 @pytest.mark.statistical
 @pytest.mark.parametrize(("one", "two", "n"), [(0.1, 0.1, 30), (0.5, 0.4, 100), (0.02, 0.02, 500), (0.9, 0.9, 60)])
-def test_newcombe_covers_and_seldom_cries_wolf(one: float, two: float, n: int) -> None:
+def test_newcombe_covers_with_few_false_alarms(one: float, two: float, n: int) -> None:
     """Seeded. Two-sided coverage about 95 %, so one-sided false alarms about 2.5 %."""
     rng = np.random.default_rng(1)
     draws = zip(rng.binomial(n, one, 4000), rng.binomial(n, two, 4000), strict=True)
@@ -121,7 +121,7 @@ def test_delong_covers(shift: float, n: int) -> None:
 @pytest.mark.statistical
 @pytest.mark.parametrize(("shift", "n"), [(0.0, 300), (0.0, 2000), (1.5, 1000), (1.5, 50)])
 def test_tpr_at_fpr_covers(shift: float, n: int) -> None:
-    """Seeded. The cut is estimated too: coverage is at least 95 % all the same."""
+    """Seeded. The cutoff is estimated too; coverage is at least 95 % all the same."""
     rng, truth = np.random.default_rng(3), norm.sf(norm.isf(0.01) - shift)
     found = [tpr_at_fpr(rng.normal(shift, 1, n), rng.normal(size=n))[1:] for _ in range(1000)]
     assert np.mean([low <= truth <= high for low, high in found]) >= 0.94
@@ -129,27 +129,27 @@ def test_tpr_at_fpr_covers(shift: float, n: int) -> None:
 
 @pytest.mark.statistical
 @pytest.mark.parametrize(("n", "values"), [(12, None), (100, None), (1000, None), (400, 5)])
-def test_excess_has_its_level(n: int, values: int | None) -> None:
-    """Seeded. With and without ties, members like others are called a leak in at most 2.5 % of tables."""
+def test_exact_test_has_its_level(n: int, values: int | None) -> None:
+    """Seeded. With and without ties, members who score as non-members are called a leak in at most 2.5 % of tables."""
     rng = np.random.default_rng(4)
     draw = (lambda: rng.normal(size=n)) if values is None else (lambda: rng.integers(0, values, n).astype(float))
     assert np.mean([exact_test(draw(), draw())[0] for _ in range(2000)]) <= 0.034
 
 
-def test_excess_sees_copies_among_a_dozen_people() -> None:
+def test_exact_test_detects_copies_among_a_dozen_people() -> None:
     rejected, critical_value = exact_test(np.zeros(12), -np.ones(12))
     assert rejected and 0 < critical_value < 1
     assert exact_test(np.zeros(0), np.ones(3)) == (False, 1.0)
     assert exact_test(np.zeros(2), -np.ones(2)) == (False, 1.0)  # one in six by chance: no claim
 
 
-def measured(value: float, reach: float) -> Measurement:
-    low, high, error = value - reach, value + reach, reach / 1.96
-    return Measurement(value, low, high, 0.0, significant=value > reach, error=error, critical_value=reach)
+def measured(value: float, margin: float) -> Measurement:
+    low, high, error = value - margin, value + margin, margin / 1.96
+    return Measurement(value, low, high, 0.0, significant=value > margin, error=error, critical_value=margin)
 
 
 @pytest.mark.parametrize(
-    ("value", "reach", "chance", "clean", "expected"),
+    ("value", "margin", "estimated_power", "clean", "expected"),
     [
         (0.30, 0.05, 1.0, True, "fail"),
         (0.30, 0.40, 1.0, True, "no_power"),  # above, but chance explains it
@@ -160,8 +160,8 @@ def measured(value: float, reach: float) -> Measurement:
         (0.30, 0.05, 0.0, False, "fail"),
     ],
 )
-def test_verdict(value: float, reach: float, chance: float, clean: bool, expected: str) -> None:
-    assert verdict(measured(value, reach), 0.09, chance, clean) == expected
+def test_verdict(value: float, margin: float, estimated_power: float, clean: bool, expected: str) -> None:
+    assert verdict(measured(value, margin), 0.09, estimated_power, clean) == expected
 
 
 def test_nothing_is_no_power() -> None:
@@ -172,11 +172,11 @@ def test_nothing_is_no_power() -> None:
 
 @pytest.mark.statistical
 def test_power_is_how_often_the_rule_fires() -> None:
-    """Seeded. Estimated from one noisy twin, power is drawn towards a half: here .66 on average for a true .72."""
+    """Seeded. Estimated from one noisy positive control, power is biased towards a half: here .66 on average for a true .72."""
     rng = np.random.default_rng(5)
-    found, said = [], []
+    found, estimated = [], []
     for _ in range(1000):
         one = advantage(rng.random(150) < 0.42, rng.random(150) < 0.28, 0.95)
         found.append(finds(one, 0.09))
-        said.append(power(one, 0.09))
-    assert abs(np.mean(found) - np.mean(said)) < 0.08
+        estimated.append(power(one, 0.09))
+    assert abs(np.mean(found) - np.mean(estimated)) < 0.08

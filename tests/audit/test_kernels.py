@@ -45,10 +45,10 @@ def test_joined() -> None:
 def test_isolations() -> None:
     table = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 0, 1]], np.int32)
     people = np.array([[0, 0, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]], np.int32)
-    anchors = np.array([0, 2, 1])
+    source_rows = np.array([0, 2, 1])
     orders = np.array([[2, 0, 1], [0, 1, 2], [1, 0, 2]])
     # row 0 needs all three columns: one person; rows 2 and 3 are the same: nothing isolates; column 1 = 1 is enough
-    found = isolations(np.ascontiguousarray(table.T), anchors, orders, np.ascontiguousarray(people.T))
+    found = isolations(np.ascontiguousarray(table.T), source_rows, orders, np.ascontiguousarray(people.T))
     assert found.tolist() == [1, -1, 1]
 
 

@@ -1,6 +1,6 @@
-"""A realistic evidence: twenty columns of hospital encounters, every kind of verdict, sentinel figures in the audit.
+"""Realistic evidence: twenty columns of hospital encounters, every kind of verdict, sentinel figures in the audit.
 
-Nothing here comes from data: all figures are written down or follow from a formula.
+Nothing here comes from data: all figures are constants or follow from a formula.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from privsynth import evidence as ev
 
-# Figures that only the internal face may show. They are odd on purpose, so that a test can look for them.
+# Figures that only the internal version may show. They are unusual on purpose, so that a test can search for them.
 SENTINELS = {
     "value": 0.04317, "low": 0.03129, "high": 0.05713, "baseline": 0.01937, "power": 0.98713, "control": 0.87139,
     "rows_read": 101771, "units": 71519, "held_out": 14303, "group": 0.07193, "tvd3": 0.03391, "copies": 0.47193,
@@ -25,16 +25,16 @@ _NAMES = [
     ("race", "category", "quasi_identifier", "keep", "5 categories (public)"),
     ("gender", "category", "quasi_identifier", "keep", "3 categories (public)"),
     ("age", "category", "quasi_identifier", "keep", "10 ordered categories (public)"),
-    ("zip3", "category", "quasi_identifier", "keep", "categories bought; rare ones fold into __other__"),
+    ("zip3", "category", "quasi_identifier", "keep", "categories measured; rare ones are merged into __other__"),
     ("admitted", "date", "attribute", "keep", "1999-01-01 to 2008-12-31 (public)"),
     ("discharged", "date", "attribute", "keep", "1999-01-01 to 2008-12-31 (public)"),
     ("admission_type", "category", "attribute", "keep", "8 categories (public)"),
     ("time_in_hospital", "integer", "attribute", "keep", "1 to 14 (public)"),
-    ("medical_specialty", "category", "attribute", "keep", "categories bought; rare ones fold into __other__"),
+    ("medical_specialty", "category", "attribute", "keep", "categories measured; rare ones are merged into __other__"),
     ("num_lab_procedures", "integer", "attribute", "keep", "0 to 150 (public)"),
     ("num_procedures", "integer", "attribute", "keep", "0 to 6 (public)"),
     ("num_medications", "integer", "attribute", "keep", "0 to 100 (public)"),
-    ("charge", "number", "attribute", "keep", "bounds bought"),
+    ("charge", "number", "attribute", "keep", "bounds measured"),
     ("diag_1", "category", "sensitive", "keep", "grouped by icd9-chapters.csv (public)"),
     ("insulin", "category", "sensitive", "keep", "4 categories (public)"),
     ("diabetesMed", "category", "sensitive", "keep", "2 categories (public)"),
@@ -60,7 +60,7 @@ _REASONS = {
 
 
 def evidence(verdict: str = "release_with_conditions") -> ev.Evidence:
-    """The internal face of the whole."""
+    """The internal version."""
     return ev.Evidence(
         visibility="internal",
         verdict=verdict,
@@ -137,7 +137,7 @@ def _privacy(epsilon: float = 3.0) -> ev.Privacy:
             ev.MechanismRecord(name="unit numbers", event="ApproximateDP(epsilon=0, delta=2.3e-13)", share=0.0,
                                epsilon_alone=1e-5, purpose="Which rows belong together."),
             ev.MechanismRecord(name="row count", event="Laplace(noise_multiplier=64)", share=0.01, epsilon_alone=0.016,
-                               purpose="How many rows, so that shares can be told."),
+                               purpose="How many rows, so that shares can be computed."),
             ev.MechanismRecord(name="open categories", event="Gaussian(noise_multiplier=21.4)", share=0.06,
                                epsilon_alone=0.22, purpose="Which specialties are frequent enough to be named."),
             ev.MechanismRecord(name="range of charge", event="Exponential(epsilon=0.1)", share=0.03, epsilon_alone=0.1,
@@ -145,7 +145,7 @@ def _privacy(epsilon: float = 3.0) -> ev.Privacy:
             ev.MechanismRecord(name="fine histograms", event="DiscreteGaussian(noise_multiplier=4.8)", share=0.10,
                                epsilon_alone=0.98, purpose="The shape of each column by itself."),
             ev.MechanismRecord(name="pairs and triples", event="Gaussian(noise_multiplier=1.25)", share=0.80,
-                               epsilon_alone=2.71, purpose="How columns go together: 171 pairs and 40 triples."),
+                               epsilon_alone=2.71, purpose="How columns depend on each other: 171 pairs and 40 triples."),
         ],
         risk=ev.Risk(
             max_tpr={"0.001": most(0.001), "0.01": most(0.01), "0.1": most(0.1)},
@@ -164,7 +164,7 @@ def _curve(lift: float) -> list[tuple[float, float]]:
 def _audit(failing: bool) -> ev.Audit:
     leak = (0.112, 0.083, 0.141, 0.0, 0.99) if failing else (0.022, 0.003, 0.041, 0.0, 0.99)
     s = SENTINELS
-    tpr = "TPR at 1 % FPR"
+    tpr, rate = "TPR at 1 % FPR", "success rate, members minus non-members"
 
     def finding(attack: str, family: str, statistic: str, numbers: tuple, limit: float | None, verdict: str, **more):
         value, low, high, baseline, power = numbers
@@ -182,13 +182,13 @@ def _audit(failing: bool) -> ev.Audit:
         finding("membership: query counts", "membership", tpr, (0.02, 0.0, 0.21, 0.01, 0.11), 0.05, "no_power",
                 meaning="Shadow models on the most exposed records. Too few were trained to tell anything."),
         finding("canaries: lower bound on ε", "membership", "ε, 95 % lower bound", (0.84, 0.31, 1.42, 0.0, 0.92), 3.0,
-                "pass", meaning="Planted records are guessed in a twin of the pipeline. A bound above the claim would "
+                "pass", meaning="Planted records are guessed in a copy of the pipeline. A bound above the claim would "
                 "refute the proof."),
-        finding("singling out: predicates", "singling_out", "success above control", (0.021, 0.004, 0.038, 0.0, 0.97),
+        finding("singling out: predicates", "singling_out", rate, (0.021, 0.004, 0.038, 0.0, 0.97),
                 0.09, "pass", meaning="Predicates from the synthetic table that hold for one person alone."),
-        finding("linkability: split records", "linkability", "success above control", (0.013, -0.006, 0.031, 0.0, 0.95),
-                0.09, "pass", meaning="Two halves of a person's columns tied together through the table."),
-        finding("inference: diag_1", "inference", "success above control", leak, 0.09,
+        finding("linkability: split records", "linkability", rate, (0.013, -0.006, 0.031, 0.0, 0.95),
+                0.09, "pass", meaning="Two halves of a person's columns linked through the table."),
+        finding("inference: diag_1", "inference", rate, leak, 0.09,
                 "fail" if failing else "pass",
                 meaning="Guessing the diagnosis of a known person, better than for people who were not in the data."),
     ]  # fmt: skip
@@ -201,7 +201,7 @@ def _audit(failing: bool) -> ev.Audit:
     risks = [
         ("prosecutor, highest", 1.0, 1.0, "1 over the smallest class: someone is unique on the quasi-identifiers."),
         ("marketer, mean", 0.061, 0.066, "Share of people that matching would get right on average."),
-        ("replicated uniques", 0.031, 0.034, "Unique real rows that also stand in the synthetic table."),
+        ("replicated uniques", 0.031, 0.034, "Unique real rows that also occur in the synthetic table."),
         ("exact copies", s["copies"], 0.468, "Synthetic rows equal to a training row; baseline: to a held-out row."),
     ]
     return ev.Audit(
@@ -226,7 +226,7 @@ def _columns() -> list[ev.ColumnUtility]:
             bins = [f"{1999 + i // 4}-{3 * (i % 4) + 1:02d}" for i in range(40)]
         labels = _LABELS.get(name) or (bins if kind != "category" else [f"group {i + 1}" for i in range(12)])
         real, noisy = _shares(len(labels), 0.0), _shares(len(labels), 0.1)
-        for reference, called, tvd in ((real, "real", 0.0113), (noisy, "bought histogram", 0.0071)):
+        for reference, called, tvd in ((real, "real", 0.0113), (noisy, "noisy histogram", 0.0071)):
             out.append(ev.ColumnUtility(name=name, kind=kind, tvd=tvd + index / 5000, labels=labels,
                                         synthetic=_shares(len(labels), 0.25), reference=reference,
                                         reference_name=called))  # fmt: skip
@@ -243,7 +243,7 @@ def _utility() -> ev.Utility:
 
     return ev.Utility(
         tvd1=0.0092, tvd2=0.0187, tvd3=SENTINELS["tvd3"], tstr_auc=0.667, trtr_auc=0.687, target="readmitted",
-        column_shapes=0.981, column_pair_trends=0.957, tvd1_bought=0.0066, columns=_columns(),
+        column_shapes=0.981, column_pair_trends=0.957, tvd1_noisy=0.0066, columns=_columns(),
         correlations={"columns": names, "synthetic": matrix(0.12), "reference": matrix(0.0)},
         groups=[
             ev.GroupUtility(group="gender = Female", rows_real=53454, tvd1=0.0108),

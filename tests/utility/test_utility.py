@@ -155,7 +155,7 @@ def test_days_within_two_years_are_dates() -> None:
     assert labels[0].startswith("before 2020-01-") and " to 2020-" in labels[1]
 
 
-def test_words() -> None:
+def test_numbers_and_dates_as_text() -> None:
     assert (short(-1234.5), short(0.0), short(20000000.0)) == ("−1,234.5", "0", "20,000,000")
     assert (day(0), year(-1), year(11000.5)) == ("1970-01-01", 1969, 2000)
 
@@ -221,7 +221,7 @@ def test_what_is_wrong_is_said() -> None:
         run(SYNTHETIC.iloc[:0], TRAIN, HOLDOUT)
 
 
-def test_same_coins_same_figures(found: Utility) -> None:
+def test_same_seed_same_figures(found: Utility) -> None:
     assert run(SYNTHETIC, TRAIN, HOLDOUT) == found
 
 
@@ -233,6 +233,6 @@ def test_grid_puts_unknown_and_extreme_values_somewhere() -> None:
 
 
 def test_progress_ends_at_one() -> None:
-    told: list[float] = []
-    run(SYNTHETIC, TRAIN, HOLDOUT, progress=lambda name, share: told.append(share))
-    assert told[0] == 0 and told[-1] == 1 and told == sorted(told)
+    shares: list[float] = []
+    run(SYNTHETIC, TRAIN, HOLDOUT, progress=lambda name, share: shares.append(share))
+    assert shares[0] == 0 and shares[-1] == 1 and shares == sorted(shares)
