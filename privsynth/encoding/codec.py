@@ -1,4 +1,4 @@
-"""Rows <-> codes. The paid histograms of the cells give each column's bins, its spikes and the density inside bins."""
+"""Rows <-> codes. The measured histograms of the cells give each column's bins, its spikes and the density inside bins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from privsynth.encoding.copula import ENOUGH, FEWEST_ROWS, LAST, MOST, ROWS, Copula, bin_edges, stratified_places
 from privsynth.encoding.domain import STRATUM, ColumnDomain, Domain
-from privsynth.encoding.histograms import TELLING, Agreed, Scales, to_simplex
+from privsynth.encoding.histograms import SIGNIFICANT, ConsistentCounts, Scales, to_simplex
 from privsynth.loading import Damaged, Tensors, part, take, take_shares
 from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms.tables import Histograms
@@ -20,7 +20,7 @@ from privsynth.privacy.unit import Rows
 from privsynth.table.private import PrivateTable
 
 MOST_BINS, FEWEST_BINS = 32, 8
-BINS = 0.62  # of a numeric column, in roots of rows over the noise of a cell
+BINS = 0.62  # of a numeric column: so many times the square root of rows over the noise of a cell
 MOST_CODES = 2**20  # of all columns of a model that is loaded
 RARE = 4.0  # standard deviations of its histogram's noise below which a category counts as rare
 
@@ -42,10 +42,10 @@ class ColumnCodec:
     def of(
         cls, domain: ColumnDomain, bins: np.ndarray, inside: np.ndarray, raw: np.ndarray, noise: np.ndarray
     ) -> ColumnCodec:
-        """Shares of codes from `raw`, spread over each code's cells as `inside` says."""
+        """Shares of codes from `raw`, distributed over each code's cells in proportion to `inside`."""
         mass = to_simplex(raw)
-        if not domain.nullable or raw[-1] < TELLING * noise[-1]:
-            mass[-1] = 0.0  # what cannot be told from noise is not invented
+        if not domain.nullable or raw[-1] < SIGNIFICANT * noise[-1]:
+            mass[-1] = 0.0  # missing values that cannot be distinguished from noise are not invented
             mass = mass / mass.sum() if mass.sum() > 0 else np.append(np.full(len(mass) - 1, 1 / (len(mass) - 1)), 0.0)
         weight = inside + 1e-9 / len(inside)
         density = weight / np.bincount(bins, weight)[bins] * mass[bins]
@@ -53,7 +53,7 @@ class ColumnCodec:
 
     @classmethod
     def restore(cls, domain: ColumnDomain, tensors: Tensors, prefix: str) -> ColumnCodec:
-        """What `tensors` gave. Raises Damaged."""
+        """From what `tensors` returned. Raises Damaged."""
         cells = domain.cells + 1
         bins = take(tensors, f"{prefix}bins", "int32", (cells,), 0, cells - 1)
         used = np.bincount(bins)
@@ -66,8 +66,8 @@ class ColumnCodec:
     def tensors(self, prefix: str) -> Tensors:
         return {f"{prefix}{name}": getattr(self, name) for name in ("bins", "density", "raw", "noise")}
 
-    def told(self, raw: np.ndarray, noise: np.ndarray) -> ColumnCodec:
-        """The same cells with better known shares of codes."""
+    def with_shares(self, raw: np.ndarray, noise: np.ndarray) -> ColumnCodec:
+        """The same cells with a better estimate of the codes' shares."""
         return ColumnCodec.of(self.domain, self.bins, self.density, raw, noise)
 
     @property
@@ -91,8 +91,8 @@ class ColumnCodec:
         return bool((np.bincount(self.bins[:-1], values) > 1).any())
 
     def decode(self, codes: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Codes and places inside of them, 0 to below 1 -> cells, by the density inside of each code, and places inside of
-        those. The last cell is "missing"."""
+        """Codes and places inside them, 0 to below 1 -> cells, by the density inside each code, and places inside those.
+        The last cell is "missing"."""
         cells, weight = np.argsort(self.bins, kind="stable"), self.density + 1e-12
         reach, first = np.cumsum(weight[cells]), np.searchsorted(self.bins[cells], np.arange(self.size + 1))
         start = np.concatenate([[0.0], reach])[first]
@@ -101,8 +101,8 @@ class ColumnCodec:
         cdf = 1 - (reach[at] - wanted) / weight[cells[at]]
         return cells[at], np.clip(cdf, 0.0, LAST)
 
-    def steps(self, cells: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Cells of numbers and places inside of them -> whole steps, NaN for missing."""
+    def grid_values(self, cells: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Cells of numbers and places inside them -> whole numbers of grid units, NaN for missing."""
         edges, at = self.domain.edges, np.minimum(cells, self.domain.cells - 1)
         value = np.floor(edges[at] + places * (edges[at + 1] - edges[at]))
         return np.where(cells == self.domain.cells, np.nan, np.minimum(value, edges[at + 1] - 1))
@@ -110,8 +110,8 @@ class ColumnCodec:
 
 @dataclass(frozen=True)
 class Codec:
-    """All columns, and the released number of (weighted) rows behind the histograms. within: how numbers go together inside
-    of their bins, if that was learned."""
+    """All columns, and the released number of (weighted) rows behind the histograms. copula: how numbers depend on each other
+    inside their bins, if that was learned."""
 
     domain: Domain
     columns: tuple[ColumnCodec, ...]
@@ -120,7 +120,7 @@ class Codec:
 
     @classmethod
     def restore(cls, domain: Domain, total: float, tensors: Tensors) -> Codec:
-        """What `tensors` gave. Raises Damaged."""
+        """From what `tensors` returned. Raises Damaged."""
         columns = tuple(ColumnCodec.restore(c, tensors, f"codec.{j}.") for j, c in enumerate(domain.columns))
         codec, copula = cls(domain, columns, total), part(tensors, "within.")
         if sum(codec.sizes) > MOST_CODES:
@@ -146,7 +146,7 @@ class Codec:
         return [column.domain.name for column in self.columns]
 
     def encode(self, rows: Rows[pd.DataFrame]) -> Rows[np.ndarray]:
-        """(rows, columns) int32 codes; each row by itself."""
+        """(rows, columns) int32 codes; each row on its own."""
         cells = self.domain.encode(rows)
         codes = np.stack([c.bins[cells.values[:, j]] for j, c in enumerate(self.columns)], 1)
         return Rows(codes.astype(np.int32), cells.units)
@@ -157,23 +157,23 @@ class Codec:
         A gap is known where both of its sides are.
         """
         full = known.notna().assign(**{STRATUM: False})
-        told = [full[c.name] & (full[c.gap_from] if c.gap_from else True) for c in self.domain.columns]
+        given = [full[c.name] & (full[c.gap_from] if c.gap_from else True) for c in self.domain.columns]
         codes = self.encode(Rows(known, np.arange(len(known)))).values
-        return np.where(np.stack(told, 1), codes, -1).astype(np.int32)
+        return np.where(np.stack(given, 1), codes, -1).astype(np.int32)
 
     def decode(self, codes: np.ndarray, rng: np.random.Generator, known: pd.DataFrame | None = None) -> pd.DataFrame:
         """Codes -> typed rows (text or None; float64 or NaN, dates in days), every declared inequality kept.
 
-        known: values that stand already, as in `encode_known`: they stay as they are, and gaps start from them.
+        known: values that are given, as in `encode_known`: they stay as they are, and gaps start from them.
         """
-        places = self.places(codes, rng, together=known is None)  # else they would have to go with what is known
-        steps: dict[str, np.ndarray] = {}
+        places = self.places(codes, rng, use_copula=known is None)  # else the places would have to depend on what is known
+        in_units: dict[str, np.ndarray] = {}
         frame: dict[str, Any] = {}
         waiting = [(j, c) for j, c in enumerate(self.columns) if c.domain.name != STRATUM]
-        while waiting:  # a gap waits for the column it starts from; the policy allows no circle
+        while waiting:  # a gap waits for the column that it starts from; the policy allows no cycle
             j, column = waiting.pop(0)
             domain = column.domain
-            if domain.gap_from is not None and domain.gap_from not in steps:
+            if domain.gap_from is not None and domain.gap_from not in in_units:
                 waiting.append((j, column))
                 continue
             cells, inside = column.decode(codes[:, j], places[:, j])
@@ -183,47 +183,47 @@ class Codec:
                 if known is not None:
                     frame[domain.name] = np.where(known[domain.name].notna(), known[domain.name], names[cells])
                 continue
-            value = column.steps(cells, inside)
+            value = column.grid_values(cells, inside)
             if domain.gap_from is not None:
-                start = steps[domain.gap_from]
+                start = in_units[domain.gap_from]
                 value = np.minimum(start + value, np.maximum(domain.high, start + domain.least_gap))
             whole = _rounded(value * domain.step, domain.step)
             if known is not None:
                 there = known[domain.name].to_numpy(float)
                 value = np.where(np.isnan(there), value, np.round(there / domain.step))
                 whole = np.where(np.isnan(there), whole, there)
-            steps[domain.name], frame[domain.name] = value, whole
+            in_units[domain.name], frame[domain.name] = value, whole
         return pd.DataFrame({name: frame[name] for name in self.names if name != STRATUM})
 
-    def places(self, codes: np.ndarray, rng: np.random.Generator, together: bool = True) -> np.ndarray:
-        """(rows, columns) where in its code each value lies, 0 to below 1. together: as numbers go together, if known."""
-        scores, places, copula = rng.random(codes.shape), rng.random(codes.shape), self.copula if together else None
+    def places(self, codes: np.ndarray, rng: np.random.Generator, use_copula: bool = True) -> np.ndarray:
+        """(rows, columns) where in its code each value lies, 0 to below 1. use_copula: numbers by the copula, if there is one."""
+        scores, places, copula = rng.random(codes.shape), rng.random(codes.shape), self.copula if use_copula else None
         if copula is not None:
-            scores[:, copula.columns] = copula.draw(self._ends(copula.columns), codes[:, copula.columns], rng)
+            scores[:, copula.columns] = copula.draw(self._edges(copula.columns), codes[:, copula.columns], rng)
         for j in (j for j, column in enumerate(self.columns) if column.open):
             own, alone = codes[:, j], places[:, j].copy()
             few = np.flatnonzero(np.bincount(own)[own] < ENOUGH)
             places[:, j] = stratified_places(own, scores[:, j], rng)
             places[few, j] = alone[few]
             if copula is not None and j in copula.columns:
-                told = copula.cdf(j, self._ends([j])[0], own[few], scores[few, j])
-                places[few, j] = np.where(np.isnan(told), alone[few], np.minimum(told, LAST))
+                share = copula.cdf(j, self._edges([j])[0], own[few], scores[few, j])
+                places[few, j] = np.where(np.isnan(share), alone[few], np.minimum(share, LAST))
         return places
 
     def learning_copula(self, sample: Callable[[int], np.ndarray], rng: np.random.Generator) -> Codec:
-        """The codec that also knows how numbers go together inside of their bins. sample: gives so many released rows.
+        """The codec with a copula of its numbers inside their bins. sample: gives so many released rows.
 
-        It stays as it is without two numbers with open bins, which nobody could see go together, and with too many.
+        It stays as it is where fewer than two numbers have open bins, so that no dependence could be seen, or too many.
         """
         numbers = [j for j, column in enumerate(self.columns) if column.is_number]
         opened = [j for j in numbers if self.columns[j].open]
         if not 2 <= len(opened) <= MOST:
             return self
         rows = int(np.clip(self.total, FEWEST_ROWS, ROWS))
-        at = np.array(numbers if len(numbers) <= MOST else opened)  # closed ones, too, help to tell where others lie
-        return replace(self, copula=Copula.learn(at, self._ends(at), sample(rows)[:, at], rng))
+        at = np.array(numbers if len(numbers) <= MOST else opened)  # closed ones, too, help to locate the others
+        return replace(self, copula=Copula.learn(at, self._edges(at), sample(rows)[:, at], rng))
 
-    def _ends(self, columns: Iterable[int]) -> list[np.ndarray]:
+    def _edges(self, columns: Iterable[int]) -> list[np.ndarray]:
         return [bin_edges(self.columns[j].shares[:-1]) for j in columns]
 
 
@@ -242,49 +242,49 @@ class Groups:
         return tuple(max(groups) + 1 for groups in self.columns)
 
     def encode(self, rows: Rows[np.ndarray]) -> Rows[np.ndarray]:
-        """(rows, columns) int32 codes -> groups; each row by itself."""
+        """(rows, columns) int32 codes -> groups; each row on its own."""
         grouped = [np.array(groups, np.int32)[rows.values[:, j]] for j, groups in enumerate(self.columns)]
         return Rows(np.stack(grouped, 1), rows.units)
 
 
 def learn_codec(domain: Domain, table: PrivateTable[pd.DataFrame], run: Run) -> Codec:
-    """Buys the histograms of all columns in one step and derives everything else from them."""
+    """Measures the histograms of all columns by one mechanism and derives everything else from them."""
     scales = Scales(domain)
     mechanism = Histograms(run.plan.event("histograms", Gaussian), scales.sizes)
     noisy = table.encoded(scales).measure(mechanism, run)
     total = released_total(noisy, domain.rows if not domain.stratified else None)
     columns = tuple(
-        _column_codec(column, agreed, total)
-        for column, agreed in zip(domain.columns, scales.agreed(noisy, mechanism.sigmas), strict=True)
+        _column_codec(column, counts, total)
+        for column, counts in zip(domain.columns, scales.consistent(noisy, mechanism.sigmas), strict=True)
     )
     return Codec(domain, columns, total)
 
 
 def released_total(tables: list[np.ndarray], rows: int | None) -> float:
-    """Number of weighted rows: as released, else the mean of all tables' sums, precise ones first (noise ~ cells)."""
+    """Number of weighted rows: as released, else the mean of all tables' sums, weighted by 1 / cells: noise grows with these."""
     if rows is not None:
         return float(max(rows, 1))
     weights = np.array([1 / table.size for table in tables])
     return float(max(1.0, np.average([table.sum() for table in tables], weights=weights)))
 
 
-def _column_codec(domain: ColumnDomain, agreed: Agreed, total: float) -> ColumnCodec:
+def _column_codec(domain: ColumnDomain, counts: ConsistentCounts, total: float) -> ColumnCodec:
     """total: rows behind the counts. Codes take their shares from sums of raw cells, whose noise averages out."""
-    shares, sigma = agreed.told[0] / total, agreed.sigma / total
+    shares, sigma = counts.estimates[0] / total, counts.sigma / total
     if domain.kind == "category":
         bins, inside, used = rare_together(shares, sigma), np.maximum(shares, 0.0), np.ones(len(shares), bool)
     else:
-        inside, used = agreed.distribution(np.diff(domain.edges))
+        inside, used = counts.distribution(np.diff(domain.edges))
         bins = bin_cells(inside[:-1], int(np.clip(round(BINS / np.sqrt(sigma)), FEWEST_BINS, MOST_BINS)))
         bins = np.append(bins, bins.max() + 1)
     raw = np.bincount(bins, np.where(used, shares, 0.0))
-    return ColumnCodec.of(domain, bins.astype(np.int32), inside, raw, agreed.noise_of(bins, used) / total)
+    return ColumnCodec.of(domain, bins.astype(np.int32), inside, raw, counts.noise_of(bins, used) / total)
 
 
 def rare_together(shares: np.ndarray, sigma: float) -> np.ndarray:
-    """(cells,) code of each category, "missing" last. In a column of many, those that hardly stand out of noise share one.
+    """(cells,) code of each category, "missing" last. In a column of many, those close to the noise level share one.
 
-    Inside it they are as frequent as their histogram says; how they go with other columns could not be told apart anyway.
+    Inside it they are as frequent as their histogram says; how they depend on other columns could not be estimated anyway.
     """
     rare = shares[:-1] < RARE * sigma
     if len(shares) - 1 <= MOST_BINS or rare.sum() < 2:

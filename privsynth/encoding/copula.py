@@ -1,12 +1,13 @@
-"""Where values lie inside of their bins, and how numbers go together there: post-processing of what was released.
+"""The within-bin copula: where values lie inside their bins, and how numbers depend on each other there. Post-processing of
+released rows.
 
-Noisy tables say how bins go together, not what happens inside of them: two bills of one account that are nearly equal would
-be drawn anywhere in their bins, a square where people lie on a line. That little mass lies beside the diagonal tells how
-narrow the line is. So a bin counts as an interval of normal scores, and a mixture of Gaussians is fitted to released rows
-of which these intervals alone are known: stochastic EM (Celeux, Diebolt 1985), with the scores drawn by Gibbs sampling
-from truncated normals (Geweke 1991). Bins stay as they are; only the place inside is drawn.
+Noisy tables say how bins depend on each other, not what happens inside them: two bills of one account that are nearly equal
+would be drawn anywhere in their bins, a square where people lie on a line. How little mass lies in the bins beside the
+diagonal shows how narrow the line is. So a bin is taken as an interval of normal scores, and a mixture of Gaussians is fitted
+to released rows of which only these intervals are known: stochastic EM (Celeux, Diebolt 1985), with the scores drawn by Gibbs
+sampling from truncated normals (Geweke 1991). Bins stay as they are; only the place inside them is drawn.
 
-The rows of a bin of many lie in it evenly, not at random, so that single columns lose little to chance.
+The rows of a bin with many rows are stratified, one to each equal part of it, so that single columns lose little to chance.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ from privsynth.parallel import in_blocks
 
 FEWEST_ROWS, ROWS = 2_000, 10_000  # released rows that a mixture is fitted to: as many as the table has, within these
 COMPONENTS, MOST = 8, 64  # of a mixture; numbers that it is about, since its cost grows with their square
-ROUNDS, SWEEPS = 20, 2  # of learning, and of drawing
-RIDGE = 1e-4  # added to variances: scores that are all the same have one as well
+ROUNDS, SWEEPS = 20, 2  # of fitting, and of drawing
+RIDGE = 1e-4  # added to variances, so that scores that are all equal have one as well
 LAST = 1 - 1e-12  # the last place inside of a bin
 BLOCK = 8192  # rows that are drawn together
 FARTHEST = 9.0  # where the outermost bins end, in normal scores
-ENOUGH = 20  # rows of a bin that are spread evenly; fewer lie where their scores are
+ENOUGH = 20  # rows of a bin from which they are stratified; fewer lie where their scores put them
 LARGEST_CENTER, LARGEST_PRECISION = 1e6, 1e9  # of a mixture that is loaded: what is computed of them stays finite
-NARROW = 1e-12  # share of rows in an interval below which nothing is told of the place in it
+NARROW = 1e-12  # share of rows in an interval below which the mixture gives no place inside it
 
-Ends = list[np.ndarray]  # for each number its bins' ends as normal scores, ascending: (bins + 1,)
+Edges = list[np.ndarray]  # for each number the edges of its bins as normal scores, ascending: (bins + 1,)
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,12 @@ class Copula:
     precision: np.ndarray
 
     @classmethod
-    def learn(cls, columns: np.ndarray, ends: Ends, codes: np.ndarray, rng: np.random.Generator) -> Copula:
+    def learn(cls, columns: np.ndarray, edges: Edges, codes: np.ndarray, rng: np.random.Generator) -> Copula:
         """codes: (rows, d) released rows of these columns; a code beyond the last bin is "missing"."""
         most = int(np.clip(len(codes) // (10 * len(columns)), 1, COMPONENTS))
-        low, high = _intervals(ends, codes)
+        low, high = _intervals(edges, codes)
         scores = _truncated(np.zeros_like(low), 1.0, low, high, rng)
-        # at random: k-means would cut a narrow line into squares, which further rounds do not mend
+        # at random: k-means would cut a narrow line into squares, which further rounds do not repair
         part = rng.integers(0, most, len(codes))
         for _ in range(ROUNDS):
             mixture = cls._fitted(columns, scores, part, most)
@@ -70,7 +71,7 @@ class Copula:
 
     @classmethod
     def _fitted(cls, columns: np.ndarray, scores: np.ndarray, part: np.ndarray, components: int) -> Copula:
-        """Moments of each component; one with too few rows has those of all."""
+        """Moments of each component; one with too few rows gets those of all rows."""
         chance, center, precision = np.zeros(components), [], []
         for k in range(components):
             here = scores[part == k]
@@ -82,24 +83,24 @@ class Copula:
             precision.append(np.linalg.inv(covariance))
         return cls(columns, chance, np.array(center), np.array(precision))
 
-    def draw(self, ends: Ends, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """(rows, d) codes -> (rows, d) scores inside of their bins."""
+    def draw(self, edges: Edges, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(rows, d) codes -> (rows, d) scores inside their bins."""
         count = max(1, -(-len(codes) // BLOCK))
         parts, rngs = np.array_split(codes, count), rng.spawn(count)
-        return in_blocks(lambda i, told: self._drawn(ends, parts[i], rngs[i]), count, lambda share: None)
+        return in_blocks(lambda i, report: self._drawn(edges, parts[i], rngs[i]), count, lambda share: None)
 
-    def _drawn(self, ends: Ends, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        low, high = _intervals(ends, codes)
+    def _drawn(self, edges: Edges, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        low, high = _intervals(edges, codes)
         scores = _truncated(np.zeros_like(low), 1.0, low, high, rng)
         for _ in range(SWEEPS):
             scores = self._moved(scores, self._parts(scores, rng), low, high, rng)
         return scores
 
-    def cdf(self, column: int, end: np.ndarray, codes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """(rows,) how far through its bin each score of a column lies, 0 to 1, by the mixture's own law of it; NaN where a
-        bin has hardly any of it."""
+    def cdf(self, column: int, edges: np.ndarray, codes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """(rows,) each score of a column as its share of its bin, 0 to 1, by the mixture's own distribution function; NaN where
+        the mixture has hardly any mass in the bin."""
         j = int(np.flatnonzero(self.columns == column)[0])
-        low, high = _intervals([end], codes[:, None])
+        low, high = _intervals([edges], codes[:, None])
         variance = np.linalg.inv(self.precision)[:, j, j]
 
         def below(x: np.ndarray) -> np.ndarray:
@@ -121,7 +122,7 @@ class Copula:
     def _moved(
         self, scores: np.ndarray, part: np.ndarray, low: np.ndarray, high: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
-        """The scores after one sweep: each redrawn given the others of its row, inside of its interval."""
+        """The scores after one sweep: each redrawn given the others of its row, inside its interval."""
         moved = scores.copy()
         for k, (center, precision) in enumerate(zip(self.center, self.precision, strict=True)):
             here = np.flatnonzero(part == k)
@@ -149,27 +150,27 @@ def _precisions(tensors: Tensors, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def bin_edges(shares: np.ndarray) -> np.ndarray:
-    """Ends of bins as normal scores. shares: (bins,) of rows."""
+    """Edges of bins as normal scores. shares: (bins,) of rows."""
     rising = np.concatenate([[0.0], np.cumsum(shares)])
     inner = ndtri(np.clip(rising[1:-1] / max(rising[-1], 1e-300), 0, 1)).clip(1 - FARTHEST, FARTHEST - 1)
     return np.concatenate([[-FARTHEST], inner, [FARTHEST]])
 
 
 def stratified_places(codes: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(rows,) places in [0, 1) inside of each code: its rows lie evenly in it, in the order of their scores."""
+    """(rows,) places in [0, 1) inside each code: one row in each of as many equal parts, in the order of their scores."""
     count = np.bincount(codes)
     rank = np.empty(len(codes))
     rank[np.lexsort((scores, codes))] = np.arange(len(codes)) - np.repeat(np.cumsum(count) - count, count)
     return np.asarray(np.minimum((rank + rng.random(len(codes))) / count[codes], LAST))
 
 
-def _intervals(ends: Ends, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, d) where each code's interval starts, and where it ends; that of "missing" is everything."""
+def _intervals(edges: Edges, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, d) where each code's interval starts, and where it ends; that of "missing" is the whole line."""
     low, high = np.empty(codes.shape), np.empty(codes.shape)
-    for j, end in enumerate(ends):
+    for j, own in enumerate(edges):
         at = codes[:, j]
-        low[:, j] = np.append(end[:-1], -FARTHEST)[at]
-        high[:, j] = np.append(end[1:], FARTHEST)[at]
+        low[:, j] = np.append(own[:-1], -FARTHEST)[at]
+        high[:, j] = np.append(own[1:], FARTHEST)[at]
     return low, high
 
 
@@ -177,7 +178,7 @@ def _truncated(
     mean: np.ndarray, deviation: float, low: np.ndarray, high: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Normal numbers between `low` and `high`, by inversion in the left tail, where it is exact; the nearer end where
-    even that has no mass."""
+    even that tail has no mass."""
     start, end = (low - mean) / deviation, (high - mean) / deviation
     right = start > 0
     start, end = np.where(right, -end, start), np.where(right, -start, end)

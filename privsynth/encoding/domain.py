@@ -1,9 +1,9 @@
-"""What is released about columns: their public cells. Bounds and categories come from the policy or are bought.
+"""What is released about columns: their public cells. Bounds and categories come from the policy or are measured.
 
-A number, an integer and a date are all whole steps here (cents, units, days), so that one public grid serves all:
-every step if there are few, else two significant digits, with round values as cells of their own, since people report
-500 and 1,000. The larger side of an inequality is stored as its gap from the smaller side (a length of stay instead of
-a discharge date), which keeps the rule and the distribution of the gap.
+A number, an integer and a date are all whole numbers of grid units here (cents, units, days), so that one kind of public
+grid serves all: every value if there are few, else two significant digits, with round values as cells of their own, since
+people report 500 and 1,000. The larger side of an inequality is stored as its gap from the smaller side (a length of stay
+instead of a discharge date), which keeps the rule and the distribution of the gap.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from privsynth.table.private import PrivateTable
 OTHER = "__other__"
 STRATUM = "__rows__"
 STRATA = (1, 2, 3, 4, 5, 7, 10, 15, 25, 50)  # smallest number of rows of each stratum of units
-FEW = 400  # steps that each get a cell of their own
+FEW = 400  # grid values that each get a cell of their own
 
 
 @dataclass(frozen=True)
 class ColumnDomain:
     """One column's public cells.
 
-    categories: for kind category. low, high: bounds in whole steps, and step: size of one in the column's units.
+    categories: for kind category. low, high: bounds in grid units; step: size of a grid unit in the column's units.
     gap_from: the smaller column of an inequality, if this one is stored as its gap; least_gap: 1 if strict.
     """
 
@@ -74,7 +74,7 @@ class ColumnDomain:
 class Domain:
     """All columns; the last may be the hidden stratum of rows per unit.
 
-    rows, units: released numbers, if bought or declared. mix: (strata,) share of rows of each stratum, bought.
+    rows, units: released numbers, if measured or declared. mix: (strata,) measured share of rows of each stratum.
     """
 
     columns: tuple[ColumnDomain, ...]
@@ -95,9 +95,9 @@ class Domain:
         return bool(self.mix)
 
     def encode(self, rows: Rows[pd.DataFrame]) -> Rows[np.ndarray]:
-        """(rows, columns) int32 cell numbers. Each row is encoded by itself; the stratum by its own unit's rows."""
+        """(rows, columns) int32 cell numbers. Each row is encoded on its own; the stratum depends on its unit's rows alone."""
         out = np.empty((len(rows), len(self.columns)), np.int32)
-        steps = {c.name: _steps(rows.values, c) for c in self.columns if c.kind != "category"}
+        in_units = {c.name: _grid_values(rows.values, c) for c in self.columns if c.kind != "category"}
         for j, column in enumerate(self.columns):
             if column.name == STRATUM:
                 sizes = np.repeat(rows.spans[1], rows.spans[1])
@@ -110,9 +110,9 @@ class Domain:
                 values = rows.values[column.name]
                 cell = np.array([place.get(v, unknown) if isinstance(v, str) else -1 for v in values], np.int32)
             else:
-                value = steps[column.name]
+                value = in_units[column.name]
                 if column.gap_from is not None:
-                    value = np.maximum(value - steps[column.gap_from], column.least_gap)
+                    value = np.maximum(value - in_units[column.gap_from], column.least_gap)
                 edges = column.edges
                 cell = (np.searchsorted(edges, np.clip(value, edges[0], edges[-1] - 1), side="right") - 1).astype(
                     np.int32
@@ -131,9 +131,9 @@ class Domain:
 
 
 def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, trained: float = 1.0) -> Domain:
-    """Takes what is declared, buys the rest. trained: public share of the declared rows that the trainer sees.
+    """Takes what is declared and measures the rest. trained: public share of the declared rows that the trainer sees.
 
-    Raises Refused if delta is not below one over the number of units, once that is bought.
+    Raises Refused if delta is not below one over the number of units, once that is measured.
     """
     columns = [
         _column_domain(name, column, policy, table, run)
@@ -146,9 +146,9 @@ def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, tr
     rows = round(declared * trained) if declared is not None else None
     if policy.unit_column is not None:
         lowest = strata(policy.max_rows)
-        bought = table.measure(UnitSizes(run.plan.event(UNIT_SIZES, Geometric, DiscreteGaussian), lowest), run)
-        in_rows = bought * _middle(lowest, policy.max_rows)
-        rows, units = max(1, int(in_rows.sum())), max(1, int(bought.sum()))
+        counts = table.measure(UnitSizes(run.plan.event(UNIT_SIZES, Geometric, DiscreteGaussian), lowest), run)
+        in_rows = counts * _middle(lowest, policy.max_rows)
+        rows, units = max(1, int(in_rows.sum())), max(1, int(counts.sum()))
         policy.refuse_large_delta(round(units / trained))
         if policy.max_rows > 1:
             mix = tuple(float(x) for x in (in_rows + 1e-9) / (in_rows + 1e-9).sum())
@@ -182,7 +182,7 @@ def _column_domain(
             found = table.measure(OpenCategories(run.plan.event(categories_of(name), ThresholdedGaussian), name), run)
             names = (*(value for value in found if value != OTHER), OTHER)
             return ColumnDomain(name, "category", names, nullable=column.nullable, source="bought")
-        assert isinstance(column.categories, list)  # the policy's rules see to it
+        assert isinstance(column.categories, list)  # the policy's rules ensure it
         return ColumnDomain(name, "category", tuple(column.categories), nullable=column.nullable)
     step = 10.0**-column.places
     if column.bounds == "private":
@@ -198,7 +198,7 @@ def _with_gaps(columns: list[ColumnDomain], policy: Policy) -> list[ColumnDomain
     for constraint in policy.model.constraints:
         small, large, strict = constraint.rising
         a, b = by_name[small], by_name[large]
-        # a gap says more than a bound only where both columns span much the same range: a stay does, an age does not
+        # a gap says more than a bound only where both columns span a similar range: a length of stay does, an age does not
         alike = 0.5 <= (a.high - a.low) / (b.high - b.low) <= 2
         known = b.nullable or not a.nullable  # a gap is missing wherever the smaller side is
         if alike and known and b.gap_from is None and a.step == b.step:
@@ -206,8 +206,8 @@ def _with_gaps(columns: list[ColumnDomain], policy: Policy) -> list[ColumnDomain
     return [by_name[column.name] for column in columns]
 
 
-def _steps(frame: pd.DataFrame, column: ColumnDomain) -> np.ndarray:
-    with np.errstate(over="ignore"):  # infinity is clipped to the last cell, as any value beyond it
+def _grid_values(frame: pd.DataFrame, column: ColumnDomain) -> np.ndarray:
+    with np.errstate(over="ignore"):  # infinity is clipped to the last cell, as is any value beyond it
         return np.asarray(np.round(frame[column.name].to_numpy(float) / column.step))
 
 
@@ -226,7 +226,7 @@ def public_grid(low: int, high: int) -> np.ndarray:
             for value in (digits * scale, -digits * scale):
                 edges |= {edge for edge in (value, value + 1) if low <= edge <= high}
         scale *= 10
-    if len(edges) < FEW // 4:  # far from zero two digits say little: even cells as well
+    if len(edges) < FEW // 4:  # far from zero two digits give few cells: add cells of equal width
         edges |= set(np.linspace(low, high + 1, FEW // 2 + 1).astype(np.int64).tolist())
     return np.array(sorted(edges), dtype=np.int64)
 

@@ -1,9 +1,9 @@
-"""Histograms of numbers at three scales, and the one distribution that they tell together.
+"""Histograms of numbers at three scales, and the one distribution that is estimated from all of them.
 
-A fine grid keeps spikes and shapes, but over many cells noise adds up: how much lies in a tail, or below a median, is told
-better by few long runs of cells. So each column of many cells is counted in cells, in runs of them and in runs of runs,
-all in one mechanism, and the counts are made to agree by least squares (Hay, Rastogi, Miklau, Suciu 2010, section 4).
-What is done with them after that is post-processing.
+A fine grid keeps spikes and shapes, but over many cells noise adds up: how much lies in a tail, or below a median, is
+estimated better from a few long runs of cells. So each column of many cells is counted in cells, in runs of them and in
+runs of runs, all in one mechanism, and the counts are made consistent by least squares (Hay, Rastogi, Miklau, Suciu 2010,
+section 4). Everything after the measurement is post-processing.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from privsynth.privacy.unit import Rows
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-SLOPE = 0.75  # standard deviations of a cell by which a rise has to be steeper than noise, cell by cell
-TELLING = 3.0  # standard deviations from which a share counts as more than noise
+SLOPE = 0.75  # standard deviations of a cell's noise by which a cumulated count has to rise from cell to cell
+SIGNIFICANT = 3.0  # standard deviations from which a share counts as more than noise
 
 
 def runs_of(cells: int, scales: int) -> tuple[Ints, ...]:
-    """For each coarser scale of so many, the run in which each cell of the scale below lies; the last, "missing", is by itself.
+    """For each of `scales` coarser scales, the run in which each cell of the scale below lies; "missing", the last, is alone.
 
     >>> [inside.tolist() for inside in runs_of(8, 2)]
     [[0, 0, 1, 1, 2, 2, 3, 3, 4], [0, 0, 1, 1, 2]]
@@ -44,13 +44,13 @@ def runs_of(cells: int, scales: int) -> tuple[Ints, ...]:
 
 @dataclass(frozen=True)
 class Scales:
-    """An encoder: the cells of every column, then the runs of those columns that have some, fine scales first."""
+    """Encoder of rows: the cells of every column, then the runs of those columns that have some, fine scales first."""
 
     domain: Domain
 
     @cached_property
     def runs(self) -> list[tuple[Ints, ...]]:
-        """Of each column: none of categories, nor of numbers that have few steps from bound to bound."""
+        """For each column its runs: none for categories, nor for numbers with few grid values between their bounds."""
         return [runs_of(c.cells, coarser_scales(c.kind, (c.low, c.high))) for c in self.domain.columns]
 
     @property
@@ -59,7 +59,7 @@ class Scales:
         return (*self.domain.sizes, *(int(inside[-1]) + 1 for column in self.runs for inside in column))
 
     def encode(self, rows: Rows[pd.DataFrame]) -> Rows[NDArray[np.int32]]:
-        """(rows, histograms) int32 cell numbers; each row by itself, a run follows from its cell."""
+        """(rows, histograms) int32 cell numbers; each row on its own, and a run follows from its cell."""
         cells = self.domain.encode(rows)
         columns = list(cells.values.T)
         for column, runs in zip(cells.values.T, self.runs, strict=True):
@@ -68,48 +68,49 @@ class Scales:
                 columns.append(column)
         return Rows(np.stack(columns, 1).astype(np.int32), cells.units)
 
-    def agreed(self, counts: list[Floats], sigmas: Floats) -> list[Agreed]:
-        """For each column what all of its histograms say. sigmas: (histograms,) noise of a count."""
+    def consistent(self, counts: list[Floats], sigmas: Floats) -> list[ConsistentCounts]:
+        """For each column the estimate from all of its histograms. sigmas: (histograms,) noise of a count."""
         found, at = [], len(self.runs)
         for j, runs in enumerate(self.runs):
             which = [j, *range(at, at + len(runs))]
             at += len(runs)
-            found.append(Agreed.of([counts[i] for i in which], [float(sigmas[i]) for i in which], runs))
+            found.append(ConsistentCounts.of([counts[i] for i in which], [float(sigmas[i]) for i in which], runs))
         return found
 
 
 @dataclass(frozen=True)
-class Agreed:
-    """Counts of one column at all scales, fine first, each the sum of those below it.
+class ConsistentCounts:
+    """Estimated counts of one column at all scales, fine first, each the sum of those below it.
 
-    runs: as by `runs_of`. told: (cells,) counts. below: (cells,) variances of what a scale and those below say by
-    themselves. sigma: noise of one count as it was bought, at the finest scale.
+    runs: as from `runs_of`. estimates: (cells,) counts of each scale. below: (cells,) variances of the estimates from a
+    scale and those below it alone. sigma: noise of one count as measured, at the finest scale.
     """
 
     runs: tuple[Ints, ...]
-    told: tuple[Floats, ...]
+    estimates: tuple[Floats, ...]
     below: tuple[Floats, ...]
     sigma: float
 
     @classmethod
-    def of(cls, counts: list[Floats], sigmas: list[float], runs: tuple[Ints, ...]) -> Agreed:
-        """Least squares on a tree: upwards, a sum and its own count by their precision; downwards, the rest shared out."""
+    def of(cls, counts: list[Floats], sigmas: list[float], runs: tuple[Ints, ...]) -> ConsistentCounts:
+        """Least squares on a tree: upwards, a run's own count and the sum of its cells are averaged by their precision;
+        downwards, what remains is distributed among the cells."""
         up, below = [counts[0]], [np.full(len(counts[0]), sigmas[0] ** 2)]
         for inside, own, sigma in zip(runs, counts[1:], sigmas[1:], strict=True):
             total, variance = np.bincount(inside, up[-1]), np.bincount(inside, below[-1])
             below.append(1 / (1 / variance + sigma**-2))
             up.append((total / variance + own * sigma**-2) * below[-1])
-        told = [up[-1]]
+        estimates = [up[-1]]
         for inside, own, variance in reversed(list(zip(runs, up[:-1], below[:-1], strict=True))):
-            rest = (told[0] - np.bincount(inside, own)) / np.bincount(inside, variance)
-            told.insert(0, own + variance * rest[inside])
-        return cls(runs, tuple(told), tuple(below), sigmas[0])
+            rest = (estimates[0] - np.bincount(inside, own)) / np.bincount(inside, variance)
+            estimates.insert(0, own + variance * rest[inside])
+        return cls(runs, tuple(estimates), tuple(below), sigmas[0])
 
     def noise_of(self, labels: Ints, used: NDArray[np.bool_]) -> Floats:
-        """(labels,) standard deviation of the sum of told counts over the used cells of each label.
+        """(labels,) standard deviation of the sum of estimated counts over the used cells of each label.
 
-        Within a run, what its cells share out hangs together; the rest of each is independent of the run's count. A label
-        without used cells has the noise of one cell: what it holds is not known to be nothing.
+        Within a run, the parts of the run's count that its cells got are correlated; the rest of each cell is independent
+        of that count. A label without used cells has the noise of one cell: it is not known to be empty.
         """
         part = np.zeros((int(labels.max()) + 1, len(labels)))
         part[labels[used], np.flatnonzero(used)] = 1.0
@@ -125,30 +126,30 @@ class Agreed:
     def distribution(self, widths: Ints) -> tuple[Floats, NDArray[np.bool_]]:
         """((cells,) shares of a number's cells, none below zero; (cells,) True between its empty tails).
 
-        From long runs to cells: each run's share goes to what lies in it. widths: (cells - 1,) of the public grid.
+        From long runs down to cells: each run's share is distributed among its cells. widths: (cells - 1,) of the grid.
         """
         used = self._between_tails()
-        fine = np.append(wavelet_denoised(self.told[0][:-1], widths, self.sigma), self.told[0][-1])
-        told, total = [fine, *self.told[1:]], max(float(self.told[-1].sum()), 1.0)
-        share = np.zeros(len(told[-1]))
-        share[used[-1]] = to_simplex(told[-1][used[-1]] / total)
+        fine = np.append(wavelet_denoised(self.estimates[0][:-1], widths, self.sigma), self.estimates[0][-1])
+        counts, total = [fine, *self.estimates[1:]], max(float(self.estimates[-1].sum()), 1.0)
+        share = np.zeros(len(counts[-1]))
+        share[used[-1]] = to_simplex(counts[-1][used[-1]] / total)
         for scale in reversed(range(len(self.runs))):
-            inside, below = self.runs[scale], np.zeros(len(told[scale]))
+            inside, below = self.runs[scale], np.zeros(len(counts[scale]))
             for run in np.flatnonzero(share > 0):
                 cells = np.flatnonzero((inside == run) & used[scale])
-                below[cells] = share[run] * to_simplex(told[scale][cells] / (share[run] * total))
+                below[cells] = share[run] * to_simplex(counts[scale][cells] / (share[run] * total))
             share = below
         return share, used[0]
 
     def _between_tails(self) -> list[NDArray[np.bool_]]:
-        """For each scale which cells lie between the empty tails; of several scales the finest is not looked at.
+        """For each scale which cells lie between the empty tails; of several scales the finest is not used for it.
 
-        Thousands of empty cells would add up their noise to false outliers.
+        The noise of thousands of empty cells would add up to false outliers.
         """
-        used = [np.ones(len(told), bool) for told in self.told]
-        for scale in reversed(range(min(1, len(self.runs)), len(self.told))):
+        used = [np.ones(len(counts), bool) for counts in self.estimates]
+        for scale in reversed(range(min(1, len(self.runs)), len(self.estimates))):
             noise = float(np.sqrt(self.below[scale].mean()))
-            used[scale][:-1] = within_tails(self.told[scale][:-1], noise)
+            used[scale][:-1] = between_tails(self.estimates[scale][:-1], noise)
         for scale in reversed(range(len(self.runs))):
             inside, above = self.runs[scale], used[scale + 1]
             used[scale] &= above[inside]
@@ -157,7 +158,7 @@ class Agreed:
         return used
 
 
-def within_tails(counts: Floats, sigma: float) -> NDArray[np.bool_]:
+def between_tails(counts: Floats, sigma: float) -> NDArray[np.bool_]:
     """True between the empty tails of a column."""
     inside = np.ones(len(counts), bool)
     low, high = _empty_start(counts, sigma), _empty_start(counts[::-1], sigma)
@@ -166,13 +167,13 @@ def within_tails(counts: Floats, sigma: float) -> NDArray[np.bool_]:
 
 
 def _empty_start(counts: Floats, sigma: float) -> int:
-    """How many cells from the start hold nothing: up to where their sum begins the rise that takes it out of noise.
+    """How many cells from the start are empty: up to where their sum begins the rise that takes it above noise.
 
-    The change point of a cumulated sum (Page 1954), which needs a slope to stand against: the lowest point of noise alone
-    lies anywhere, and half of all empty cells would stay.
+    The change point of a cumulated sum (Page 1954). A slope is subtracted first, since the lowest point of the sum of noise
+    alone can lie anywhere, and half of all empty cells would stay.
     """
     total = np.cumsum(counts)
-    risen = np.flatnonzero(total > TELLING * sigma * np.sqrt(np.arange(1, len(counts) + 1)))
+    risen = np.flatnonzero(total > SIGNIFICANT * sigma * np.sqrt(np.arange(1, len(counts) + 1)))
     if not len(risen):
         return 0
     fallen = np.cumsum(counts - SLOPE * sigma)[: risen[0]]

@@ -1,9 +1,9 @@
-"""Noise taken out of a released histogram: post-processing, so free.
+"""Wavelet denoising of a released histogram: post-processing, so it costs no budget.
 
 Most numeric columns are smooth with a few jumps and spikes, and a fine grid of cells holds far more noise than rows. So a
-histogram is written as averages and differences of neighbouring blocks of all sizes and places (Haar wavelets), and
-differences that noise could have made are dropped (Donoho, Johnstone 1994: the universal threshold; Coifman, Donoho
-1995: over all shifts, so that no place of a block is preferred).
+histogram is written as averages and differences of neighbouring blocks of all sizes and positions (Haar wavelets), and
+differences that noise alone could explain are dropped (Donoho, Johnstone 1994: the universal threshold; Coifman, Donoho
+1995: over all shifts, so that no position of a block is preferred).
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def smooth(values: Floats, sigma: float) -> Floats:
+def denoise(values: Floats, sigma: float) -> Floats:
     """(cells,) values with independent noise of standard deviation sigma -> (cells,) with less of it.
 
-    The line is mirrored at its ends. O(cells * log cells).
+    The sequence is mirrored at its ends. O(cells * log cells).
     """
     levels = int(np.ceil(np.log2(max(len(values), 1))))
     if levels < 2:
         return values
     half = np.pad(values, (0, (1 << levels) - len(values)), mode="symmetric")
-    average = np.concatenate([half, half[::-1]])  # mirrored at both ends, so that neither jumps
+    average = np.concatenate([half, half[::-1]])  # mirrored at both ends, so that neither has a jump
     differences = []
     for level in range(levels):
         beside = np.roll(average, -(1 << level))
         average, difference = (average + beside) / 2, (average - beside) / 2
         noise = sigma / np.sqrt(2 << level)
-        threshold = noise * np.sqrt(2 * np.log(2 ** (levels - level) + 1))  # of as many independent differences
+        threshold = noise * np.sqrt(2 * np.log(2 ** (levels - level) + 1))  # for that many independent differences
         differences.append(np.where(np.abs(difference) > threshold, difference, 0.0))
     for level in reversed(range(levels)):
         kept = differences[level]
@@ -38,12 +38,12 @@ def smooth(values: Floats, sigma: float) -> Floats:
 
 
 def wavelet_denoised(shares: Floats, widths: NDArray[np.int64], sigma: float) -> Floats:
-    """(cells,) released shares of the cells of a grid -> the same, smooth among cells of one kind.
+    """(cells,) released shares of the cells of a grid -> the same with less noise, cells of one width at a time.
 
-    Round values have cells of their own between wide ones: the two kinds are lines of their own, since many people
-    report 500 and few 501 to 509.
+    Round values have cells of their own between wide ones. Narrow and wide cells are two separate sequences, since many
+    people report 500 and few 501 to 509.
     """
-    told = shares.copy()
+    denoised = shares.copy()
     for kind in (widths == 1, widths > 1):
-        told[kind] = smooth(shares[kind], sigma)
-    return told
+        denoised[kind] = denoise(shares[kind], sigma)
+    return denoised

@@ -279,7 +279,7 @@ def told_by_pairs(codec: Codec, noisy: Tables) -> Codec:
             precision[column] = precision[column] + weight
             sums[column] = sums[column] + weight * margin
     better = [
-        column.told(total / weight, weight**-0.5) if np.all(weight > 0) else column
+        column.with_shares(total / weight, weight**-0.5) if np.all(weight > 0) else column
         for column, total, weight in zip(codec.columns, sums, precision, strict=True)
     ]
     return replace(codec, columns=tuple(better))

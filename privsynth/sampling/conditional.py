@@ -115,7 +115,7 @@ def completed(
         codes = model.fill(codec.encode_known(known.iloc[rows].reset_index(drop=True)), rng, True, progress)
         for j, column in gaps:
             small, value = codec.domain[str(column.gap_from)], known[column.name].to_numpy(float)[rows]
-            gap = codec.columns[j].steps(*codec.columns[j].decode(codes[:, j], rng.random(len(codes))))
+            gap = codec.columns[j].grid_values(*codec.columns[j].decode(codes[:, j], rng.random(len(codes))))
             start = np.maximum((np.round(value / column.step) - gap) * column.step, small.low * small.step)
             start = np.minimum(_rounded(start, small), given.most[small.name].to_numpy(float)[rows])
             before = known[small.name].to_numpy(float)

@@ -89,7 +89,7 @@ def behind_the_fence(table: Any) -> Any:
 
 
 def norms_computed_but_raw_gradients_summed(patch: pytest.MonkeyPatch) -> None:
-    rewrite(patch, dpsgd, "_add", (" * weight[:, None].to(slope.dtype)", ""))
+    rewrite(patch, dpsgd, "_add", (" * weight[:, None].to(grad.dtype)", ""))
 
 
 def weights_computed_but_raw_rows_counted(patch: pytest.MonkeyPatch) -> None:
@@ -181,26 +181,26 @@ def rows_drawn_by_category(patch: pytest.MonkeyPatch) -> None:
     put(patch, dpsgd.DPSGD, "joining", joining)
 
 
-def batches_at_twice_the_rate_that_is_told(patch: pytest.MonkeyPatch) -> None:
+def batches_at_twice_the_rate_that_is_stated(patch: pytest.MonkeyPatch) -> None:
     rewrite(patch, dpsgd.DPSGD, "joining", ("self.event.sampling_rate", "min(1.0, 2 * self.event.sampling_rate)"))
 
 
-def more_steps_than_are_told(patch: pytest.MonkeyPatch) -> None:
+def more_steps_than_are_stated(patch: pytest.MonkeyPatch) -> None:
     rewrite(patch, dpsgd.DPSGD, "answer", ("range(self.event.steps)", "range(self.event.steps + 1)"))
 
 
 def accountant_forgets_the_steps(patch: pytest.MonkeyPatch) -> None:
-    told = "yield SampledGaussian(sigma, rate, 1), steps"
-    rewrite(patch, accountant, "_dominating", (told, "yield SampledGaussian(sigma, rate, 1), 1"))
+    right = "yield SampledGaussian(sigma, rate, 1), steps"
+    rewrite(patch, accountant, "_dominating", (right, "yield SampledGaussian(sigma, rate, 1), 1"))
 
 
-def accountant_told_half_the_rate(patch: pytest.MonkeyPatch) -> None:
-    told = "yield SampledGaussian(sigma, rate, 1), steps"
-    rewrite(patch, accountant, "_dominating", (told, "yield SampledGaussian(sigma, rate / 2, 1), steps"))
+def accountant_given_half_the_rate(patch: pytest.MonkeyPatch) -> None:
+    right = "yield SampledGaussian(sigma, rate, 1), steps"
+    rewrite(patch, accountant, "_dominating", (right, "yield SampledGaussian(sigma, rate / 2, 1), steps"))
 
 
 def accumulated_batches_left_out_of_the_rate(patch: pytest.MonkeyPatch) -> None:
-    """Four batches are summed before the noise, and the accountant is told of one."""
+    """Four batches are summed before the noise, and the accountant counts one."""
     one = "self.query(self.joining(rows, randomness))"
     rewrite(patch, dpsgd.DPSGD, "answer", (one, f"[sum(g) for g in zip(*({one} for _ in range(4)))]"))
 
@@ -214,21 +214,21 @@ def exact_frequencies_of_categories(patch: pytest.MonkeyPatch) -> None:
 
 
 def frequencies_counted_beside_the_mechanism(patch: pytest.MonkeyPatch) -> None:
-    """The histograms are bought, and the shares of categories are then counted all the same."""
+    """The histograms are measured, and the shares of categories are then counted all the same."""
     honest = codec.learn_codec
 
     def learn_codec(domain: Any, private: Any, run: Any) -> Any:
         learned = honest(domain, private, run)
         codes = learned.encode(behind_the_fence(private)).values
         exact = [np.bincount(codes[:, j], minlength=c.size) / len(codes) for j, c in enumerate(learned.columns)]
-        told = [c.told(share, c.noise) for c, share in zip(learned.columns, exact, strict=True)]
-        return replace(learned, columns=tuple(told))
+        exactly = [c.with_shares(share, c.noise) for c, share in zip(learned.columns, exact, strict=True)]
+        return replace(learned, columns=tuple(exactly))
 
     put(patch, codec, "learn_codec", learn_codec)
 
 
 def _described_by_its_rows(patch: pytest.MonkeyPatch, kind: str, read: Callable[[Any, pd.Series], Any]) -> None:
-    """Columns of a kind are bought as planned, and then described by what `read(column, values)` finds in the rows."""
+    """Columns of a kind are measured as planned, and then described by what `read(column, values)` finds in the rows."""
     honest = domain._column_domain
 
     def column_domain(name: str, column: Any, policy: Any, private: Any, run: Any) -> Any:
@@ -279,7 +279,7 @@ def decoder_kept_within_what_occurs(patch: pytest.MonkeyPatch) -> None:
 
 
 def fixed_threshold_for_rare_categories(patch: pytest.MonkeyPatch) -> None:
-    """As if 5 were safe whatever the noise; the accountant is told the policy's delta all the same."""
+    """As if 5 were safe whatever the noise; the accountant still gets the policy's delta."""
     by_delta = "2 + math.ceil(-self.event.noise_multiplier * float(ndtri(self.event.delta)))"
     rewrite(patch, categories.OpenCategories, "threshold", (by_delta, "5"))
 
@@ -418,8 +418,8 @@ def every_row_is_its_own_person_in_steps(patch: pytest.MonkeyPatch) -> None:
 
 
 def holdout_by_row(patch: pytest.MonkeyPatch) -> None:
-    right = 'units, coin = _hashes(rows if owners is None else unit, key, b"unit")'
-    rewrite(patch, units, "number_units", (right, f'{right}; coin = _hashes(rows, key, b"unit")[1]'))
+    right = 'units, uniform = _hashes(rows if owners is None else unit, key, b"unit")'
+    rewrite(patch, units, "number_units", (right, f'{right}; uniform = _hashes(rows, key, b"unit")[1]'))
 
 
 def reference_and_control_share_people(patch: pytest.MonkeyPatch) -> None:
@@ -428,10 +428,10 @@ def reference_and_control_share_people(patch: pytest.MonkeyPatch) -> None:
 
 
 def holdout_by_one_permutation(patch: pytest.MonkeyPatch) -> None:
-    own = 'units, coin = _hashes(rows if owners is None else unit, key, b"unit")'
+    own = 'units, uniform = _hashes(rows if owners is None else unit, key, b"unit")'
     shuffled = "np.random.default_rng(list(key)).permutation(len(unit)) / len(unit)"
     among = "np.unique(units, return_inverse=True)[1]"
-    rewrite(patch, units, "number_units", (own, f"{own}; coin = ({shuffled})[{among}]"))
+    rewrite(patch, units, "number_units", (own, f"{own}; uniform = ({shuffled})[{among}]"))
 
 
 def bounding_by_one_shuffle(patch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Histograms at several scales: each row by itself, counts that agree, noise as it is stated, one distribution."""
+"""Histograms at several scales: each row by itself, consistent counts, noise as stated, one distribution."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privsynth.encoding.domain import ColumnDomain, Domain, _column_domain, _with_gaps
-from privsynth.encoding.histograms import Agreed, Scales, runs_of
+from privsynth.encoding.histograms import ConsistentCounts, Scales, runs_of
 from privsynth.encoding.requests import COARSER, histogram_tables
 from privsynth.planning import make_plan
 from privsynth.policy import Policy
@@ -85,28 +85,28 @@ def test_agreement_is_least_squares(cells: int, seed: int) -> None:
     rng, runs = np.random.default_rng(seed), runs_of(cells, COARSER)
     sigmas = rng.uniform(0.3, 5, COARSER + 1).tolist()
     counts = [rng.normal(10, 5, size) for size in (cells + 1, *(int(r[-1]) + 1 for r in runs))]
-    agreed = Agreed.of(counts, sigmas, runs)
+    consistent = ConsistentCounts.of(counts, sigmas, runs)
     weight = np.concatenate([np.full(len(c), 1 / s) for c, s in zip(counts, sigmas, strict=True)])
     matrix = design(runs) * weight[:, None]
     best = np.linalg.lstsq(matrix, np.concatenate(counts) * weight, rcond=None)[0]
-    assert np.allclose(agreed.told[0], best, atol=1e-6)
-    for inside, fine, coarse in zip(runs, agreed.told[:-1], agreed.told[1:], strict=True):
+    assert np.allclose(consistent.estimates[0], best, atol=1e-6)
+    for inside, fine, coarse in zip(runs, consistent.estimates[:-1], consistent.estimates[1:], strict=True):
         assert np.allclose(np.bincount(inside, fine), coarse, atol=1e-6), "a run is the sum of its cells"
     # noise of sums, against the covariance of least squares
     covariance = np.linalg.inv(matrix.T @ matrix)
     labels, used = np.sort(rng.integers(0, 4, cells + 1)), rng.random(cells + 1) < 0.8
     labels = np.unique(labels, return_inverse=True)[1]
-    stated = agreed.noise_of(labels, used)
+    stated = consistent.noise_of(labels, used)
     for label in range(int(labels.max()) + 1):
         part = ((labels == label) & used).astype(float)
         right = np.sqrt(part @ covariance @ part) if part.any() else sigmas[0]
         assert stated[label] == pytest.approx(right, rel=1e-6)
 
 
-def test_one_scale_is_told_as_it_is() -> None:
-    agreed = Agreed.of([np.array([3.0, 1.0, 2.0])], [2.0], ())
-    assert agreed.told[0].tolist() == [3, 1, 2]
-    assert agreed.noise_of(np.array([0, 0, 1]), np.ones(3, bool)) == pytest.approx([2 * 2**0.5, 2.0])
+def test_one_scale_stays_as_measured() -> None:
+    consistent = ConsistentCounts.of([np.array([3.0, 1.0, 2.0])], [2.0], ())
+    assert consistent.estimates[0].tolist() == [3, 1, 2]
+    assert consistent.noise_of(np.array([0, 0, 1]), np.ones(3, bool)) == pytest.approx([2 * 2**0.5, 2.0])
 
 
 @FIXED
@@ -116,14 +116,14 @@ def test_a_distribution_comes_out_whatever_the_noise(cells: int, sigma: float, s
     counts = [np.append(rng.multinomial(800, np.ones(cells) / cells), 20).astype(float)]
     for inside in runs:
         counts.append(np.bincount(inside, counts[-1]))
-    agreed = Agreed.of([c + rng.normal(size=len(c)) * sigma for c in counts], [max(sigma, 1e-6)] * 3, runs)
-    share, used = agreed.distribution(np.ones(cells, np.int64))
+    consistent = ConsistentCounts.of([c + rng.normal(size=len(c)) * sigma for c in counts], [max(sigma, 1e-6)] * 3, runs)
+    share, used = consistent.distribution(np.ones(cells, np.int64))
     assert (share >= 0).all() and share.sum() == pytest.approx(1) and (share[~used] == 0).all()
     if sigma == 0:
         assert np.allclose(share, counts[0] / counts[0].sum(), atol=1e-6), "without noise nothing changes"
 
 
-def test_coarser_scales_mend_the_mean() -> None:
+def test_coarser_scales_improve_the_mean() -> None:
     """A heavy tail over a grid of hundreds of cells, at equal budget: three scales share what one has.
 
     The mean's error at three scales over that at one, 40 draws of each: from 0.26 to 0.6 with twenty seeds, half of them
@@ -144,7 +144,7 @@ def test_coarser_scales_mend_the_mean() -> None:
                 counts.append(np.bincount(inside, counts[-1]))
             sigmas = [float(25 * np.sqrt(sizes[:scales].sum() / size)) for size in sizes[:scales]]
             noisy = [c + rng.normal(size=len(c)) * s for c, s in zip(counts, sigmas, strict=True)]
-            share = Agreed.of(noisy, sigmas, runs).distribution(np.diff(edges))[0][:-1]
+            share = ConsistentCounts.of(noisy, sigmas, runs).distribution(np.diff(edges))[0][:-1]
             off[scales].append(abs(float(share @ middle / share.sum()) - values.mean()))
     assert np.mean(off[3]) < 0.6 * np.mean(off[1])
 
@@ -166,7 +166,7 @@ def test_bounds_a_thousand_times_as_wide_as_the_data_add_no_outliers() -> None:
     sigmas, mean, deviation = [25.0, 40.0, 60.0], [], []
     for _ in range(15):
         noisy = [c + rng.normal(size=len(c)) * s for c, s in zip(counts, sigmas, strict=True)]
-        share = Agreed.of(noisy, sigmas, runs).distribution(np.diff(edges))[0][:-1]
+        share = ConsistentCounts.of(noisy, sigmas, runs).distribution(np.diff(edges))[0][:-1]
         mean.append(float(share @ middle / share.sum()))
         deviation.append(float(np.sqrt(share @ (middle - mean[-1]) ** 2 / share.sum())))
     assert abs(np.median(mean) - values.mean()) < 0.1 * values.std()
@@ -178,7 +178,7 @@ def test_the_plan_counts_every_histogram(clinic_text: str) -> None:
     found = next(item for item in make_plan(policy).items if item.name == "histograms")
     assert f"{histogram_tables(policy)} tables" in found.noise
     declared = [(name, c) for name, c in policy.model.columns.items() if c.modelled]
-    no_table: Any = None  # all is declared: nothing is asked
+    no_table: Any = None  # all is declared: nothing is measured
     columns = [_column_domain(name, c, policy, no_table, no_table) for name, c in declared]
     domain = Domain(tuple(_with_gaps(columns, policy)), None)
     assert histogram_tables(policy) == len(Scales(domain).sizes) > len(domain.columns)
