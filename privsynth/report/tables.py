@@ -38,7 +38,7 @@ _CHIPS = {  # verdict -> (css class, sign, text); sign and text convey it withou
     "no_power": ("none", "?", "no power here"),
 }
 _RELEASE = {
-    "keep": "kept, drawn from the model",
+    "keep": "kept, sampled from the model",
     "drop": "dropped, not in the table",
     "regenerate": "regenerated: invented values that refer to nobody",
 }
