@@ -1,6 +1,6 @@
-"""What a user can do wrong, said once: the place, the rule broken, what was expected, how to mend it (the hint).
+"""The errors that a user can cause. Each names the place, the rule that is broken, and a hint how to correct it.
 
-No message may hold a value of a private row: a message goes to logs, tickets and e-mails.
+No message may hold a value of a private row: messages end up in logs, tickets and e-mails.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Problem:
 
     place: where, e.g. "policies/bank.yaml:12: columns.age.bounds" or "column 'age'".
     rule: what is wrong, without any private value.
-    hint: what to do about it.
+    hint: how to correct it.
     """
 
     place: str
@@ -27,7 +27,7 @@ class Problem:
 
 
 def printable(text: str) -> str:
-    """Names in a message come from files: control sequences in them would steer the terminal or log that shows it.
+    """Escapes control characters. Names in a message come from files, and control sequences in them would reach the terminal.
 
     >>> printable("a key \x1b[2J")
     'a key \\\\x1b[2J'
@@ -36,7 +36,7 @@ def printable(text: str) -> str:
 
 
 class PrivsynthError(Exception):
-    """Base of all that a person is told without a traceback; `exit_code` is the command's."""
+    """Base of all errors that are shown to a user without a traceback. `exit_code` is that of the command."""
 
     exit_code = 1
 
@@ -56,6 +56,6 @@ class PolicyError(InputError):
 
 
 class Refused(PrivsynthError):
-    """Asked for properly, but a rule forbids it: budget, threshold, release rule."""
+    """The request is well-formed, but a rule forbids it: budget, threshold or release rule."""
 
     exit_code = 3

@@ -8,5 +8,5 @@ FOLDER = Path(__file__).parent / "report" / "frameworks"
 
 
 def known_frameworks() -> list[str]:
-    """The ids, in alphabetical order. Reads the folder's names alone."""
+    """The ids, in alphabetical order. Reads file names only."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -1,5 +1,5 @@
-"""Reading files that anybody may have edited: each tensor is checked before it is used, for compiled kernels write wherever
-a code tells them to. What model.json may hold says `saved`."""
+"""Reads model files that anybody may have edited. Each tensor is checked before it is used, because compiled kernels use
+codes as array indices without bounds checks. `sampling/saved.py` defines what model.json may hold."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Limit = float | np.ndarray  # one for all values, or one for each, as far as the
 
 
 class Damaged(ValueError):
-    """What is wrong with a file, in words without any value of it."""
+    """What is wrong with a file, described without any value from it."""
 
 
 def check_file(path: Path, most: int) -> None:
-    """Raises Damaged for what is no file, as a pipe, which would never end, or holds more than so many bytes."""
+    """Raises Damaged unless this is a regular file (a pipe might never end) of at most `most` bytes."""
     if not path.is_file():
         raise Damaged(f"there is no file `{path.name}`")
     if path.stat().st_size > most:
@@ -42,7 +42,7 @@ def read_json(path: Path, kind: type[Checked]) -> Checked:
 
 
 def _check_extent(read: Any) -> None:
-    """Raises ValueError for what is larger than any model: pydantic would collect every wrong key before it says a word."""
+    """Raises ValueError for what is larger than any model: pydantic would collect every wrong key before it reports one."""
     left: list[Any] = [[read]]  # what JSON text holds: objects and lists
     parts = 0
     while left:
@@ -60,17 +60,17 @@ def read_tensors(path: Path) -> Tensors:
 
     check_file(path, MOST_TENSORS)
     with path.open("rb") as file:
-        header = int.from_bytes(file.read(8), "little")  # its length: of JSON text, again
+        header = int.from_bytes(file.read(8), "little")  # its length in bytes; it is JSON text as well
     if header > MOST_JSON:
         raise Damaged(f"`{path.name}` has a header of more than {MOST_JSON:,} bytes")
     try:
         return load_file(path)
-    except (SafetensorError, KeyError, TypeError, ValueError):  # no such file, or types that numpy does not have
+    except (SafetensorError, KeyError, TypeError, ValueError):  # a damaged file, or a type that numpy does not have
         raise Damaged(f"`{path.name}` is not a whole safetensors file of plain numbers") from None
 
 
 def part(tensors: Tensors, prefix: str) -> Tensors:
-    """Those whose names start so, by the rest of their names."""
+    """The tensors whose names start with `prefix`, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
@@ -78,7 +78,7 @@ def take(
     tensors: Tensors, name: str, dtype: str, shape: tuple[int | None, ...], low: Limit = -np.inf,
     high: Limit = np.inf,
 ) -> np.ndarray:  # fmt: skip
-    """The tensor of this name: of this type and shape, all of it from low to high. shape: None for any length.
+    """The tensor of this name, checked: its type, its shape (None: any length), and that all values lie in [low, high].
 
     Raises Damaged.
     """
@@ -93,13 +93,15 @@ def take(
     if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
         raise Damaged(f"tensor `{name}` must hold finite numbers only")
     if not np.all((tensor >= low) & (tensor <= high)):
-        limits = f" from {low:g} to {high:g}" if not isinstance(low, np.ndarray) and not isinstance(high, np.ndarray) else " that exist"
+        limits = " that exist"
+        if not isinstance(low, np.ndarray) and not isinstance(high, np.ndarray):
+            limits = f" from {low:g} to {high:g}"
         raise Damaged(f"tensor `{name}` must hold {'codes' if tensor.dtype.kind == 'i' else 'numbers'}{limits} only")
     return tensor
 
 
 def take_shares(tensors: Tensors, name: str, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """As `take`, of shares that sum to 1. Raises Damaged."""
+    """As `take`, for shares that sum to 1. Raises Damaged."""
     shares = take(tensors, name, dtype, shape, 0.0, 1.0 + 1e-6)
     if abs(float(shares.sum(dtype=np.float64)) - 1) > 1e-5:
         raise Damaged(f"tensor `{name}` must hold shares that sum to 1")
@@ -107,14 +109,14 @@ def take_shares(tensors: Tensors, name: str, dtype: str, shape: tuple[int | None
 
 
 def no_others(tensors: Tensors, known: Tensors) -> None:
-    """Raises Damaged if there are tensors that nothing was made of."""
+    """Raises Damaged if there are tensors that the model does not use."""
     strange = sorted(tensors.keys() - known.keys())
     if strange:
         raise Damaged(f"tensor `{plain(strange[0])}` does not belong to this model")
 
 
 def checked(kind: type[Checked], raw: bytes | dict[str, Any], what: str) -> Checked:
-    """JSON text, or what was read from it, as a pydantic model. Raises Damaged that names the first wrong key."""
+    """JSON text, or a dict read from it, as a pydantic model. Raises Damaged, which names the first wrong key."""
     try:
         return kind.model_validate(raw) if isinstance(raw, dict) else kind.model_validate_json(raw)
     except ValidationError as error:
@@ -125,6 +127,6 @@ def checked(kind: type[Checked], raw: bytes | dict[str, Any], what: str) -> Chec
 
 
 def plain(text: str) -> str:
-    """Text of a file that may go to a terminal: without control characters, and short."""
+    """Text from a file as it may be shown on a terminal: without control characters, and short."""
     shown = ascii(text)[1:-1]
     return shown if len(shown) <= 60 else shown[:60] + "..."

@@ -1,7 +1,8 @@
 """The plan: every mechanism that will touch the table, its event and its share, fixed before any data is read.
 
-A share is a share of mu squared, the budget of Gaussian differential privacy, in which independent mechanisms add up.
-It only divides; the noise of all is then scaled together until the exact composed total meets the policy's claim.
+A share is a share of mu squared, the parameter of Gaussian differential privacy, which adds up over independent mechanisms.
+Shares only divide the budget; the noise of all mechanisms is then scaled together until the exact composed total meets
+the policy's claim.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from privsynth.privacy.plan import Item, Lifetime, Plan, Request, RiskCost
 from privsynth.privacy.risk import generic_epsilon, max_tpr, plain_risk, small
 from privsynth.trainers import choose
 
-Events = Callable[[float], list[Event]]  # strength mu -> the events of the whole run
+Events = Callable[[float], list[Event]]  # GDP parameter mu -> the events of the whole run
 
 
 def make_plan(policy: Policy) -> Plan:
@@ -73,7 +74,7 @@ def _refuse_too_many_cells(policy: Policy, tables: int) -> None:
 
 
 def _gdp_mu(policy: Policy, events: Events) -> float:
-    """The largest strength that keeps what the policy asks: its epsilon or its risk."""
+    """The largest GDP parameter mu that keeps to the epsilon or the risk that the policy states."""
     budget = policy.model.budget
     try:
         if budget.risk is None:
@@ -91,7 +92,7 @@ def _gdp_mu(policy: Policy, events: Events) -> float:
 
 
 def _risk_cost(policy: Policy, events: Events, mu: float, epsilon: float) -> RiskCost | None:
-    """What the policy's risk target comes to, if it has one. Raises PolicyError if that is above the hard cap."""
+    """What the policy's risk target costs in epsilon, if it has one. Raises PolicyError if that is above the hard cap."""
     budget = policy.model.budget
     if budget.risk is None:
         return None
@@ -101,13 +102,13 @@ def _risk_cost(policy: Policy, events: Events, mu: float, epsilon: float) -> Ris
     generic = generic_epsilon(fpr, tpr, budget.delta)
     try:
         weaker = calibrate(events, lambda loss: loss.epsilon(budget.delta), generic) if generic > 0 else 0.0
-    except ArithmeticError:  # no noise is enough to go that way
+    except ArithmeticError:  # no amount of noise meets the generic epsilon
         weaker = 0.0
     return RiskCost(fpr, tpr, epsilon, generic, max(0.0, 1 - weaker / mu))
 
 
 def _requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
-    """(trainer, why it was chosen, every mechanism of the run); shares sum to 1."""
+    """(trainer, reasons for its choice, requests for every mechanism of the run). The shares sum to 1."""
     facts, spec = Facts.of(policy), policy.model.trainer
     trainer, reasons = choose(spec.name, spec.options, facts)
     requests = [_unit_numbers(policy), *domain_requests(policy)]
@@ -119,14 +120,14 @@ def _requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
 
 
 def _unit_numbers(policy: Policy) -> Request:
-    """What it costs that `table.number_units` may give two units one number: no noise, a part of delta."""
+    """The cost of a collision in `table.number_units`, which may give two units the same number: no noise, a part of delta."""
     purpose = "which rows belong together: units get numbers by a keyed hash, and two share one with a tiny chance"
     event = ApproximateDP(0.0, shared_number(policy.most_rows))
     return Request("unit numbers", purpose, 0.0, lambda mu: event)
 
 
 def noise_in_words(event: Event, tables: int = 0, at_most: bool = False) -> str:
-    """What a mechanism does to what it releases; tables: how many share its noise, or how many at most.
+    """What a mechanism does to what it releases. tables: how many tables share its noise, or at most how many.
 
     >>> noise_in_words(Geometric(0.5))
     'counts, off by 2.8 (standard deviation)'
@@ -151,7 +152,7 @@ def noise_in_words(event: Event, tables: int = 0, at_most: bool = False) -> str:
                 f"by {_figure(sigma)} clip norms in each coordinate (standard deviation)"
             )
         case ApproximateDP(0.0, delta):
-            return f"no noise: nothing is told, but with a chance of at most {small(delta)} all of one unit"
+            return f"no noise: nothing is released, but with a chance of at most {small(delta)} everything about one unit"
         case PureDP(epsilon):
             return f"choices whose odds one unit changes by a factor of {_figure(math.exp(epsilon))} at most"
         case Gaussian(sigma):

@@ -1,4 +1,4 @@
-"""Progress for people: a bar with time left on a terminal, one line a stage elsewhere. Goes to stderr."""
+"""Shows progress on stderr: a bar with the time left on a terminal, one line for each stage elsewhere."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Progress = Callable[[str, float], None]  # (what is being done, share done)
 
 
 def silent(what: str, share: float) -> None:
-    """A progress that nobody watches."""
+    """A progress callback that shows nothing."""
 
 
 class Clock:
-    """Times the stages and tells the progress which one is on."""
+    """Times the stages and reports to `progress` which one is running."""
 
     def __init__(self, progress: Progress):
         self.progress, self.stage = progress, ""
@@ -33,13 +33,13 @@ class Clock:
             self.progress(stage, 1.0)
 
     def inner(self, what: str, share: float) -> None:
-        """Progress inside a stage."""
+        """Reports progress inside the current stage."""
         self.progress(f"{self.stage}: {what}", share)
 
 
 @contextmanager
 def watching() -> Iterator[Progress]:
-    """A progress callback that draws for as long as the block runs."""
+    """A progress callback that shows bars for as long as the block runs."""
     if not sys.stderr.isatty():
         yield _plain()
         return
@@ -58,7 +58,7 @@ def watching() -> Iterator[Progress]:
         tasks: dict[str, TaskID] = {}
         doing: dict[str, str] = {}
 
-        def tell(what: str, share: float) -> None:
+        def report_progress(what: str, share: float) -> None:
             """One bar for each stage; a new step inside a stage starts its bar, and its clock, again."""
             stage, _, step = what.partition(": ")
             if stage not in tasks:
@@ -69,15 +69,15 @@ def watching() -> Iterator[Progress]:
             shown = f"{stage}: {step}" if step and share < 1 else stage
             bars.update(tasks[stage], completed=min(share, 1.0), description=shown)
 
-        yield tell
+        yield report_progress
 
 
 def _plain() -> Progress:
-    said: set[str] = set()
+    shown: set[str] = set()
 
-    def tell(what: str, share: float) -> None:
-        if what not in said:
-            said.add(what)
+    def report_progress(what: str, share: float) -> None:
+        if what not in shown:
+            shown.add(what)
             print(f"... {what}", file=sys.stderr, flush=True)
 
-    return tell
+    return report_progress

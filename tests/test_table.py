@@ -204,7 +204,7 @@ def test_rows_of_one_side_are_sorted_by_unit(clinic_text: str, clinic_table: Mak
 
 @pytest.mark.statistical
 def test_rows_of_a_unit_stand_in_random_order(clinic_text: str, clinic_table: Make, tmp_path: Path) -> None:
-    """So that the first of each unit is a random one. False alarms: below 1e-12 (a hundred coins, 15 to 85 heads)."""
+    """So that the first of each unit is a random one. False alarms: below 1e-12 (a hundred fair draws, 15 to 85 of one kind)."""
     table, policy = visits(clinic_table, [2] * 100), policy_of(clinic_text, *UNIT)
     rows = open_rows(take_in(raw_of(table, tmp_path), policy, Randomness(), 0.0).train, AFTER)
     chosen = rows.values["age"].to_numpy()[rows.one_of_each]
@@ -233,7 +233,7 @@ def test_one_row_more_moves_no_other_row(clinic_text: str, clinic_table: Make, t
     assert 25 < len(before[1]) < 100
 
 
-def test_equal_rows_have_coins_of_their_own(clinic_text: str, clinic_table: Make, tmp_path: Path) -> None:
+def test_equal_rows_have_random_draws_of_their_own(clinic_text: str, clinic_table: Make, tmp_path: Path) -> None:
     table = pd.concat([clinic_table(1)] * 400, ignore_index=True)
     table["sex"] = "F"
     intake = take_in(raw_of(table, tmp_path), policy_of(clinic_text), Randomness(1))

@@ -1,4 +1,4 @@
-"""`number_units`: one unit more changes nobody's number, coin or rank, and nobody can know or choose one."""
+"""`number_units`: one unit more changes nobody's number, random draw or rank, and nobody can know or choose one."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def same_value(row: Row) -> Row:
 def tally(values: list[Row], owners: list[str] | None, found: Numbered) -> Counter[Any]:
     """What each (owner, content) was given, who of equals is who left out."""
     who = owners if owners is not None else [""] * len(values)
-    parts = zip(who, map(same_value, values), found.units, found.coin, found.rank, strict=True)
-    return Counter((name, row, int(unit), float(coin), int(rank)) for name, row, unit, coin, rank in parts)
+    parts = zip(who, map(same_value, values), found.units, found.uniform, found.rank, strict=True)
+    return Counter((name, row, int(unit), float(uniform), int(rank)) for name, row, unit, uniform, rank in parts)
 
 
 # --- one unit more ----------------------------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def tally(values: list[Row], owners: list[str] | None, found: Numbered) -> Count
 @FIXED
 @given(tables, st.data())
 def test_one_unit_more_moves_nobody(values: list[Row], data: st.DataObject) -> None:
-    """Units with names: number, coin and rank of every other row stay, wherever the newcomer's rows stand."""
+    """Units with names: number, random draw and rank of every other row stay, wherever the newcomer's rows stand."""
     owners = data.draw(st.lists(names, min_size=len(values), max_size=len(values)))
     more = data.draw(st.lists(st.one_of(rows, st.sampled_from(values)), min_size=1, max_size=5))
     mixed = [*zip(owners, values, strict=True), *(("newcomer", row) for row in more)]
@@ -59,7 +59,7 @@ def test_one_unit_more_moves_nobody(values: list[Row], data: st.DataObject) -> N
     before = number_units(frame_of(values), owners, KEY)
     after = number_units(frame_of([mixed[i][1] for i in places]), [mixed[i][0] for i in places], KEY)
     old = np.array(places) < len(values)
-    for part in ("units", "coin", "rank"):
+    for part in ("units", "uniform", "rank"):
         assert np.array_equal(getattr(after, part)[old], getattr(before, part))
     assert len(set(after.units[~old])) == 1 and not set(after.units[~old]) & set(before.units)
 
@@ -105,8 +105,8 @@ def test_a_twin_that_numbers_by_place_is_found() -> None:
 def test_numbers_ranks_and_coins_belong_to_units(values: list[Row], data: st.DataObject) -> None:
     owners = data.draw(st.lists(names, min_size=len(values), max_size=len(values)))
     found = number_units(frame_of(values), owners, KEY)
-    assert len(set(found.units)) == len(set(owners)) == len(set(zip(owners, found.units, found.coin, strict=True)))
-    assert found.units.dtype == np.int64 and np.all(found.units >= 0) and np.all((found.coin >= 0) & (found.coin < 1))
+    assert len(set(found.units)) == len(set(owners)) == len(set(zip(owners, found.units, found.uniform, strict=True)))
+    assert found.units.dtype == np.int64 and np.all(found.units >= 0) and np.all((found.uniform >= 0) & (found.uniform < 1))
     for name in set(owners):
         own = np.array([owner == name for owner in owners])
         assert sorted(found.rank[own]) == list(range(own.sum()))
@@ -117,7 +117,7 @@ def test_numbers_ranks_and_coins_belong_to_units(values: list[Row], data: st.Dat
 def test_rows_that_are_units_share_no_number(values: list[Row]) -> None:
     """Not even those that hold the same: copies of a row are several people."""
     found = number_units(frame_of(values), None, KEY)
-    assert len(set(found.units)) == len(values) == len(set(found.coin)) and not found.rank.any()
+    assert len(set(found.units)) == len(values) == len(set(found.uniform)) and not found.rank.any()
 
 
 def test_what_holds_the_same_is_known_as_the_same() -> None:
@@ -128,7 +128,7 @@ def test_what_holds_the_same_is_known_as_the_same() -> None:
         alone = {int(number_units(pd.DataFrame({"x": [value]}), None, KEY).units[0]) for value in same}
         assert len(alone) == 1
         together = number_units(pd.DataFrame({"x": same}), None, KEY)
-        assert set(together.units) > alone and len(set(together.units)) == len(same), "told apart by counting alone"
+        assert set(together.units) > alone and len(set(together.units)) == len(same), "distinguished by counting alone"
 
 
 def test_what_differs_is_known_apart() -> None:
@@ -159,17 +159,17 @@ def test_a_fresh_key_gives_other_numbers() -> None:
     values: list[Row] = [(f"t{i}", None, float(i % 7)) for i in range(3000)]
     for owners in (None, [f"p{i // 3}" for i in range(3000)]):
         one, two = (number_units(frame_of(values), owners, key) for key in (KEY, OTHER_KEY))
-        assert not set(one.units) & set(two.units) and not set(one.coin) & set(two.coin)
+        assert not set(one.units) & set(two.units) and not set(one.uniform) & set(two.uniform)
         assert owners is None or not np.array_equal(one.rank, two.rank)
         again = number_units(frame_of(values), owners, KEY)
-        assert all(np.array_equal(getattr(one, part), getattr(again, part)) for part in ("units", "coin", "rank"))
+        assert all(np.array_equal(getattr(one, part), getattr(again, part)) for part in ("units", "uniform", "rank"))
 
 
 @pytest.mark.parametrize("bit", [0, 7, 8 * 31])
 def test_every_bit_of_the_key_counts(bit: int) -> None:
     turned = (int.from_bytes(KEY, "little") ^ (1 << bit)).to_bytes(32, "little")
     one, two = (number_units(frame_of([("a", "b", 1.0)]), None, key) for key in (KEY, turned))
-    assert one.units[0] != two.units[0] and one.coin[0] != two.coin[0]
+    assert one.units[0] != two.units[0] and one.uniform[0] != two.uniform[0]
 
 
 # --- chance -----------------------------------------------------------------------------------------------------------
@@ -181,21 +181,21 @@ MANY = 100_000
 @pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("alike", [True, False])
 def test_coins_are_uniform(named: bool, alike: bool) -> None:
-    """Coins and numbers of units in a row, or all alike. False alarms: below 1e-9 (six tests of 1e-10)."""
+    """Random draws and numbers of units in a row, or all alike. False alarms: below 1e-9 (six tests of 1e-10)."""
     frame = pd.DataFrame({"x": np.zeros(MANY) if alike else np.arange(MANY, dtype=float)})
     found = number_units(frame, [f"p{i}" for i in range(MANY)] if named else None, np.random.default_rng().bytes(32))
     number = found.units * 2.0**-63
-    for uniform in (found.coin, number, np.modf(number * 2**20)[0]):
+    for uniform in (found.uniform, number, np.modf(number * 2**20)[0]):
         assert stats.kstest(uniform, "uniform").pvalue > 1e-10
     place = (np.arange(MANY) + 0.5) / MANY
-    for one, two in ((found.coin, number), (found.coin, place), (found.coin, np.roll(found.coin, 1))):
+    for one, two in ((found.uniform, number), (found.uniform, place), (found.uniform, np.roll(found.uniform, 1))):
         table = np.histogram2d(one, two, bins=10, range=[[0, 1], [0, 1]])[0]
         assert stats.chi2_contingency(table).pvalue > 1e-10
 
 
 def test_coins_that_lean_are_found() -> None:
-    coin = np.random.default_rng(0).random(MANY)
-    assert stats.kstest(coin**1.1, "uniform").pvalue < 1e-10
+    draws = np.random.default_rng(0).random(MANY)
+    assert stats.kstest(draws**1.1, "uniform").pvalue < 1e-10
 
 
 @pytest.mark.statistical

@@ -1,4 +1,4 @@
-"""The account of a data set: what the ledger's entries say of its budget."""
+"""The account of a data set: its budget according to the ledger's entries."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Account:
 
     @property
     def cap(self) -> Cap | None:
-        """The lifetime budget last stated by a run that was kept: to leave it out of a policy does not lift it."""
+        """The lifetime budget last stated by a run that was kept: leaving it out of a policy does not lift it."""
         return next(reversed(self.caps.values()), None)
 
     @property
@@ -51,24 +51,24 @@ class Account:
         return bool(cap and self.cap and (cap.epsilon > self.cap.epsilon or cap.delta > self.cap.delta))
 
     def read(self, entry: Entry, sound: bool = True) -> None:
-        """Takes in the next entry of kind reserve or return. Raises InputError if it is no such thing, or not sound."""
+        """Adds the next entry, of kind reserve or return. Raises InputError if it is malformed, or not sound."""
         try:
             if not sound:
-                raise ValueError("no run ever wrote it so")
+                raise ValueError("no run writes such an entry")
             if entry.kind == "return":
                 self._give_back(entry.run)
             else:
                 self._take(entry.run, json.loads(entry.body))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             rule = f"has an entry {entry.sequence} that cannot be read"
-            raise InputError(Problem("ledger", rule, "`privsynth ledger verify` tells what was changed")) from None
+            raise InputError(Problem("ledger", rule, "`privsynth ledger verify` shows what was changed")) from None
         self.through, self.hash = entry.sequence, entry.hash
 
     def _take(self, run: str, body: dict[str, Any]) -> None:
         self.orders = self.orders or frozenset({body.get("order")})
         epsilon, delta = float(body["epsilon"]), float(body["delta"])
         if not (0 < epsilon < math.inf and 0 < delta < 1) or run in self.kept:
-            raise ValueError("no run ever reserves so")
+            raise ValueError("no run makes such a reservation")
         if stated := body.get("lifetime"):
             self.caps[run] = Cap(stated["epsilon"], stated["delta"])
             self.locks |= {run} if stated.get("locked") else set()
@@ -87,7 +87,7 @@ class Account:
 
 
 def _events(plan: Any) -> tuple[Event, ...] | None:
-    """The events of a plan in the books; None if it was written in a way that this version does not know."""
+    """The events of a plan in the ledger; None if it is in a format that this version does not know."""
     try:
         return tuple(from_json(item["event"]) for item in plan)
     except (KeyError, TypeError, ValueError):
@@ -96,7 +96,7 @@ def _events(plan: Any) -> tuple[Event, ...] | None:
 
 @dataclass(frozen=True)
 class Statement:
-    """Where a data set stands, together with every other id that was given its content."""
+    """The state of a data set's budget, together with every other id that was given its content."""
 
     accounts: tuple[Account, ...]  # the data set's own first
 
@@ -115,7 +115,7 @@ class Statement:
 
     @property
     def filter(self) -> Filter | None:
-        """What decides on the next run; None if no policy states a lifetime budget."""
+        """The filter that decides on the next run; None if no policy states a lifetime budget."""
         return filter_of(self.accounts)
 
     @property
@@ -148,7 +148,7 @@ class Statement:
         return epsilon_of([Gaussian(math.sqrt(order / (2 * left)))], self.delta) if order and left > 0 else None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain facts. epsilon, delta: the sum of the data set's own runs; the others hold for all that are linked."""
+        """Plain facts. epsilon, delta: the sum of the data set's own runs; the other figures cover all linked ids."""
         own, rule = self.accounts[0].spent, self.filter
         return {
             "epsilon": own.epsilon, "delta": own.delta, "linked": self.linked, "composed_epsilon": self.composed,
@@ -174,7 +174,7 @@ class Statement:
         composed = known if self.composed is None else f"epsilon {at_most(self.composed, 4)} at delta {small(self.delta)}"
         lines.append(f"  all releases composed: {composed}, if no run was chosen after looking at another")
         if rule:
-            lines.append(f"  lifetime budget ({rule.cap}{', locked' if self.locked else ''}): {rule.told(self.spent)}")
+            lines.append(f"  lifetime budget ({rule.cap}{', locked' if self.locked else ''}): {rule.in_words(self.spent)}")
         if self.largest_run is not None:
             lines.append(f"  one more run of Gaussian noise may have epsilon {self.largest_run:.3g} at delta {self.delta:.1e}")
         return lines

@@ -1,8 +1,8 @@
-"""The hash chain of the ledger: every entry carries the hash of the one before, so that an edit anywhere shows.
+"""The hash chain of the ledger: every entry carries the hash of the one before, so that any edit is detected.
 
-Whoever can write the database can also recompute every hash after an edit, or cut entries off at the end. Against that
-stands a head: the hash of some entry, kept outside (each report and manifest prints one). A chain that still holds the
-head holds everything before it unchanged (Haber, Stornetta 1991). What is written behind the head must still make sense,
+Whoever can write the database can also recompute every hash after an edit, or cut entries off at the end. The defence
+is a head: the hash of some entry, kept outside (each report and manifest prints one). A chain that still holds the
+head holds everything before it unchanged (Haber, Stornetta 1991). What is written after the head must still make sense,
 run by run: a reservation is not given back once rows were read, and nothing follows the end of a run.
 """
 
@@ -22,7 +22,7 @@ GENESIS = "0" * 64
 
 
 class Entry(NamedTuple):
-    """One line of the books. `time` is informative only: clocks jump; the order is that of `sequence`."""
+    """One entry of the ledger. `time` is informative only, since clocks jump; the order is that of `sequence`."""
 
     sequence: int
     time: str
@@ -42,14 +42,14 @@ class Entry(NamedTuple):
 
 
 def digest(sequence: int, time: str, dataset: str, run: str, kind: str, body: str, previous: str) -> str:
-    """SHA-256 of an entry's fields; their lengths stand in front, so that no two entries are written the same."""
+    """SHA-256 of an entry's fields; their lengths come first, so that no two entries have the same encoding."""
     lengths = f"{sequence} {len(time)} {len(dataset)} {len(run)} {len(kind)} {len(body)} "
     return hashlib.sha256(f"{lengths}{time}{dataset}{run}{kind}{body}{previous}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What a look at a whole chain found. problems: empty if nothing is wrong. head: the hash of the last entry."""
+    """The result of checking a whole chain. problems: empty if nothing is wrong. head: the hash of the last entry."""
 
     problems: list[str]
     entries: int
@@ -64,7 +64,7 @@ _NEXT = {
 
 
 def _nonsense(entry: tuple[Any, ...], before: str) -> bool:
-    """True if no run ever writes this entry behind one of kind `before`."""
+    """True if no run writes this entry after one of kind `before`."""
     kind, body = entry[4], entry[5]
     if kind not in _NEXT.get(before, set()):
         return True
@@ -88,7 +88,7 @@ def check(entries: Iterable[tuple[Any, ...]], heads: Collection[str] = ()) -> Ch
         if not problems and (entry[0] != place or entry[6] != previous or entry[7] != _digest_of(entry)):
             problems.append(f"entry {place} is missing" if entry[0] != place else f"entry {place} has been changed")
         elif not problems and _nonsense(entry, kinds.get(entry[3], "")):
-            problems.append(f"entry {place} is none that a run writes at this point: it has been added by another hand")
+            problems.append(f"entry {place} is not one that a run writes at this point: it was not added by a run")
         kinds[entry[3]] = entry[4]
         previous = entry[7]
         if missing:
@@ -114,7 +114,7 @@ def check_export(file: Path, heads: Collection[str] = ()) -> Checked:
 def _digest_of(entry: tuple[Any, ...]) -> str:
     try:
         return digest(*entry[:7])
-    except (TypeError, UnicodeEncodeError):  # an emptied field, or text that no entry was ever written with
+    except (TypeError, UnicodeEncodeError):  # an empty field, or text that is not valid UTF-8
         return ""
 
 

@@ -1,9 +1,9 @@
-"""The ledger's database: SQLite or PostgreSQL, one transaction at a time, every failure told in one sentence.
+"""The ledger's database: SQLite or PostgreSQL, one transaction at a time, every failure reported in one sentence.
 
 Five tables: the entries; which content each id was given, as a whole; the marks of its parts; which ids were recognised
 by such marks, and so are linked; the key of the fingerprints. Of these only the entries are ever exported. They commit to
-contents, marks and key by keyed hashes and name the links, so that `Database.check` finds a change there as well. What a
-ledger of version 0.1.0 lacks of these is added when it is opened.
+contents, marks and key by keyed hashes and name the links, so that `Database.check` finds a change there as well. Tables
+that a ledger of version 0.1.0 lacks are added when it is opened.
 """
 
 from __future__ import annotations
@@ -87,18 +87,18 @@ _LINKED = union(
     select(_LINKS.c.other).where(_LINKS.c.dataset.in_(_FOUND)), select(_LINKS.c.dataset).where(_LINKS.c.other.in_(_FOUND)),
 )  # fmt: skip
 _NEWEST = select(ENTRIES.c.sequence, ENTRIES.c.hash).order_by(ENTRIES.c.sequence.desc()).limit(1)
-_ADVISORY_LOCK = 7263549  # a number that nothing else in the same PostgreSQL database takes
+_ADVISORY_LOCK = 7263549  # any number that no other program uses in the same PostgreSQL database
 _STREAMED = 20_000  # rows of a long result held in memory at once
 
 
 class Database:
-    """Where the entries lie. url, patience: as in `ledger.Ledger`. Everything raises InputError if it cannot be used."""
+    """The database of the entries. url, patience: as in `ledger.Ledger`. Every method raises InputError if it cannot be used."""
 
     def __init__(self, url: str, patience: float, must_exist: bool = False):
         self.url, self.patience = url, patience
-        self._lock = threading.RLock()  # threads of one process wait here, processes at the database
-        self._file: Path | None = None  # once it is there, it must stay
-        with self._told(), self._lock:
+        self._lock = threading.RLock()  # threads of one process wait for this lock, processes for the database
+        self._file: Path | None = None  # once it exists, it must not disappear
+        with self._as_input_errors(), self._lock:
             self.engine = _engine(url, patience)
             address = self.engine.url
             file = Path(address.database) if _is_sqlite_file(self.engine) and address.database else None
@@ -118,16 +118,16 @@ class Database:
 
     @property
     def in_memory(self) -> bool:
-        """True if it ends with this process."""
+        """True if the ledger is lost when this process ends."""
         return isinstance(self.engine.pool, StaticPool)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One look at the database as it is at one moment."""
+        """A read-only transaction on one snapshot of the database."""
         options: dict[str, Any] = {"privsynth_reading": True}
         if self.engine.dialect.name == "postgresql":
             options["isolation_level"] = "REPEATABLE READ"
-        with self._told(), self._lock:
+        with self._as_input_errors(), self._lock:
             self._check_file()
             with self.engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
@@ -135,7 +135,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One serialised transaction: whoever comes second waits, so that reading a total and adding to it are one step."""
-        with self._told(), self._lock:
+        with self._as_input_errors(), self._lock:
             self._check_file()
             with self._locked() as connection:
                 yield connection
@@ -164,7 +164,7 @@ class Database:
             raise InputError(Problem(f"ledger {self._where()}", rule, _PUT_BACK))
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _as_input_errors(self) -> Iterator[None]:
         try:
             yield
         except ImportError:
@@ -182,14 +182,14 @@ class Database:
             return self.url.split("@")[-1]
 
     def check(self, heads: Collection[str]) -> Checked:
-        """Follows the whole chain, and whether contents and key are what the entries committed to."""
+        """Checks the whole chain, and that contents, links and key are what the entries committed to."""
         query = select(*(ENTRIES.c[name] for name in Entry._fields)).order_by(ENTRIES.c.sequence)
         identified = select(ENTRIES.c.dataset, ENTRIES.c.body).where(ENTRIES.c.kind == "identify").distinct()
         try:
             return self._followed(query, identified, heads)
         except (AttributeError, RecursionError, TypeError, ValueError) as error:
-            return Checked([f"it holds what no run ever writes ({type(error).__name__})"], 0, chain.GENESIS)
-        except InputError as error:  # text that is no text was not written by a run either
+            return Checked([f"it holds what no run writes ({type(error).__name__})"], 0, chain.GENESIS)
+        except InputError as error:  # text that cannot be decoded was not written by a run either
             if "decode" not in str(error):
                 raise
             return Checked(["it holds text that cannot be read: it has been changed"], 0, chain.GENESIS)
@@ -216,7 +216,7 @@ class Database:
         return str(key)
 
     def has_former_contents(self) -> bool:
-        """True if contents were written down by version 0.1.0, whose entries know of no marks."""
+        """True if contents were written down by version 0.1.0, whose entries have no marks."""
         former = ENTRIES.c.kind == "identify", ENTRIES.c.body.not_like('%"marks"%')
         with self.reading() as connection:
             return connection.execute(select(ENTRIES.c.sequence).where(*former).limit(1)).first() is not None
@@ -239,7 +239,7 @@ class Database:
     def know(
         self, connection: Connection, dataset: str, fingerprint: Fingerprint, others: Collection[str]
     ) -> dict[str, str | None]:
-        """Notes that an id was given a content, and that it shares its people with others. Returns the commitments."""
+        """Records that an id was given a content, and that its content is also that of other ids. Returns the commitments."""
         key = self.fingerprint_key(connection)
         content = _commitment(key, dataset, fingerprint.whole)
         sketch = _sketch(key, dataset, fingerprint.marks)
@@ -252,7 +252,7 @@ class Database:
 
 
 _ELSEWHERE = "if one should have, check --ledger and PRIVSYNTH_LEDGER"
-_PUT_BACK = "put back the newest copy; `privsynth ledger verify --head HASH` tells whether it is"
+_PUT_BACK = "put back the newest copy; `privsynth ledger verify --head HASH` shows whether it is"
 
 
 def _is_sqlite_file(engine: Engine) -> bool:
@@ -267,11 +267,11 @@ def _engine(url: str, patience: float) -> Engine:
         address = address.set(drivername="postgresql+psycopg")
     if address.get_backend_name() == "postgresql":
         return create_engine(address, isolation_level="READ COMMITTED", pool_pre_ping=True)
-    if address.get_backend_name() != "sqlite":  # nothing serialises the others, so they could be overspent
+    if address.get_backend_name() != "sqlite":  # no other database is serialised here, so a budget could be overspent
         raise SQLAlchemyError("only SQLite and PostgreSQL are supported")
     memory = address.database in (None, "", ":memory:")
     arguments = {"timeout": patience} | ({"check_same_thread": False} if memory else {})
-    # a file is opened anew for each transaction: one that was replaced in the meantime shows
+    # a file is opened anew for each transaction, so that one replaced in the meantime is noticed
     engine = create_engine(address, poolclass=StaticPool if memory else NullPool, connect_args=arguments)
 
     def connect(connection: Any, _: Any) -> None:
@@ -301,7 +301,7 @@ def head(connection: Connection) -> str:
 
 
 def linked(connection: Connection, dataset: str) -> list[str]:
-    """The id itself and, behind it, every id that shares a content with it, or with one that does, and so on."""
+    """The id itself and, after it, every id that shares a content with it, or with one that does, and so on."""
     found = new = [dataset]
     while new:
         new = sorted(set(connection.scalars(_LINKED, {"found": found})) - set(found))
@@ -315,7 +315,7 @@ def _last(connection: Connection) -> tuple[int, str] | None:
 
 
 def _commitment(key: str, dataset: str, fingerprint: str) -> str:
-    """What an entry says of a content: it binds, and tells nothing to whoever does not have the key."""
+    """An entry's commitment to a content: binding, and without information for whoever does not have the key."""
     return hmac.new(key.encode(), f"{dataset}\0{fingerprint}".encode(), hashlib.sha256).hexdigest()
 
 
@@ -325,7 +325,7 @@ def _sketch(key: str, dataset: str, marks: Collection[str]) -> str:
 
 
 def _add(connection: Connection, table: Table, row: dict[str, str]) -> None:
-    """Adds a row unless it is there."""
+    """Adds a row unless it exists."""
     same = and_(*(table.c[name] == value for name, value in row.items()))
     if connection.execute(select(table).where(same)).first() is None:
         connection.execute(table.insert(), row)
@@ -335,7 +335,7 @@ Fact = tuple[str, str, str]  # (what, of which id, commitment or other id)
 
 
 def _stated(dataset: str, body: str) -> Iterator[Fact]:
-    """What an identify entry says of contents, marks and links; nothing where the content was refused."""
+    """The contents, marks and links that an identify entry states; nothing where the content was refused."""
     try:
         said = json.loads(body)
         if said["content"] is None:

@@ -162,7 +162,7 @@ def _sampled_gaussian(event: SampledGaussian, order: float) -> float:
 
     step = PoissonSampledDpEvent(event.sampling_rate, GaussianDpEvent(event.noise_multiplier))
     cost = float(RdpAccountant([order]).compose(step, event.steps).rdp[0])
-    return cost if cost >= 0 else math.inf  # a sum that lost its digits, or NaN, pays for nothing
+    return cost if cost >= 0 else math.inf  # a sum that lost its digits, or NaN: no bound, so no budget suffices
 
 
 def conversion(order: float, delta: float) -> float:
@@ -188,18 +188,18 @@ def starting_order(cap: Cap | None, epsilon: float, delta: float, events: Collec
     if cap is None or delta > cap.delta * SUM_SHARE:
         return None
     order = max(ORDERS, key=lambda order: renyi_cap(cap, order) / order)
-    largest_run = renyi_cap(cap, order)
-    if largest_run <= 0:
+    capacity = renyi_cap(cap, order)
+    if capacity <= 0:
         return None
     one = spending(epsilon, delta, events, order)
-    renyi = min(_times(largest_run, one.renyi), _times(cap.delta * APPROXIMATE_SHARE, one.approximate))
+    renyi = min(_times(capacity, one.renyi), _times(cap.delta * APPROXIMATE_SHARE, one.approximate))
     by_less_delta = min(_times(cap.epsilon, epsilon), cap.delta * SUM_SHARE / delta)
     by_sum = min(_times(cap.epsilon, epsilon), cap.delta / delta)
     return order if max(renyi, by_less_delta) * SLACK >= int(by_sum * SLACK) else None
 
 
-def _times(largest_run: float, cost: float) -> float:
-    return largest_run / cost if cost > 0 else math.inf
+def _times(capacity: float, cost: float) -> float:
+    return capacity / cost if cost > 0 else math.inf
 
 
 @dataclass(frozen=True)
@@ -232,8 +232,8 @@ class Filter:
         """True if all runs together, the new one included, keep the cap."""
         return self.sum_holds(spent) or self.renyi_left(spent) >= 0
 
-    def told(self, spent: Spending) -> str:
-        """In words: what was spent, by which rule, and what is left."""
+    def in_words(self, spent: Spending) -> str:
+        """What was spent, by which rule, and what is left."""
         cap = self.sum_cap
         epsilon, delta = max(0.0, cap.epsilon - spent.epsilon), max(0.0, cap.delta - spent.delta)
         words = f"already spent: epsilon {at_most(spent.epsilon)}, delta {small(spent.delta)} by the sum, which leaves "
@@ -242,8 +242,8 @@ class Filter:
             return words + "the Rényi filter does not count here"
         if math.isinf(spent.renyi):
             return words + "the Rényi filter does not count, since a plan in the books cannot be read"
-        largest_run = renyi_cap(self.cap, self.order)
-        left = max(0.0, self.renyi_left(spent)) / largest_run if largest_run > 0 else 0.0
+        capacity = renyi_cap(self.cap, self.order)
+        left = max(0.0, self.renyi_left(spent)) / capacity if capacity > 0 else 0.0
         return words + f"the Rényi filter of order {self.order:g} leaves {left:.1%} of what it allows"
 
 

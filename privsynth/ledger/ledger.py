@@ -1,16 +1,16 @@
 """The ledger: what has been spent on each data set, kept in a database that outlives every run.
 
-A run reserves its whole plan in one serialised transaction before the table is opened, says which content it read,
-writes down each mechanism before it runs, and settles at the end. What was reserved stays on the books unless no row was
-read. Entries are hash-chained (`chain.py`), so that any later edit shows. What a further run may cost is decided by a
-filter (`filter.py`) that is valid however that run was chosen after looking at earlier ones.
+A run reserves its whole plan in one serialised transaction before the table is opened, records which content it read,
+records each mechanism before it runs, and settles at the end. A reservation counts as spent unless no row was read.
+Entries are hash-chained (`chain.py`), so that any later edit is detected. A filter (`filter.py`) decides what a further run
+may cost; it is valid however that run was chosen after looking at earlier ones.
 
-The budget hangs on the data set's id and on its content: ids that were given the same table, or the same columns under
-whatever names, share one total. A content is known by keyed fingerprints (`fingerprint.py`), which stay inside the
-database (`database.py`).
+The budget belongs to the data set's id and to its content: ids that were given the same table, or the same columns under
+whatever names, share one total. A content is recognised by keyed fingerprints (`fingerprint.py`), which stay inside
+the database (`database.py`).
 
-What whoever decides on a release should know of the books is noticed, written into the entries and told (`Reservation.books`): a
-lifetime budget that a policy raises, books that were new or are in memory only, ids that turn out to be the same people.
+What whoever decides on a release should know about the ledger is written into the entries and reported (`Reservation.books`):
+a lifetime budget that a policy raises, a ledger that was new or is in memory only, ids that turn out to hold the same people.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Reservation:
     plan: Plan
     randomness: Randomness
     charged: list[str] = field(default_factory=list)
-    opened: bool = False  # set before the first row is looked at
-    learned: bool = False  # no mechanism runs any more; what reads rows from here on is the audit
+    opened: bool = False  # set before the first row is read
+    learned: bool = False  # no mechanism runs any more; from here on only the audit reads rows
     settled: bool = False
     same_content: tuple[str, ...] = ()  # other ids that were given this run's table or columns, and share its budget
     books: Books = field(default_factory=Books)  # what was noticed
@@ -76,10 +76,10 @@ class Reservation:
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def identify(self, fingerprint: Fingerprint) -> tuple[str, ...]:
-        """Writes down which content was read, and returns the other ids that were given the same table or columns.
+        """Records which content was read, and returns the other ids that were given the same table or columns.
 
         fingerprint: by `fingerprint.fingerprint` with `Ledger.fingerprint_key`. Raises Refused if the ids together would
-        pass the smallest of their lifetime budgets; the reservation stays on the books, since rows were read.
+        pass the smallest of their lifetime budgets; the reservation counts as spent, since rows were read.
         """
         with self.lock:
             self.opened = True
@@ -92,7 +92,7 @@ class Reservation:
         return self.same_content
 
     def charge(self, name: str, event: Event) -> None:
-        """Writes down that mechanism `name` is about to run. Raises Refused unless the plan paid for exactly this."""
+        """Records that mechanism `name` is about to run. Raises Refused unless the plan contains exactly this."""
         with self.lock:  # two threads must not both find that it has not run
             if name not in self.plan:
                 raise Refused(Problem(f"mechanism {name!r}", "is not in the plan, so nothing has paid for it"))
@@ -106,19 +106,19 @@ class Reservation:
             self.ledger.append(self.dataset, self.id, "charge", {"name": name, "event": to_json(event)})
 
     def finish_learning(self) -> None:
-        """Ends what the budget pays for: from here on `charge` raises Refused. The first call writes one entry."""
+        """Ends the part of the run that the budget pays for: from here on `charge` raises Refused. The first call adds an entry."""
         with self.lock:
             if self.settled:
                 raise Refused(Problem(f"data set {self.dataset!r}", "the audit comes after the account was closed"))
             if self.learned:
                 return
-            self.opened, self.shut = True, "comes after learning was finished; the audit's looks are not paid for"
+            self.opened, self.shut = True, "comes after learning was finished; the budget does not pay for the audit"
             what = "rows opened for the audit; not paid by the budget, figures stay internal"
             self.ledger.append(self.dataset, self.id, "audit", {"what": what})
             self.learned = True
 
     def settle(self, outcome: str) -> str:
-        """Closes the run's account; a reservation is returned only if no row was looked at. Returns the head hash."""
+        """Closes the run's account; a reservation is returned only if no row was read. Returns the head hash."""
         with self.lock:
             if self.settled:
                 raise Refused(Problem(f"data set {self.dataset!r}", "the run's account was closed before"))
@@ -131,15 +131,15 @@ class Ledger:
     """The books of all data sets.
 
     url: of SQLite or PostgreSQL, as in SQLAlchemy; None: `default_url()`. patience: seconds to wait for other writers.
-    must_exist: whoever only reads the books makes none.
+    must_exist: do not create a ledger, as for commands that only read one.
     Every method raises InputError if the database cannot be used; then nothing has been written.
     """
 
     def __init__(self, url: str | None = None, patience: float = PATIENCE, must_exist: bool = False):
         self.url = url or default_url()
         self._database = Database(self.url, patience, must_exist)
-        self._accounts: dict[str, Account] = {}  # as far as they were read
-        self._newest: dict[str, Entry] = {}  # of each run that is on; it must stay where it was written
+        self._accounts: dict[str, Account] = {}  # as far as their entries were read
+        self._newest: dict[str, Entry] = {}  # the newest entry of each running run; it must not change
 
     @property
     def engine(self) -> Engine:
@@ -147,7 +147,7 @@ class Ledger:
         return self._database.engine
 
     def reserve(self, plan: Plan) -> Reservation:
-        """Takes the whole plan from the data set's lifetime budget, or raises Refused. Nothing has been read yet."""
+        """Takes the whole plan from the data set's lifetime budget, or raises Refused. No data has been read yet."""
         dataset, lifetime = plan.dataset, plan.lifetime
         cap = Cap(lifetime.epsilon, lifetime.delta) if lifetime else None
         run = Reservation(self, dataset, uuid.uuid4().hex, plan, Randomness(plan.seed))
@@ -166,13 +166,13 @@ class Ledger:
                 "lifetime": asdict(cap) | locked if cap else None, **noticed,
             })  # fmt: skip
         self._newest[run.id] = entry
-        run.books = _told(noticed, own.cap)
+        run.books = _in_words(noticed, own.cap)
         return run
 
     def _noticed(
         self, connection: Connection, own: Account, others: list[Account], cap: Cap | None
     ) -> dict[str, Any]:
-        """What a reservation's entry says of the books: `ledger` and `lifetime_raised`, each only where there is a reason.
+        """The remarks in a reservation's entry: `ledger` and `lifetime_raised`, each only where there is a reason.
 
         Raises Refused if `cap` would raise a lifetime budget that is locked, for this id or one that shares its content.
         """
@@ -190,9 +190,9 @@ class Ledger:
         return noticed
 
     def identify(self, dataset: str, run: str, fingerprint: Fingerprint) -> dict[str, str]:
-        """Writes down the content that a run read; `Reservation.identify` calls it. Returns by what each other id is the same.
+        """Records the content that a run read; `Reservation.identify` calls it. Returns by what each other id is recognised.
 
-        Raises Refused after writing that down. Then the id is not linked to the others: its reservation burdens it alone.
+        Raises Refused after the entry is written. Then the id is not linked to those ids: its reservation counts for it alone.
         """
         with self._database.writing() as connection:
             found = self._database.recognised(connection, dataset, fingerprint)
@@ -210,7 +210,7 @@ class Ledger:
             raise Refused(Problem(
                 f"data set {dataset!r}",
                 f"holds the same content as {_named(accounts[1:])}; with this run they would pass the smallest of their "
-                f"lifetime budgets ({rule.cap}): {rule.told(spent)}",
+                f"lifetime budgets ({rule.cap}): {rule.in_words(spent)}",
                 "a table has one budget, whatever it is called: ask for less, or let whoever owns the risk raise it",
             ))  # fmt: skip
         return found
@@ -221,7 +221,7 @@ class Ledger:
             return bytes.fromhex(self._database.fingerprint_key(connection))
 
     def has_former_contents(self) -> bool:
-        """True if the ledger knows contents by the fingerprints of version 0.1.0, so that they must be made as well."""
+        """True if the ledger knows contents by the fingerprints of version 0.1.0, so that these must be computed as well."""
         return self._database.has_former_contents()
 
     def append(self, dataset: str, run: str, kind: str, body: dict[str, Any]) -> str:
@@ -240,13 +240,13 @@ class Ledger:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def spent(self, dataset: str) -> tuple[float, float]:
-        """(epsilon, delta) on the books of one data set by itself: the claims of its runs, added up."""
+        """(epsilon, delta) spent on one data set by itself: the claims of its runs, added up."""
         with self._database.reading() as connection:
             spent = _current(connection, Account(dataset)).spent
         return spent.epsilon, spent.delta
 
     def statement(self, dataset: str) -> Statement:
-        """Where a data set stands, with all ids that share its budget."""
+        """The state of a data set's budget, with all ids that share it."""
         with self._database.reading() as connection:
             return Statement(tuple(_current(connection, Account(name)) for name in linked(connection, dataset)))
 
@@ -260,24 +260,24 @@ class Ledger:
         return self._database.check(heads)
 
     def verify(self, *heads: str | None) -> list[str]:
-        """What is wrong with the ledger; an empty list if nothing. heads: as in `check`."""
+        """The problems of the ledger, an empty list if there are none. heads: as in `check`."""
         return self.check([kept for kept in heads if kept]).problems
 
     def _follow(self, connection: Connection, dataset: str, run: str, kind: str, body: dict[str, Any]) -> Entry:
-        """Adds an entry of a run whose entries are still there."""
+        """Adds an entry of a run, after a check that its newest entry still exists."""
         if run in self._newest:
             self._database.check_kept(connection, self._newest[run])
         return append(connection, dataset, run, kind, body)
 
     def _read(self, connection: Connection, *names: str) -> list[Account]:
-        """These accounts as of now."""
+        """The current state of these accounts."""
         for name in names:
             self._accounts[name] = _current(connection, self._accounts.get(name, Account(name)))
         return [self._accounts[name] for name in names]
 
 
 def _current(connection: Connection, account: Account) -> Account:
-    """The account with all that was reserved and returned since it was last read; anew, if that is no longer there."""
+    """The account, updated by what was reserved and returned since it was last read; read anew if that entry has gone."""
     rows = connection.execute(_BOOKED, {"dataset": account.dataset, "through": account.through}).all()
     if account.through and (not rows or rows[0].hash != account.hash):
         return _current(connection, Account(account.dataset))
@@ -304,13 +304,13 @@ def _refuse_above(own: Account, others: list[Account], plan: Plan, asked: Spendi
         raise Refused(Problem(
             f"data set {own.dataset!r}" + (f", with the same content as {_named(others)}" if others else ""),
             f"this run (epsilon {plan.epsilon:.3g}, delta {plan.delta:.1e}) would pass its lifetime budget "
-            f"({rule.cap}): {rule.told(spent)}",
+            f"({rule.cap}): {rule.in_words(spent)}",
             "ask for less, or let whoever owns the risk raise the lifetime budget",
         ))  # fmt: skip
 
 
-def _told(noticed: dict[str, Any], cap: Cap | None) -> Books:
-    """In sentences. noticed: by `Ledger._noticed`. cap: the lifetime budget that now holds for the id."""
+def _in_words(noticed: dict[str, Any], cap: Cap | None) -> Books:
+    """Alarms and notes for a reader. noticed: by `Ledger._noticed`. cap: the lifetime budget that now holds for the id."""
     books = Books()
     if raised := noticed.get("lifetime_raised"):
         former, new = Cap(**raised["from"]), Cap(**raised["to"])

@@ -71,7 +71,7 @@ class Grouping:
 
     @cached_property
     def _ranges(self) -> tuple[list[int], list[list[int]]]:
-        """(where stretches of numbers start, the first line whose range covers each: none before the first start)."""
+        """(where intervals of numbers start, the first line whose range covers each interval; none before the first start)."""
         spans = [(line, _RANGE.fullmatch(pattern)) for line, (pattern, _) in enumerate(self.rules)]
         rising = sorted((int(span[1]), int(span[2]), line) for line, span in spans if span)
         starts = sorted({start for low, high, _ in rising for start in (low, high + 1)})
@@ -116,7 +116,7 @@ def load_grouping(name: str, beside: Path | None) -> Grouping:
 
 
 def _bytes_of(name: str, beside: Path | None) -> bytes:
-    """What stands in a grouping file, whose name must not lead out of the policy's folder."""
+    """The bytes of a grouping file, whose name must not lead out of the policy's folder."""
     if not _is_plain(name):
         rule = "a grouping is a file in the policy's folder or below it"
         hint = "copy it there; name it without `..`, leading `/`, drive or backslash"

@@ -1,4 +1,4 @@
-"""Reads a policy file strictly and says everything that is wrong with it at once, with file, line, key and hint."""
+"""Reads a policy file strictly and reports all of its problems at once, with file, line, key and hint."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Policy:
         return cls(model, source, digest, groupings, warnings, lines)
 
     def with_changes(self, trainer: str | None = None, epsilon: float | None = None) -> Policy:
-        """The same policy with another trainer or epsilon, as the command line may ask; checked anew.
+        """The same policy with another trainer or epsilon, as options of the command line; checked anew.
 
         Raises PolicyError, or Refused if epsilon is above the policy's hard cap.
         """
@@ -104,15 +104,15 @@ class Policy:
         return replace(self, model=model, sha256=digest)
 
     def refuse_large_delta(self, units: int) -> None:
-        """The rule on delta and the number of units once that was measured: to refuse by a released number costs nothing.
+        """Applies the rule on delta to the measured number of units. A refusal by a released number costs no privacy.
 
         Raises Refused.
         """
         for key, rule, hint in large_delta(self.model.budget, max(1, units), "units"):
-            raise Refused(Problem(self.place(*key), f"{rule} (their number was bought)", hint))
+            raise Refused(Problem(self.place(*key), f"{rule} (their number was measured)", hint))
 
     def place(self, *key: str | int) -> str:
-        """Where a key stands, as problems name it: file, line and dotted path."""
+        """The place of a key, as problems name it: file, line and dotted path."""
         return _place(key, self.lines, self.source)
 
     @property
@@ -121,7 +121,7 @@ class Policy:
 
     @property
     def unit_called(self) -> str | None:
-        """What a reader calls one unit, if the policy says so."""
+        """The word for one unit, such as "patient", if the policy states one."""
         return None if self.model.unit == "row" else self.model.unit.called
 
     @property
@@ -131,12 +131,12 @@ class Policy:
 
     @property
     def most_rows(self) -> int:
-        """Rows that the table may have at most; the plan pays for what so many may give away."""
+        """Rows that the table may have at most; the plan pays for the collisions among so many."""
         return self.model.dataset.most_rows
 
     @property
     def gdp_mu(self) -> float:
-        """Of the Gaussian mechanism that claims as much as the policy allows, in Gaussian differential privacy.
+        """The GDP parameter mu of the Gaussian mechanism that claims as much as the policy allows.
 
         By epsilon and delta: the analytic Gaussian mechanism. A risk target is a point of its trade-off curve,
         mu = Phi^-1(tpr) - Phi^-1(fpr) (Dong, Roth, Su 2022, equation 6).
@@ -212,7 +212,7 @@ def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
                 here = (*path, str(key.value))
                 wrong.extend(_half_characters(key, source))
                 if here in lines:
-                    rule = f"key {_dotted(here)!r} stands twice, first on line {lines[here]}"
+                    rule = f"key {_dotted(here)!r} appears twice, first on line {lines[here]}"
                     wrong.append(Problem(f"{source}:{key.start_mark.line + 1}", rule, "leave one of them out"))
                 lines[here] = key.start_mark.line + 1
                 walk(value, here)
@@ -277,7 +277,7 @@ def _explained(error: ValidationError, content: Any, lines: dict[Path_, int], so
     for entry in error.errors():
         loc: list[str | int] = []
         node = content
-        for part in entry["loc"]:  # pydantic names branches of unions too: keep only what stands in the file
+        for part in entry["loc"]:  # pydantic names branches of unions too: keep only what is in the file
             if (isinstance(node, dict) and part in node) or (
                 isinstance(node, list) and isinstance(part, int) and part < len(node)
             ):
@@ -295,7 +295,7 @@ def _explained(error: ValidationError, content: Any, lines: dict[Path_, int], so
 _MISSING = {
     "max_rows": "write how many rows of one person are used at most, such as `unit: {column: NAME, max_rows: 4}`; the "
     "noise grows with it, and rows beyond it are left out at random",
-    "column": "name the column whose values tell people apart, as in `unit: {column: NAME, max_rows: 4}`",
+    "column": "name the column whose values identify people, as in `unit: {column: NAME, max_rows: 4}`",
     "unit": "write `unit: row` if every row is another person, else `unit: {column: NAME, max_rows: N}`",
     "delta": "add it, well below one part in the number of people, such as `delta: 1.0e-6`",
     "kind": "add it: category, integer, number, date, text or id",
@@ -333,7 +333,7 @@ def _words(entry: Any, loc: Path_, value: Any) -> tuple[str, str]:
 
 
 def _known_keys(loc: Path_) -> list[str]:
-    """The keys that may stand at a place of the policy."""
+    """The keys that are allowed at a place of the policy."""
     if loc[:1] == ("columns",) and len(loc) == 2:
         return list(m.Column.model_fields)
     if loc[:1] == ("constraints",):

@@ -1,7 +1,7 @@
 """The policy language, version 1: what the columns are, whom to protect, how much may leak.
 
-Every field is public: a policy is written before the table is opened and is published with the release. Rules that
-need one field stand beside it; rules that need several stand in `rules.py`, so that all of them are shown at once.
+Every field is public: a policy is written before the table is opened and is published with the release. Rules on
+one field are defined beside it; rules on several are in `rules.py`, so that all broken ones are shown at once.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class DatasetSpec(_Strict):
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     description: str = ""
-    rows: int | None = Field(default=None, ge=1, le=10**12)  # public row count; without it the count is bought
+    rows: int | None = Field(default=None, ge=1, le=10**12)  # public row count; without it the count is measured
     missing: list[Text] = []  # tokens that mean "missing"; the empty cell always does
     unexpected: Unexpected | None = None  # the rule of every column that states none
 
@@ -113,7 +113,7 @@ class Budget(_Strict):
     risk: RiskTarget | None = None
     delta: Share
     lifetime: Lifetime | None = None
-    hard_cap: Positive | None = None  # no epsilon of a run, however it is asked for, may lie above
+    hard_cap: Positive | None = None  # the largest epsilon that any run may have, however it is requested
 
     @model_validator(mode="after")
     def _one_target(self) -> Budget:
@@ -214,9 +214,9 @@ class Column(_Strict):
     def _distinct(cls, categories: Any) -> Any:
         if isinstance(categories, list):
             if not categories:
-                raise ValueError("list at least one category, or write `private` to buy them")
+                raise ValueError("list at least one category, or write `private` to measure them")
             if len(set(categories)) < len(categories):
-                raise ValueError("a category stands twice")
+                raise ValueError("a category is listed twice")
         return categories
 
     @model_validator(mode="after")
@@ -248,10 +248,10 @@ class Column(_Strict):
             if self.grouping and self.categories is not None:
                 return ["`grouping` already names the groups; leave `categories` out"]
             if not self.grouping and self.categories is None:
-                return ["state `categories: [...]` (public), `categories: private` (bought) or a `grouping` file"]
+                return ["state `categories: [...]` (public), `categories: private` (measured) or a `grouping` file"]
             return ["`clip` means nothing for categories; write missing or refuse"] if self.unexpected == "clip" else []
         if self.bounds is None:
-            return ["numbers and dates need bounds; state `bounds: [low, high]` (public) or `bounds: private` (bought)"]
+            return ["numbers and dates need bounds; state `bounds: [low, high]` (public) or `bounds: private` (measured)"]
         if self.bounds == "private":
             return ["private bounds of dates are not offered; state public ones"] if self.kind == "date" else []
         low = self.bounds[0]
@@ -262,7 +262,8 @@ class Column(_Strict):
         if self.kind == "integer" and any(b != int(b) for b in self.bounds if isinstance(b, float)):
             return ["bounds of an integer must be whole numbers"]
         if self.limits and self.kind == "number" and max(map(abs, self.limits)) * 10**self.places > 2**53:
-            return [f"bounds are too wide to be told apart to {self.places} decimals; state fewer `decimals`, or less"]
+            rule = f"bounds are too wide for numbers of {self.places} decimals to be distinguished"
+            return [f"{rule}; state fewer `decimals`, or narrower bounds"]
         return []
 
 

@@ -1,7 +1,7 @@
 """Which trainers a policy may name, and their options. All are public.
 
-They stand here and not with the trainers so that a policy is checked without importing these. `OPTIONS` says which trainers
-there are; `trainers.TRAINERS` has one for each.
+They are defined here and not with the trainers so that a policy is checked without importing these. `OPTIONS` lists the
+trainers; `trainers.TRAINERS` has one for each.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class MarginalOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sweeps: int = Field(default=16, ge=4, le=400)  # annealed Gibbs sweeps that fit the population
+    sweeps: int = Field(default=16, ge=4, le=400)  # annealed Gibbs sweeps that fit the synthetic records
 
     @field_validator("*", mode="before")
     @classmethod
     def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
-        """pydantic takes `yes` for 1 and "300" for 300; who writes them means something else, or does not know."""
+        """pydantic reads `yes` as 1 and "300" as 300; whoever writes these means something else, or made a mistake."""
         kind = cls.model_fields[str(info.field_name)].annotation
         if kind is bool:
             if not isinstance(value, bool):
@@ -41,16 +41,16 @@ class MarginalOptions(BaseModel):
 class NetworkOptions(MarginalOptions):
     """Options of trainers that add a network; step count, rate and clip norm are fixed before any data is read."""
 
-    anchor: float = Field(default=0.9, ge=0, lt=1)  # share for noisy marginals; 0: the network alone
+    anchor: float = Field(default=0.9, ge=0, lt=1)  # share of the budget for the marginal model; 0: the network alone
     steps: int = Field(default=300, ge=1, le=100_000)  # DP-SGD steps
     batch: int = Field(default=1024, ge=16, le=65536)  # expected units of a step, where the row count is public
     sampling_rate: float | None = Field(default=None, ge=1e-6, le=1)
     max_grad_norm: float = Field(default=1.0, gt=0, le=1000)
     learning_rate: float = Field(default=5e-4, gt=0, le=1)
-    pretrain_steps: int = Field(default=1500, ge=0, le=100_000)  # on the population: costs no privacy
+    pretrain_steps: int = Field(default=1500, ge=0, le=100_000)  # on synthetic records of the marginal model: costs no privacy
     calibrate: bool = True  # live sweeps towards the noisy marginals after sampling
     hidden: int = Field(default=192, ge=8, le=2048)
-    device: Literal["auto", "cpu"] = "auto"  # where networks learn: on the machine's CUDA device, if it has one
+    device: Literal["auto", "cpu"] = "auto"  # where networks train: on the machine's CUDA device, if it has one
 
 
 class LatentOptions(NetworkOptions):

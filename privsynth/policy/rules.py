@@ -1,4 +1,4 @@
-"""Rules that need more than one field of the policy, and doubts that do not stop it."""
+"""Rules that need more than one field of the policy, and warnings that do not stop a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from privsynth.policy.model import CONTROL, NUMERIC, Budget, PolicyModel
 
 Violation = tuple[tuple[str | int, ...], str, str]  # (place in the policy, rule, hint)
 CAP_HINT = "ask for less; to raise `hard_cap` is for whoever answers for the data"
-SAMPLE_DAYS = (date(2004, 2, 29), date(1999, 12, 31), date(2011, 10, 8))  # that a date's format must give back
+SAMPLE_DAYS = (date(2004, 2, 29), date(1999, 12, 31), date(2011, 10, 8))  # that a date's format must reproduce
 LONGEST_FORMAT = 100  # characters
 
 
@@ -28,10 +28,11 @@ def violations(policy: PolicyModel) -> Iterator[Violation]:
 
 
 def shared_number(rows: int) -> float:
-    """The chance, at most, that one unit more shares its number with another in a table of so many rows.
+    """A bound on the probability that an added unit shares its number with another one, in a table of so many rows.
 
-    By 63 bits of a keyed hash (`table.number_units`) each other unit has it with 2^-63. Where rows are units, another row
-    is also taken for an equal one if 128-bit hashes of what differs in them agree; both together are far below 2^-62.
+    Numbers are 63 bits of a keyed hash (`table.number_units`), so each other unit has the same one with probability 2^-63.
+    Where rows are units, a row is also taken for an equal one if 128-bit hashes of what differs in them agree; both together
+    are far below 2^-62 for each row.
     """
     return rows * 2.0**-62
 
@@ -49,10 +50,11 @@ def _budget(policy: PolicyModel) -> Iterator[Violation]:
 
 
 def large_delta(budget: Budget, n: int, called: str) -> Iterator[Violation]:
-    """delta may not reach 1/n: to publish one of n people whole, drawn at random, is (0, 1/n)-differentially private.
+    """delta must stay below 1/n: publishing the whole record of one of n people, drawn at random, is (0, 1/n)-DP.
 
-    n counts everybody in the table and not only those who train: each is published so with chance 1/n, whether it is
-    the holdout's coin or the draw that spares them. Rows are at least as many as units, and so the stricter count.
+    n counts everybody in the table and not only the training part: each person is published with probability 1/n, whether
+    it is the split into train and holdout or the draw that spares them. There are at least as many rows as units, so that
+    a count of rows gives the stricter rule.
     """
     if budget.delta >= 1 / n:
         rule = (
@@ -63,7 +65,7 @@ def large_delta(budget: Budget, n: int, called: str) -> Iterator[Violation]:
 
 
 def above_cap(budget: Budget, epsilon: float, asked: str) -> str:
-    """The rule that an epsilon above the hard cap breaks, however it is asked for; empty if it breaks none."""
+    """The rule that an epsilon above the hard cap breaks, however it is requested; empty if it breaks none."""
     if budget.hard_cap is None or epsilon <= budget.hard_cap:
         return ""
     return f"{asked} = {epsilon:.4g}, above the hard cap of {budget.hard_cap:g}"
@@ -110,7 +112,7 @@ def _constraints(policy: PolicyModel) -> Iterator[Violation]:
         elif len(kinds) == 2 and (kinds[0] == "date") != (kinds[1] == "date"):
             yield place, "a date cannot be compared with a number", "name two dates or two numbers"
         elif len(kinds) == 2 and not all(policy.columns[name].modelled for name in (small, large)):
-            yield place, "a column that is not kept cannot be held to a rule", "keep both columns, or drop the rule"
+            yield place, "a rule cannot apply to a column that is not kept", "keep both columns, or drop the rule"
         above, ahead = set[str](), [large]
         while ahead:
             at = ahead.pop()
@@ -139,7 +141,7 @@ def _names(policy: PolicyModel) -> Iterator[Violation]:
 def _formats(policy: PolicyModel) -> Iterator[Violation]:
     for name, column in policy.columns.items():
         if column.format is not None and not _is_date_format(column.format):
-            rule = f"{column.format[:LONGEST_FORMAT]!r} does not write a day so that it can be read again"
+            rule = f"{column.format[:LONGEST_FORMAT]!r} does not write a day such that it can be read back"
             hint = "name year, month and day as strptime does, such as `%Y-%m-%d`"
             yield ("columns", name, "format"), rule, hint
 
@@ -158,7 +160,7 @@ def _is_date_format(form: str) -> bool:
 
 
 def _control_characters(policy: PolicyModel) -> Iterator[Violation]:
-    """A cell that holds a control character counts as unreadable, so no row would ever meet what is named here."""
+    """A cell that holds a control character counts as unreadable, so no row could match such a value."""
     named: list[tuple[tuple[str | int, ...], str]] = [(("dataset", "description"), policy.dataset.description)]
     named += [(("dataset", "missing", i), token) for i, token in enumerate(policy.dataset.missing)]
     for name, column in policy.columns.items():
@@ -172,7 +174,7 @@ def _control_characters(policy: PolicyModel) -> Iterator[Violation]:
 
 
 def policy_warnings(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """What a careful reader would ask about; shown by `check`, does not stop anything."""
+    """Warnings for a careful reader. `check` shows them; they stop nothing."""
     for index, constraint in enumerate(policy.constraints):
         for name in undeclared(constraint.inequality[::2], policy):
             yield ("constraints", index), f"column {name!r} is not declared; `run` will refuse until it is"
@@ -183,7 +185,7 @@ def policy_warnings(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...]
     if policy.seed is not None:
         yield ("seed",), "a seed makes the noise guessable: what this policy makes is never released"
     if policy.dataset.rows is None:
-        yield ("dataset",), "rows is not declared: the number of rows is bought from the budget"
+        yield ("dataset",), "rows is not declared: the number of rows is measured, which takes part of the budget"
 
 
 def undeclared(names: tuple[str, ...], policy: PolicyModel) -> list[str]:

@@ -1,11 +1,11 @@
-"""One total: all events of a run compose into one privacy loss distribution, and every claim is read off it.
+"""The privacy accountant: all events of a run compose into one privacy loss distribution, from which every claim is read.
 
 Computed by `dp_accounting` (Google), pessimistic throughout: discretisation and truncation only ever add to epsilon
 (connect-the-dots, Doroshenko et al. 2022). Neighbours: add or remove one unit; both directions are kept apart through
 the composition, and every figure is the worse of the two.
 
-Stages of a run may look at what earlier ones released: tables stand on bought bounds, DP-SGD starts from noisy tables.
-The total covers that. What is fixed before any data is read is the list of events, and with it, for each stage, a pair
+Stages of a run may use what earlier ones released: tables use measured bounds, DP-SGD starts from noisy tables. The total
+covers that. What is fixed before any data is read is the list of events, and with it, for each stage, a pair
 of distributions that dominates the stage whatever earlier releases it was fed with, since noise is stated relative to
 the stage's own sensitivity. The composition of such a list of pairs dominates the adaptive composition of the stages
 (Zhu, Dong, Wang 2022, Theorem 10). It would not if a released value chose how much noise a later stage adds, or whether
@@ -15,10 +15,10 @@ What dominates each kind of event:
 - Gaussian: itself. Gaussians compose exactly, their mu adding up in squares (Dong, Roth, Su 2022, Corollary 2).
 - DiscreteGaussian: the Gaussian of `dominating_mu`.
 - PureDP: randomised response (Kairouz, Oh, Viswanath 2015). Geometric: the same, as its privacy loss takes the same
-  two values with the same chances; and a trace of delta, since diffprivlib draws it by inverting one 53-bit number,
-  whose law ends at about 36 / epsilon and has holes before.
-- ApproximateDP: randomised response and, with chance delta, everything is told (the same source).
-- ThresholdedGaussian: its Gaussian and, with chance delta, everything.
+  two values with the same chances; and a small delta, since diffprivlib draws it by inverting one 53-bit number, so
+  that its support ends at about 36 / epsilon and has gaps before that.
+- ApproximateDP: randomised response and, with probability delta, a release of everything (the same source).
+- ThresholdedGaussian: its Gaussian and, with probability delta, a release of everything.
 - SampledGaussian: a Poisson-sampled Gaussian at each step, in each direction (Zhu, Dong, Wang 2022, Theorem 11).
 """
 
@@ -46,20 +46,20 @@ from privsynth.privacy.events import (
 )
 
 NUMERICAL_SLACK = (
-    1e-5  # in epsilon, part of every total: floating-point samplers follow their law only so closely (`noise`)
+    1e-5  # in epsilon, part of every total: how closely floating-point samplers follow their exact distribution (`noise`)
 )
-STEP_SLACK = 3e-7  # in epsilon, for each step of DP-SGD: its sums and noise are doubles (`dpsgd.DPSGD.grain`)
+STEP_SLACK = 3e-7  # in epsilon, for each step of DP-SGD: its sums and noise are doubles (`dpsgd.DPSGD.granularity`)
 ROUNDING = 1e-15  # in delta, added for each composition: about ten times what its Fourier transforms were seen to round
 LONG_SUM = 10_000.0  # noise multiplier up to which `dominating_mu` adds up all of the discrete Gaussian
 
 
 def geometric_trace(epsilon: float) -> float:
-    """delta of diffprivlib's two-sided geometric noise: it inverts one 53-bit number, whose law ends near 36 / epsilon."""
+    """delta of diffprivlib's two-sided geometric noise: it inverts one 53-bit number, so its support ends near 36 / epsilon."""
     return min(0.5, 36 / epsilon * (1 + math.exp(min(epsilon, 50.0))) * 2.0**-53)
 
 
 def slack_of(events: Iterable[Event]) -> float:
-    """What floating-point samplers and sums may add to epsilon over one composition."""
+    """What floating-point samplers and sums may add to epsilon in one composition."""
     return NUMERICAL_SLACK + STEP_SLACK * sum(event.steps for event in events if isinstance(event, SampledGaussian))
 
 
@@ -118,7 +118,7 @@ def _dominating(event: Event) -> Iterator[tuple[Event, int]]:
 
 
 def _merged(events: Iterable[Event]) -> Counter[Event]:
-    """What dominates the events, equal ones counted, and all Gaussians and all delta as one. In an order of its own."""
+    """Events that dominate the given ones, with their multiplicities: all Gaussians as one, all delta as one. In a fixed order."""
     counted: Counter[Event] = Counter()
     for event in events:
         for part, times in _dominating(event):
@@ -138,7 +138,7 @@ def _merged(events: Iterable[Event]) -> Counter[Event]:
 
 
 def _spread(event: Event) -> float:
-    """About the standard deviation of its privacy loss."""
+    """Approximately the standard deviation of the event's privacy loss."""
     match event:
         case Gaussian():
             return event.mu
@@ -150,7 +150,7 @@ def _spread(event: Event) -> float:
 
 
 def _interval(merged: Counter[Event]) -> float:
-    """Grid of privacy losses: fine enough for the whole, whatever its size.
+    """The grid spacing of privacy losses: fine enough for the whole composition, whatever its size.
 
     Connect-the-dots puts a loss on its two neighbours on the grid, which adds at most interval^2 / 4 to the variance:
     one part in 2,500 here over all compositions, and one in a million where they are few.
@@ -181,7 +181,7 @@ def _distribution(event: Event, interval: float) -> Any:
 
 @dataclass(frozen=True)
 class PrivacyLoss:
-    """The composed privacy loss distribution of a list of events. slack: in epsilon, is in all that it states."""
+    """The composed privacy loss distribution of a list of events. slack: in epsilon, included in every figure."""
 
     distribution: Any
     slack: float = NUMERICAL_SLACK
@@ -226,12 +226,12 @@ def epsilon_of(events: Iterable[Event], delta: float) -> float:
 
 
 def calibrate(events_of: Callable[[float], list[Event]], cost: Callable[[PrivacyLoss], float], target: float) -> float:
-    """The largest strength mu whose composed cost is at most `target`, and at least 0.999 of it.
+    """The largest GDP parameter mu whose composed cost is at most `target`, and at least 0.999 of it.
 
-    events_of(mu) must grow stronger (less private) with mu, and so cost. Raises ArithmeticError if no strength meets
-    the target, as where delta of the events alone passes it.
+    events_of(mu) must become less private as mu grows, and so cost must grow. Raises ArithmeticError if no mu meets the
+    target, as where the delta of the events alone exceeds it.
     """
-    low, high = (0.0, 0.0), (math.inf, math.inf)  # (strength, cost), cost is known to lie between
+    low, high = (0.0, 0.0), (math.inf, math.inf)  # (mu, cost); the target lies between the two costs
     mu = 1.0
     for turn in range(100):
         reached = cost(compose(events_of(mu)))
@@ -245,17 +245,17 @@ def calibrate(events_of: Callable[[float], list[Event]], cost: Callable[[Privacy
 
 
 def _between(low: tuple[float, float], high: tuple[float, float], aim: float, halve: bool) -> float:
-    """The next strength to try: cost is about a power of strength, so straight on a log-log scale where both are known."""
-    (weak, less), (strong, more) = low, high
-    if math.isinf(strong):
-        return weak * min(8.0, max(1.2, aim / less if less > 0 else 8.0))
-    if weak == 0:
-        return strong * min(0.9, max(0.125, aim / more))
+    """The next mu to try. Cost is about a power of mu: where both ends are known, interpolates linearly on a log-log scale."""
+    (lower, less), (upper, more) = low, high
+    if math.isinf(upper):
+        return lower * min(8.0, max(1.2, aim / less if less > 0 else 8.0))
+    if lower == 0:
+        return upper * min(0.9, max(0.125, aim / more))
     part = 0.5 if halve or less <= 0 or math.isinf(more) else math.log(aim / less) / math.log(more / less)
-    return float(weak * (strong / weak) ** min(0.98, max(0.02, part)))
+    return float(lower * (upper / lower) ** min(0.98, max(0.02, part)))
 
 
-@lru_cache(maxsize=256)  # a plan asks for it more than once
+@lru_cache(maxsize=256)  # a plan needs it more than once
 def gaussian_mu(epsilon: float, delta: float) -> float:
     """mu of the Gaussian mechanism that is (epsilon, delta)-private (Balle, Wang 2018, Theorem 8), by dp_accounting."""
     from dp_accounting.pld.accountant import get_smallest_gaussian_noise
@@ -265,7 +265,7 @@ def gaussian_mu(epsilon: float, delta: float) -> float:
 
 
 def mu_of_risk(fpr: float, tpr: float) -> float:
-    """mu of the Gaussian mechanism whose trade-off curve passes through this point."""
+    """mu of the Gaussian mechanism whose trade-off curve passes through this point (fpr, tpr)."""
     from scipy.special import ndtri
 
     return float(ndtri(tpr) - ndtri(fpr))

@@ -1,19 +1,19 @@
-"""What the ledger knows of a table's content: keyed marks, made by `table.fingerprint`, where the rule is argued for."""
+"""What the ledger knows of a table's content: keyed marks. `table.fingerprint` makes them and gives the reasons for the rule."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-LEAST_BITS = 32.0  # that columns which agree must say before two tables count as the same people's
+LEAST_BITS = 32.0  # information in the columns that agree, from which on two tables count as data of the same people
 
 
 @dataclass(frozen=True)
 class Fingerprint:
     """What is kept of one table's content. All marks are 64 hexadecimal digits.
 
-    whole: of all columns. rows: of the modelled rows; None where they say too little. columns: the mark of each modelled
-    column and its bits; columns of the same cells share one. former: of the whole as version 0.1.0 made it, if asked for.
+    whole: of all columns. rows: of the modelled rows; None where they hold too little information. columns: the mark of each
+    modelled column and its bits; columns of the same cells share one. former: of the whole as version 0.1.0 made it, if asked for.
     """
 
     whole: str
@@ -23,11 +23,11 @@ class Fingerprint:
 
     @property
     def marks(self) -> list[str]:
-        """All by which a part of the content is known."""
+        """All marks by which a part of the content is recognised."""
         return sorted({*self.columns, *([self.rows] if self.rows else [])})
 
     def likeness(self, marks: Collection[str]) -> str | None:
-        """By what a table that shares these marks is the same content: "modelled columns" or "N columns"; None: by nothing.
+        """Why a table that shares these marks counts as the same content: "modelled columns" or "N columns"; None: it does not.
 
         >>> known = Fingerprint("w", "r", {"age": 40.0, "ward": 30.0, "sex": 3.0})
         >>> known.likeness({"r"}), known.likeness({"age", "ward", "sex"}), known.likeness({"age", "ward"})

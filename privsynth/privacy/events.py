@@ -1,4 +1,4 @@
-"""Privacy events: what one mechanism did, as far as the accountant needs to know it. All fields are public.
+"""Privacy events: what the accountant needs to know of one mechanism. All fields are public.
 
 Every event is for the policy's unit: sensitivities have been divided out, so that adding or removing one unit moves
 the mechanism's input by at most 1 in the norm that the event belongs to.
@@ -53,7 +53,7 @@ class DiscreteGaussian:
 
 @dataclass(frozen=True)
 class PureDP:
-    """Anything that is epsilon-differentially private by itself. No mechanism claims it; it is what dominates `Geometric`."""
+    """Any mechanism that is epsilon-differentially private by itself. No mechanism here states it; it dominates `Geometric`."""
 
     epsilon: float
 
@@ -79,7 +79,7 @@ class Geometric:
 
 @dataclass(frozen=True)
 class ApproximateDP:
-    """Anything that is (epsilon, delta)-differentially private by itself."""
+    """Any mechanism that is (epsilon, delta)-differentially private by itself."""
 
     epsilon: float
     delta: float
@@ -158,8 +158,8 @@ def gaussian_of_mu(mu: float) -> Gaussian:
 def sampled_gaussian_of_mu(mu: float, sampling_rate: float, steps: int) -> SampledGaussian:
     """DP-SGD about as private as one Gaussian mechanism of parameter mu, by the central limit theorem of subsampling.
 
-    mu = q sqrt(T (exp(1/sigma^2) - 1)) (Bu, Dong, Long, Su 2020, Theorem 5), solved for sigma. It only shares out the
-    budget; what is claimed comes from the exact composition in `accountant`.
+    mu = q sqrt(T (exp(1/sigma^2) - 1)) (Bu, Dong, Long, Su 2020, Theorem 5), solved for sigma. It only divides the
+    budget; claims come from the exact composition in `accountant`.
 
     >>> sampled_gaussian_of_mu(1.0, 0.01, 1000).noise_multiplier < 1
     True

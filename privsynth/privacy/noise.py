@@ -1,25 +1,25 @@
-"""Where all randomness that protects anybody comes from: AES-256 in counter mode (`cryptography`), keyed by the OS.
+"""The source of all random numbers that protect privacy: AES-256 in counter mode (`cryptography`), keyed by the OS.
 
-A seed is a development switch: it fixes the key, so that whoever knows the seed can subtract the noise. What is made
-with a seed is marked and never released.
+A seed is for development: it fixes the key, so that whoever knows the seed can subtract the noise. What is made with a
+seed is marked and never released.
 
-How exact the integer samplers are (`geometric`, `discrete_gaussian`, `rounded_gaussian`, `lattice_gaussian`). To round a
-double is not enough at large scales: at 10^4 on the lattice, the edges of a cell 12 deviations out are off by 1e-7 of
-its width, which over 10,000 cells may come to 4e-3 in epsilon. So a draw has two parts. A block of 2^b integers is
-found by inversion, with b such that a deviation has at most 64 blocks; then the integer in it, by uniform bits and a
-rejection. What errs is the inversion alone, at any scale. Gaussian, z deviations out:
+How exact the integer samplers are (`geometric`, `discrete_gaussian`, `rounded_gaussian`, `lattice_gaussian`). Rounding a
+double is not exact enough at large scales: at 10^4 on the lattice, the edges of a cell 12 standard deviations out are off by
+1e-7 of its width, which over 10,000 cells may come to 4e-3 in epsilon. So a draw has two parts. A block of 2^b integers is
+found by inversion, with b such that a standard deviation has at most 64 blocks; then the integer in it, by uniform bits
+and a rejection. Only the inversion is inexact, at any scale. For the Gaussian, z standard deviations out:
 - an edge is off by a relative 3 2^-52 (`ndtri`, measured against 60 digits) + 2^-53 (its product with the scale), which
   moves the tail beyond it by a share of 3.5 (z^2 + 1) 2^-52; the uniform number that it comes from adds 2^-52;
 - a block has two edges and holds a share 1 - exp(-z / 64) of the tail from its nearer one: together at most
   (7 (z^2 + 1) + 2) 2^-52 / (1 - exp(-z / 64));
 - the rejection tests an exponent of z^2 / 2 at most, with four roundings and an exponential: 3 z^2 2^-52 at most.
-Geometric, at x = epsilon |k|, with blocks at least 1/32 wide and two numbers each, the other of which averages 1/2:
+For the geometric, at x = epsilon |k|, with blocks at least 1/32 wide and two numbers each, the other of which averages 1/2:
 (3 x + 7) 2^-52 / (1 - exp(-1 / 32)).
 So each probability is that of the exact law within a factor 1 +- eta, eta = 2^-39, wherever it is above 1e-31 (z <= 12,
 x <= 72); beyond, eta grows in proportion to z or x until doubles end at 1e-300. A unit that moves m cells, all its rows in
 all tables of a run, shifts its privacy loss by 2 m eta more: (epsilon, delta) becomes (epsilon + 2 m eta, (1 + m eta)
 delta). For m = `MOST_MOVED`, all of them 12 deviations out, that is 9.9e-6 in epsilon; a plan with more is refused.
-`tests/privacy/test_noise_distributions.py` computes these bounds and measures what they rest on.
+`tests/privacy/test_noise_distributions.py` computes these bounds and measures their premises.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
 Number = TypeVar("Number", np.float64, np.int64)
 
-_BLOCK = 2**14  # numbers made at a time: what they are made of stays in the cache
+_BLOCK = 2**14  # numbers made at a time, so that intermediate results stay in the cache
 _ZEROS = bytes(2**17)
 
 
@@ -68,7 +68,7 @@ class Randomness:
     def words(self, size: int) -> Words:
         """(size,) random 64-bit words, the next of the stream.
 
-        Raises RuntimeError in a forked process, which would draw the very noise that its parent draws.
+        Raises RuntimeError in a forked process, which would draw the same noise as its parent.
         """
         if os.getpid() != self._process:
             raise RuntimeError("a forked process would repeat its parent's noise: give it a Randomness of its own")
@@ -87,7 +87,7 @@ class Randomness:
         return _in_blocks(lambda size: ((self.words(size) >> 12).astype(np.float64) + 0.5) * 2.0**-52, shape)
 
     def bernoulli(self, rate: float, count: int) -> NDArray[np.bool_]:
-        """`count` independent coins, each true with probability `rate`, to 2^-53."""
+        """`count` independent Bernoulli draws, each true with probability `rate`, to 2^-53."""
         return self.uniform(count) < rate
 
     def exponential(self, shape: Shape) -> Floats:
@@ -97,7 +97,7 @@ class Randomness:
     def normal(self, shape: Shape) -> Floats:
         """Standard normal numbers by inversion of a tail probability and a sign; right tails however far out.
 
-        Their low bits tell what they were added to (Mironov 2012): for what is released as it is, take noise on a
+        Their low bits reveal what they were added to (Mironov 2012): for what is released as it is, use noise on a
         lattice.
         """
 
@@ -148,8 +148,8 @@ class Randomness:
         """Discrete Gaussian noise: P(k) proportional to exp(-k^2 / (2 scale^2)), all integers k.
 
         By rejection from two-sided geometric noise of parameter 1 / t, t = floor(scale) + 1 (Canonne, Kamath, Steinke
-        2020, Algorithm 3); the coin of probability exp(-x) is an exponential number of at least x. scale: from 2^-40
-        to 2^39; then |k| < 2^50. Raises ValueError outside.
+        2020, Algorithm 3); the Bernoulli draw of probability exp(-x) is an exponential number of at least x. scale:
+        from 2^-40 to 2^39; then |k| < 2^50. Raises ValueError outside.
         """
         _check("scale", scale, 2.0**-40, 2.0**39)
         t = math.floor(scale) + 1
@@ -195,17 +195,17 @@ class Randomness:
 
         Added to an input that is itself on the lattice, this equals rounding the output of the ideal Gaussian
         mechanism: round(x + z) = x + round(z). Rounding is post-processing, so the event is that of the Gaussian
-        mechanism, and no low bit of a floating-point sum can tell neighbouring inputs apart (Mironov 2012): every
+        mechanism, and no low bit of a floating-point sum can distinguish neighbouring inputs (Mironov 2012): every
         output is an exact multiple of 2^-10, below 2^53 of them. scale: up to 2^37. Raises ValueError outside.
         """
         return self.rounded_gaussian(scale / LATTICE, shape).astype(np.float64) * LATTICE
 
     def integer_source(self) -> Any:
-        """random_state for diffprivlib: None lets it use the operating system's generator."""
+        """random_state for diffprivlib; None makes it use the operating system's generator."""
         return None if self.seed is None else int.from_bytes(self.bytes(4), "little") & 0x7FFFFFFF
 
     def generator(self) -> np.random.Generator:
-        """A fast generator for post-processing only: it must never protect anybody."""
+        """A fast generator for post-processing only. It must never be used for noise that protects privacy."""
         return np.random.default_rng(np.frombuffer(self.bytes(32), dtype=np.uint32))
 
 
@@ -220,7 +220,7 @@ def _check(name: str, value: float, low: float, high: float) -> None:
 
 
 def _in_blocks(draw: Callable[[int], NDArray[Number]], shape: Shape) -> NDArray[Number]:
-    """An array of this shape of what draw(size) gives, at most _BLOCK at a time."""
+    """An array of this shape, filled by draw(size), at most _BLOCK numbers at a time."""
     size = math.prod(shape) if isinstance(shape, tuple) else int(shape)
     if size <= _BLOCK:
         return draw(size).reshape(shape)

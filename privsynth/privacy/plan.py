@@ -1,7 +1,7 @@
 """The plan of a run: every mechanism that will touch the table, its event and its share. `planning` makes it.
 
 It also says what the ledger writes down of a run (the data set, its lifetime budget, the policy's hash, the seed) and which
-trainer was chosen, so that nobody has to ask the policy again.
+trainer was chosen, so that later stages do not need the policy for it.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ OtherKind = TypeVar("OtherKind", bound=Event)
 
 @dataclass(frozen=True)
 class Request:
-    """One mechanism that a stage wants: what it is for, its share, and its event at a given strength."""
+    """One mechanism that a stage requests: its purpose, its share of the budget, and its event at a given GDP parameter mu."""
 
     name: str
     purpose: str
     share: float
-    event: Callable[[float], Event]  # strength mu -> event
-    tables: int = 0  # that share its noise; 0 for what releases no tables
-    at_most: bool = False  # whether there may be fewer: which ones fit hangs on what is released before
+    event: Callable[[float], Event]  # GDP parameter mu -> event
+    tables: int = 0  # how many tables share its noise; 0 if it releases no tables
+    at_most: bool = False  # there may be fewer: which ones fit depends on earlier releases
 
 
 @dataclass(frozen=True)
 class Item:
-    """One calibrated line of the plan. noise: what the event does, in words of a statistician."""
+    """One calibrated line of the plan. noise: the effect of the event, in a statistician's words."""
 
     name: str
     purpose: str
@@ -51,7 +51,7 @@ class Item:
 
 @dataclass(frozen=True)
 class RiskCost:
-    """What a risk target came to: epsilon, and what going through (epsilon, delta) would have cost instead.
+    """What a risk target costs: its epsilon, and what the conversion through (epsilon, delta) would have cost instead.
 
     epsilon_generic: the largest epsilon that keeps the target by (epsilon, delta) alone. noise_saved: how much smaller
     the noise multipliers are than under that epsilon, 0..1.
@@ -84,7 +84,7 @@ class Lifetime:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be spent. reasons: why the trainer was chosen, where it was chosen by rule. seed: of a run in development.
+    """What will be spent. reasons: why the trainer was chosen, if a rule chose it. seed: of a development run.
 
     dataset, lifetime, policy_sha256: what the ledger writes down.
     """
@@ -130,12 +130,12 @@ class Plan:
 
     @property
     def one_unit(self) -> str:
-        """Whom the claim protects, as a reader calls it."""
+        """Whom the claim protects, in the reader's words."""
         return "one row" if self.unit == "row" else f"one {self.unit_called or self.unit}"
 
     @property
     def sentence(self) -> str:
-        """The claim in words that a release board can weigh."""
+        """The claim in words for a release board."""
         if self.seeded:
             return "Made with a seed: whoever knows it can subtract the noise, so there is no privacy claim."
         rows = "" if self.unit == "row" else f" (all its rows, {self.max_rows} used at most)"
@@ -179,6 +179,6 @@ class Plan:
 
 
 def _alone(event: Event, delta: float) -> float | None:
-    """epsilon that this event would claim by itself at delta; None if it would claim none."""
+    """The epsilon of this event by itself at delta; None if there is none."""
     value = compose([event]).epsilon(delta)
     return value if math.isfinite(value) else None

@@ -1,9 +1,9 @@
 """What a privacy claim means in plain words: the most that any attacker can reach, derived from the composed total.
 
-**The bound.** Let S be any event about what comes out, and one unit be in the table or not. With the unit out, S has
-chance b; with it in, at most 1 - f(b), where f is the trade-off curve (Dong, Roth, Su 2022, Section 2). f follows from
-the privacy profile: with P the unit in and Q the unit out, P(S) <= e^epsilon Q(S) + delta(epsilon), and for what is not
-in S, with the unit's part turned round, 1 - Q(S) <= e^epsilon (1 - P(S)) + delta(epsilon), for every epsilon >= 0. Both
+**The bound.** Let S be any event about the release, and one unit be in the table or not. With the unit out, S has
+probability b; with it in, at most 1 - f(b), where f is the trade-off curve (Dong, Roth, Su 2022, Section 2). f follows from
+the privacy profile: with P the unit in and Q the unit out, P(S) <= e^epsilon Q(S) + delta(epsilon), and for the complement
+of S, with the two tables exchanged, 1 - Q(S) <= e^epsilon (1 - P(S)) + delta(epsilon), for every epsilon >= 0. Both
 directions of the neighbours have a profile of their own; `PrivacyLoss.delta` is the larger, so that f is the worse of
 both and holds whichever of "in" and "out" an attacker takes for granted. Taken over a grid of epsilons instead of all,
 the bound can only be larger.
@@ -12,7 +12,7 @@ the bound can only be larger.
 on a release made without the unit:
 - membership: S says "in". b is the false-positive rate, P(S) the true-positive rate.
 - attribute inference, reconstruction: S says "the guess about this unit is right", or "the rebuilt record is close
-  enough". b is the chance to be right without the unit's data: prior knowledge, and what other people's data tell.
+  enough". b is the chance to be right without the unit's data: prior knowledge, and what other people's data reveal.
 - singling out: S says "the predicate that the attacker writes down after seeing the release fits this unit". b is its
   weight: the chance that such a predicate fits the unit's record if the release was made without it. To single the unit
   out the predicate must fit it and nobody else, which is rarer still. These events exclude one another for different
@@ -41,8 +41,8 @@ _LINES = 2000  # epsilons at which the profile is read
 
 def max_tpr(loss: PrivacyLoss, fpr: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     """1 - f: the largest true-positive rate at each false-positive rate, for any attack on one unit."""
-    told = loss.delta(math.inf)  # chance that everything is told: no epsilon goes below
-    top = loss.epsilon(min(0.5, told + 1e-12))
+    unbounded = loss.delta(math.inf)  # probability of an infinite privacy loss: below it no epsilon is finite
+    top = loss.epsilon(min(0.5, unbounded + 1e-12))
     epsilons = np.linspace(0, max(top, 0.1), _LINES)
     deltas = np.clip(loss.delta(epsilons), 0, 1)
     a = np.asarray(fpr, dtype=float)[:, None]
@@ -51,10 +51,10 @@ def max_tpr(loss: PrivacyLoss, fpr: Sequence[float] | NDArray[np.float64]) -> ND
 
 
 def plain_risk(loss: PrivacyLoss) -> Risk:
-    """All plain figures of one composed total."""
+    """All plain-language figures of one composed total."""
     grid = np.unique(np.concatenate([[0.0], np.logspace(-4, 0, 49), np.linspace(0, 1, 21)]))
-    asked = [grid, *map(np.array, (FPRS, BASELINES, REBUILT, WEIGHTS))]
-    reached = np.split(max_tpr(loss, np.concatenate(asked)), np.cumsum([len(part) for part in asked])[:-1])
+    all_rates = [grid, *map(np.array, (FPRS, BASELINES, REBUILT, WEIGHTS))]
+    reached = np.split(max_tpr(loss, np.concatenate(all_rates)), np.cumsum([len(part) for part in all_rates])[:-1])
 
     def at(rates: Sequence[float], bounds: NDArray[np.float64]) -> dict[str, float]:
         return {f"{rate:g}": float(bound) for rate, bound in zip(rates, bounds, strict=True)}
@@ -79,20 +79,20 @@ def of_anyone(bound: float, units: int) -> float:
 
 
 def in_words(risk: Risk, rows: int | None = None) -> list[str]:
-    """The figures as lines for a release board. rows: public number of rows; there are no more units than that."""
-    told = {
-        "it is told to be in the table (false alarms -> found)": risk.max_tpr,
+    """The figures as lines for a release board. rows: the public number of rows, an upper bound on the number of units."""
+    figures = {
+        "it is recognised as a member (false alarms -> found)": risk.max_tpr,
         "a hidden value of it is guessed right": risk.attribute_inference,
         "its record is rebuilt": risk.reconstruction,
         "a description made to single it out fits it": risk.singling_out,
     }
     if rows is not None:
         anyone = {rate: of_anyone(bound, rows) for rate, bound in risk.singling_out.items()}
-        told[f"... and so singles out anybody at all of {rows:,}"] = anyone
-    width = max(len(what) for what in told)
+        figures[f"... and so singles out anybody at all of {rows:,}"] = anyone
+    width = max(len(what) for what in figures)
     return [
         f"{what:<{width}}  " + "   ".join(f"{chance(float(rate))} -> {chance(bound)}" for rate, bound in bounds.items())
-        for what, bounds in told.items()
+        for what, bounds in figures.items()
     ]
 
 
@@ -100,7 +100,7 @@ def generic_epsilon(fpr: float, tpr: float, delta: float) -> float:
     """The largest epsilon whose (epsilon, delta) alone, without the curve behind it, keeps an attack below `tpr`.
 
     Two lines bound it (Dong, Roth, Su 2022, Proposition 3): e^epsilon fpr + delta and 1 - e^-epsilon (1 - delta - fpr).
-    Either suffices, so the larger epsilon counts; 0 if even perfect secrecy but for delta would not do.
+    Either suffices, so the larger epsilon counts; 0 if the target cannot be met even at epsilon 0.
 
     >>> round(generic_epsilon(0.01, 0.10, 1e-6), 3), round(generic_epsilon(0.5, 0.9, 0.0), 3)
     (2.303, 1.609)
@@ -111,7 +111,7 @@ def generic_epsilon(fpr: float, tpr: float, delta: float) -> float:
 
 
 def at_most(value: float, digits: int = 3) -> str:
-    """A bound as a person reads it, rounded up to so many significant digits: a claim never looks better than it is.
+    """A bound as people write it, rounded up to so many significant digits, so that a claim never looks better than it is.
 
     >>> at_most(2.9951), at_most(0.0312, 2), at_most(2.0)
     ('3', '0.032', '2')
@@ -136,7 +136,7 @@ def small(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as a person writes it, rounded up.
+    """A share as people write it, rounded up.
 
     >>> percent(0.0312), percent(0.5), percent(0.000421)
     ('3.2 %', '50 %', '0.043 %')
@@ -145,7 +145,7 @@ def percent(share: float) -> str:
 
 
 def chance(share: float) -> str:
-    """A chance as a person says it, rounded up: in percent, or as one in many where it is small.
+    """A chance as people state it, rounded up: in percent, or as "1 in N" where it is small.
 
     >>> chance(0.0312), chance(0.0001), chance(1.52e-8), chance(0.0)
     ('3.2 %', '1 in 10,000', '1 in 65,000,000', '0 %')

@@ -1,4 +1,4 @@
-"""What a room needs of a run to charge a mechanism: no more than this, so that only the pipeline knows the ledger."""
+"""What a stage needs of a run to charge a mechanism. It is no more than this, so that only the pipeline knows the ledger."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from privsynth.privacy.plan import Plan
 
 
 class Run(Protocol):
-    """One run that spends what its plan reserved. `ledger.ledger.Reservation` is one."""
+    """One run that spends what its plan reserved. `ledger.ledger.Reservation` implements it."""
 
     @property
     def plan(self) -> Plan: ...
@@ -20,7 +20,7 @@ class Run(Protocol):
 
     @property
     def learned(self) -> bool:
-        """True once no mechanism may run any more; what reads rows from here on is the audit."""
+        """True once no mechanism may run any more. From then on only the audit reads rows."""
 
     def charge(self, name: str, event: Event) -> None:
-        """Writes down that mechanism `name` is about to run. Raises Refused unless the plan paid for exactly this."""
+        """Records that mechanism `name` is about to run. Raises Refused unless the plan contains exactly this."""

@@ -26,8 +26,8 @@ Values = TypeVar("Values")  # a data frame of typed values, or an array of codes
 class Rows(Generic[Values]):
     """values: one row per record, sorted by unit, the rows of a unit in random order. units: (rows,) int64.
 
-    A unit's number is a keyed hash of its own name or content (`table.take_in`): one unit more changes nobody's number,
-    nobody's place among the others and nobody's order of rows.
+    A unit's number is a keyed hash of its own name or content (`table.take_in`): adding a unit changes no other
+    unit's number, position relative to the others, or order of rows.
     """
 
     values: Values
@@ -73,7 +73,7 @@ def unit_weights(
     codes: (rows, columns), sorted by unit. tables: one to MOST_WAYS columns each; shares: (tables,) multiples of SHARE_UNIT
     that sum to at most 1. For a unit with rows r, s: ||v||^2 = sum over r, s of the shares of all tables in whose columns
     r and s agree, since both then lie in one cell. These are sums of multiples of SHARE_UNIT below 2^22, which doubles
-    hold exactly: no weight hangs on the order in which a matrix kernel adds, and so on how many other rows there are.
+    hold exactly: no weight depends on the order in which a matrix kernel adds, and so on how many other rows there are.
     """
     if len(units) == 0:
         return np.zeros(0)
@@ -97,4 +97,4 @@ def unit_weights(
     return np.asarray(to_lattice(weight)[unit_of])
 
 
-_TOGETHER = 256  # tables that are compared at once: bounds memory
+_TOGETHER = 256  # tables compared at a time; bounds memory

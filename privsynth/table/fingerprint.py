@@ -7,21 +7,21 @@ Three things are kept of a table, all of them the same for CSV, Parquet and a da
 2. *The modelled rows*: the columns that the policy models, without names, places and the case of letters. A row's hash
    is the sum of its cells' hashes, each mixed beforehand. Columns that no run models may come, go and change.
 3. *Each modelled column* by itself, as the multiset of its cells, again without name and case. So a table that lost or
-   gained modelled columns is known by the others, whichever rows their cells stand in: whoever pairs the cells of a
-   column anew still publishes the same people's values.
+   gained modelled columns is recognised by the remaining ones, in whichever rows their cells are: whoever re-pairs the
+   cells of a column still publishes the same people's values.
 
-*When two tables are the same.* By 1 always. By 2 and 3 if what agrees says enough. For a multiset with counts n_1, n_2, ...
-of n cells, `bits` is -log2 of the chance that n independent draws have exactly these counts, under the population that
-makes this most likely (shares n_v / n). So an independent sample, of whatever population, agrees with chance 2^-bits
-at most: about 2^-(1/2 sum log2(2 pi n_v) - 1/2 log2(2 pi n)), by Stirling. 2 counts from `LEAST_BITS` on. For 3, the
-columns that agree must reach `LEAST_BITS` without the one of them that says most: numbers like 1 to n are the same in
-many tables, though by the formula nothing says more. With 32 bits, a ledger of a thousand tables of as many
-populations has a false alarm with chance 1e6 / 2 / 2^32 = 1e-4 at most, by 2; by 3 as far as columns are independent.
+*When two tables are the same.* By 1 always. By 2 and 3 if what agrees holds enough information. For a multiset of n cells
+with counts n_1, n_2, ..., `bits` is -log2 of the chance that n independent draws have exactly these counts, under the
+population that makes this most likely (shares n_v / n). So an independent sample, of whatever population, agrees with
+chance 2^-bits at most: about 2^-(1/2 sum log2(2 pi n_v) - 1/2 log2(2 pi n)), by Stirling. 2 counts from `LEAST_BITS` on.
+For 3, the columns that agree must reach `LEAST_BITS` without the most informative of them: numbers like 1 to n are the
+same in many tables, though by the formula nothing is more informative. With 32 bits, a ledger of a thousand tables of as
+many populations has a false alarm with chance 1e6 / 2 / 2^32 = 1e-4 at most, by 2; by 3 as far as columns are independent.
 
 *Limits.* Rows that were added or removed, or a changed cell in all but one of the modelled columns, make another content:
-this finds a table that was renamed or re-cut, not one that somebody altered to hide it. Tables of few rows and few values
-say too little and are known by 1 alone. Tables laid out by design, such as one row a day with day, month and weekday, may
-be taken for one another by 3.
+this finds a table that was renamed or re-cut, not one that somebody altered in order to hide it. Tables of few rows and
+few values hold too little information and are recognised by 1 alone. Tables laid out by design, such as one row a day with
+day, month and weekday, may be taken for one another by 3.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _MISSING = {  # whatever a policy says: what readers of CSV take for missing, an
 _MISSING_FOLDED = {token.casefold() for token in _MISSING}
 _NUMBER = r"^([+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|-?inf)$"
 _TRUTHS = {word: word.lower() for word in ("True", "TRUE", "False", "FALSE")}
-_LONG = r"^[+-]?[1-9][0-9]{15,}$"  # whole numbers that float64 cannot tell apart, identifiers mostly: compared as text
+_LONG = r"^[+-]?[1-9][0-9]{15,}$"  # whole numbers that float64 cannot distinguish, mostly identifiers: compared as text
 _MIDNIGHT = r"^(\d{4}-\d\d-\d\d)[T ]00:00(:00(\.0+)?)?(Z|\+00:00)?$"
 _MOMENT = r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.0+|(\.\d*?[1-9])0*)?(?:Z|\+00:00)?$"
 
@@ -57,7 +57,7 @@ _MOMENT = r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.0+|(\.\d*?[1-9])0*)?(?:Z|
 def fingerprint(raw: RawTable, key: bytes, modelled: Collection[str] = (), former: bool = False) -> Fingerprint:
     """What to keep of a table's content.
 
-    key: `Ledger.fingerprint_key`. Without it no mark tells anything of the table, and none can be found for a guessed one.
+    key: `Ledger.fingerprint_key`. Without it no mark reveals anything of the table, and none can be computed for a guessed one.
     modelled: the columns that the policy models. former: `Ledger.has_former_contents`. Marks are made of 64-bit hashes
     (by the key, too), sorted, under HMAC-SHA256 (FIPS 198-1): a million rows of ten columns take a few seconds. Columns
     that cannot be read as text, which no run could use, count as empty.
@@ -104,7 +104,7 @@ def _bits(counts: np.ndarray) -> float:
 
     The multinomial chance n! prod (p_v^n_v / n_v!) is largest at p_v = n_v / n.
 
-    >>> round(2 ** -_bits(np.array([1, 1])), 6), round(2 ** -_bits(np.array([3])), 6)  # two of a coin; always the same
+    >>> round(2 ** -_bits(np.array([1, 1])), 6), round(2 ** -_bits(np.array([3])), 6)  # two fair Bernoulli draws; always the same
     (0.5, 1.0)
     """
     n = float(counts.sum())
@@ -117,7 +117,7 @@ def _cells(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Twice (rows,) uint64 for the values of one column, the same however they were stored; 0 where missing.
 
-    First with the case of letters as written, then whatever it is, if folds. of_words: `_of_words`, or what stands for it.
+    First with the case of letters as written, then whatever it is, if folds. of_words: `_of_words`, or a replacement for it.
     """
     values = raw.frame.column(name)
     kind = values.type
@@ -139,7 +139,7 @@ def _long(values: pa.ChunkedArray) -> bool:
 
 
 def _texts(raw: RawTable, name: str) -> tuple[np.ndarray, list[str]]:
-    """((rows,) int64 place of each cell, -1 for null; the distinct cells as text). Arrow tells texts apart by their bytes.
+    """((rows,) int64 place of each cell, -1 for null; the distinct cells as text). Arrow distinguishes texts by their bytes.
 
     Unlike for a run, a cell with control characters is text like any other. Raises ArrowException or InputError.
     """
@@ -209,7 +209,7 @@ def _of_numbers(values: np.ndarray) -> np.ndarray:
 
 
 def _mixed(words: np.ndarray) -> np.ndarray:
-    """A permutation of 64-bit words in which each bit hangs on all (splitmix64; Steele, Lea, Flood 2014)."""
+    """A permutation of 64-bit words in which each bit depends on all (splitmix64; Steele, Lea, Flood 2014)."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         words = (words ^ (words >> np.uint64(shift))) * np.uint64(factor)
     mixed: np.ndarray = words ^ (words >> np.uint64(31))

@@ -1,4 +1,4 @@
-"""From a table as read to private rows: typed by the policy, bounded by unit, split into train and holdout."""
+"""From a table as read to private rows: typed by the policy, with bounded rows per unit, split into train and holdout."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from privsynth.table.reader import RawTable
 from privsynth.table.units import Numbered, number_units
 
 LEAST_ROWS = 50
-MOST_TOLD = 20  # undeclared columns that are told by name
+MOST_LISTED = 20  # undeclared columns that a message lists by name
 
 
 @dataclass
 class Intake:
-    """A table on its way in: train and holdout behind the fence, and what was done to it (exact, internal)."""
+    """A table after intake: train and holdout behind the fence, and exact, internal counts of what was done to it."""
 
     train: PrivateTable[pd.DataFrame]
     holdout: PrivateTable[pd.DataFrame] | None
@@ -37,11 +37,11 @@ class Intake:
 
 
 def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: float | None = None) -> Intake:
-    """Types, bounds and splits a raw table. Raises InputError if it cannot be the table the policy speaks of.
+    """Types, bounds and splits a raw table. Raises InputError if it cannot be the table that the policy describes.
 
-    holdout: share of units that go to the other side; None: the policy's; 0: none.
+    holdout: share of units that go to the holdout; None: the policy's; 0: no holdout.
     """
-    if len(raw) > policy.most_rows:  # the chance that two units share a number is in the plan for so many
+    if len(raw) > policy.most_rows:  # the plan covers collisions of unit numbers among at most so many
         rule = f"has more than {policy.most_rows:,} rows, four times what the policy declares and more than the plan counts on"
         raise InputError(Problem("table", rule, "declare in `dataset.rows` how many rows it has, roughly"))
     frame, unexpected = typed(raw, policy)
@@ -59,10 +59,10 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
     rows_of_unit = np.unique(numbered.units, return_counts=True)[1]
     if len(rows_of_unit) < LEAST_ROWS:
         rule = f"has rows of fewer than {LEAST_ROWS} units ({policy.unit_column})"
-        hint = "a handful of people cannot be hidden among each other; a name that holds a control character is none"
+        hint = "a handful of people cannot be hidden among each other; a name that holds a control character does not count"
         raise InputError(Problem("table", rule, hint))
     kept = numbered.rank < policy.max_rows
-    held_out = numbered.coin < share
+    held_out = numbered.uniform < share
     sides = [_side(frame, numbered, kept & side) for side in (~held_out, held_out)]
     return Intake(
         PrivateTable(sides[0]), PrivateTable(sides[1]) if share > 0 else None, len(known), len(rows_of_unit),
@@ -88,7 +88,7 @@ def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, int]]:
             what = {"category": "is among its categories", "integer": "is a whole number within its bounds"}
             what |= {"number": "is a number within its bounds", "date": "is a date in its format and bounds"}
             rule = f"is declared as {column.kind}, but none of its values {what[column.kind]}"
-            hint = "mend the declaration in the policy, or the table; a cell that holds a control character has no value"
+            hint = "correct the declaration in the policy, or the table; a cell that holds a control character has no value"
             problems.append(Problem(f"column {name!r}", rule, hint))
         elif odd and policy.unexpected(name) == "refuse":
             problems.append(
@@ -107,24 +107,24 @@ def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, int]]:
 
 
 def check_header(columns: list[str], policy: Policy) -> None:
-    """Raises InputError unless the table's columns are those of the policy. Names are public; no row is looked at."""
+    """Raises InputError unless the table's columns are those of the policy. Names are public; no row is read."""
     declared, there = list(policy.model.columns), set(columns)
     missing, extra = [c for c in declared if c not in there], [c for c in columns if c not in policy.model.columns]
     problems = [
         Problem("table", f"column {c!r} of the policy is missing", "name the right table, or take it out of the policy")
         for c in missing
     ]
-    told = extra if 2 * len(missing) <= len(declared) else []  # else the "names" may be the first person's data
+    listed = extra if 2 * len(missing) <= len(declared) else []  # else the "names" may be the first person's data
     problems += [
         Problem(
             "table",
             f"column {c!r} is not declared in the policy" if c else f"column {columns.index(c) + 1} has no name",
             "declare it; `release: drop` is enough" if c else "name it, or leave it out (a saved row index?)",
         )
-        for c in told[:MOST_TOLD]
+        for c in listed[:MOST_LISTED]
     ]
-    if len(told) > MOST_TOLD:
-        problems.append(Problem("table", f"and {len(told) - MOST_TOLD:,} more columns are not declared in the policy"))
+    if len(listed) > MOST_LISTED:
+        problems.append(Problem("table", f"and {len(listed) - MOST_LISTED:,} more columns are not declared in the policy"))
     if len(missing) == len(declared):
         problems = [
             Problem(
@@ -167,7 +167,7 @@ def _typed_column(raw: RawTable, name: str, policy: Policy) -> tuple[Any, int, i
 
 
 def _category(name: str, policy: Policy) -> Callable[[str], str | None]:
-    """What makes a code the category that the policy declares for it; None if there is none."""
+    """The function from a code to the category that the policy declares for it, or None if there is none."""
     if name in policy.groupings:
         return policy.groupings[name]
     categories = policy.model.columns[name].categories

@@ -1,8 +1,8 @@
-"""The fence: private rows, and the few gates through which they are reached.
+"""The fence: private rows, and the few gates through which code reaches them.
 
 The fence in time: while a run may still learn, rows are reached by a charged mechanism alone, and only by one that
 `privacy.mechanisms` lists; once it can learn no more, the audit may open them, and nothing can be charged any longer.
-Python cannot stop code that means to climb over; the fence stops mistakes, and shows a reviewer the few gates.
+Python cannot stop code that bypasses the fence on purpose; it stops mistakes, and shows a reviewer the few gates.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Released = TypeVar("Released")
 
 
 class Encoder(Protocol):
-    """Rows to codes, each row by itself, and each unit's stratum from its own rows."""
+    """Maps rows to codes, each row by itself, and each unit's stratum from its own rows."""
 
     def encode(self, rows: Rows[Any]) -> Rows[np.ndarray]: ...
 
 
-_FENCED: WeakKeyDictionary[Any, Rows[Any]] = WeakKeyDictionary()  # what private tables hold: not on the objects
+_FENCED: WeakKeyDictionary[Any, Rows[Any]] = WeakKeyDictionary()  # the rows of private tables, kept apart from the objects
 
 
 class PrivateTable(Generic[Values]):
@@ -82,16 +82,16 @@ def _place(thing: object) -> str:
 
 
 def _is_listed(thing: object, places: frozenset[str]) -> bool:
-    """True for exactly the classes that stand at these places: a class that only calls itself so is another one."""
+    """True for exactly the classes at these places, and not for another class of the same name."""
     kind = type(thing)
     return _place(thing) in places and getattr(sys.modules[kind.__module__], kind.__qualname__, None) is kind
 
 
 @contextmanager
 def without_values(what: str) -> Iterator[None]:
-    """An error raised behind the fence may quote a value in its own words: only its kind gets out.
+    """An error raised behind the fence may quote a value in its message: only its type is passed on.
 
-    No warning gets out at all: one row with a number like 1e305 would decide whether arithmetic warns.
+    No warning is passed on at all: one row with a number like 1e305 would decide whether arithmetic warns.
     """
     shown = bool(os.environ.get("PRIVSYNTH_TRACEBACK"))
     try:

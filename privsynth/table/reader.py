@@ -1,12 +1,12 @@
 """Reads CSV(.gz), Parquet and data frames strictly. Messages name files, lines and columns, never a value.
 
-How one cell is read must not hang on the others of its column, or one person more would change everybody. So every cell
-becomes text by itself, equal texts are found by their exact bytes (`Cells`), and a typed value is a function of one text.
-No routine that groups, hashes, caches or infers over a column stands in between: pandas' string hashing stops at a NUL
-byte, its `to_datetime` and `to_numeric` read all cells otherwise if one is odd.
+How one cell is read must not depend on other cells of its column, or adding one person would change everybody. So every
+cell becomes text by itself, equal texts are found by their exact bytes (`Cells`), and a typed value is a function of one
+text. No routine that groups, hashes, caches or infers over a column is used in between: pandas' string hashing stops at a
+NUL byte, and its `to_datetime` and `to_numeric` read all cells differently if one is odd.
 
 A cell that holds a control character (Unicode category Cc) other than a tab or a line end holds no value: it is
-`UNREADABLE`, whatever else stands in it. So is what is no text at all, such as bytes that are not UTF-8.
+`UNREADABLE`, whatever else it holds. So is what is not text at all, such as bytes that are not UTF-8.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ import pyarrow.parquet
 
 from privsynth.errors import InputError, Problem
 
-PART = 1 << 28  # bytes of a CSV that are cut together, about
+PART = 1 << 28  # bytes, about, of a CSV that are parsed together
 LONGEST_PART = 2**31 - 2  # bytes, for Arrow
-SCANNED = 1 << 26  # bytes of a CSV that are looked at together
-A_CELL = 48  # bytes of memory that a cell takes while it is typed, beside its text, about
+SCANNED = 1 << 26  # bytes of a CSV that are scanned together
+A_CELL = 48  # bytes of memory, about, that a cell takes while it is typed, in addition to its text
 MISSING, UNREADABLE = -1, -2  # codes of cells without a value
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_NO_TEXT = "\0"  # what stands for an object that is no text: by the rule of control characters it is unreadable
+_NO_TEXT = "\0"  # stands for an object that is no text: unreadable by the rule on control characters
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Cells:
     """One column as text. codes: (rows,) int64, the place of each cell's text in `distinct`, or MISSING, or UNREADABLE.
 
     distinct: texts without white space at their ends, each once; two cells share a code only if their texts' bytes are
-    equal. A list by place with two entries more, for UNREADABLE and MISSING, is looked up by `codes` as it stands.
+    equal. A list by place with two more entries, for UNREADABLE and MISSING, can be indexed by `codes` directly.
     """
 
     codes: np.ndarray
@@ -106,7 +106,7 @@ def _exactly_coded(values: pa.ChunkedArray) -> tuple[np.ndarray, list[bytes | No
 
 
 def _decoded(written: bytes | None) -> str | None:
-    """A cell's text without white space at its ends; None if it is none, or holds a control character."""
+    """A cell's text without white space at its ends; None if it is not text, or holds a control character."""
     if written is None:  # a null inside of a dictionary
         return ""
     try:
@@ -133,7 +133,7 @@ class RawTable:
         """A column as text as written. missing: texts that mean that there is no value, beside the empty one."""
         values = self._readable(name)
         kind = values.type
-        with _told_as_type(name, kind):
+        with _type_errors(name, kind):
             if pa.types.is_dictionary(kind) and not is_text(kind.value_type):
                 values, kind = values.cast(kind.value_type), kind.value_type
             if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
@@ -157,11 +157,11 @@ class RawTable:
 
     def numbers(self, name: str, missing: list[str], dates: bool, form: str | None) -> tuple[np.ndarray, int]:
         """(values as float64, NaN where missing or unreadable; how many are present). Dates are days since 1970: the
-        day that is written, whatever offset from UTC stands behind it."""
+        day that is written, whatever offset from UTC follows it."""
         values = self._readable(name)
         kind = values.type
         if dates and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
-            with _told_as_type(name, kind):
+            with _type_errors(name, kind):
                 return _days_of_moments(values, [day_of(token.strip(), form) for token in missing])
         tokens = [number for token in missing if not math.isnan(number := number_of(token.strip()))]
         if not dates and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
@@ -189,7 +189,7 @@ def _not_cells(name: str, kind: object) -> InputError:
 
 
 @contextmanager
-def _told_as_type(name: str, kind: pa.DataType) -> Iterator[None]:
+def _type_errors(name: str, kind: pa.DataType) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, UnicodeDecodeError):  # a time zone that is not known here, or a type that has no text
@@ -210,7 +210,7 @@ def _chunked(texts: list[str | None]) -> pa.ChunkedArray:
 
 
 def number_of(text: str) -> float:
-    """The number that a text is, decimal, as Python reads it; NaN if it is none.
+    """The decimal number that a text is, as Python reads it; NaN if it is not a number.
 
     >>> number_of("-4e2"), number_of("1_000")
     (-400.0, nan)
@@ -218,11 +218,11 @@ def number_of(text: str) -> float:
     return float(text) if _NUMBER.match(text) else math.nan
 
 
-_NUMBER = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)  # takes each digit in one way alone
+_NUMBER = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)  # each digit matches in one way only
 
 
 def day_of(text: str, form: str | None) -> float:
-    """The day that a text states, in days since 1970, whatever time and offset stand behind it; NaN if it is none.
+    """The day that a text states, in days since 1970, whatever time and offset follow it; NaN if it is none.
 
     form: as in strptime; None: ISO 8601, also without the day or the month, which then are the first.
 
@@ -267,7 +267,7 @@ _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def _as_written(value: Any) -> str:
-    """An object as text, by itself: how the others of its column look must not change it. 1.0 was written 1."""
+    """An object as text, by itself: it must not depend on other cells of its column. 1.0 was written 1."""
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value))
     if isinstance(value, (float, np.floating)):
@@ -280,7 +280,7 @@ def _as_written(value: Any) -> str:
 
 
 def _object_as_text(value: Any) -> str | None:
-    """Any object of a data frame as text; None where it stands for nothing. What is no text is `_NO_TEXT`, not an error:
+    """Any object of a data frame as text; None where it means a missing value. What is not text is `_NO_TEXT`, not an error:
     a signalling NaN, a whole number too long to print, half a surrogate pair, bytes that are not UTF-8."""
     if type(value) is str and value.isascii():
         return value
@@ -297,8 +297,8 @@ def _object_as_text(value: Any) -> str | None:
 def _moments_as_written(values: pa.ChunkedArray) -> list[str | None]:
     """Dates or moments as text, with the offset from UTC where there is a time zone.
 
-    pandas gets times of day without a zone alone: it ends the process at a zone's moment of the year 50, and Python has
-    no date in the year 10000, so one row would decide whether a run ends.
+    pandas gets only times without a zone: it crashes the process at a moment with a zone in the year 50, and Python has
+    no dates in the year 10000, so that one row would decide whether a run ends.
     """
     kind = values.type
     if pa.types.is_date(kind):
@@ -321,11 +321,11 @@ def _offset(seconds: float) -> str:
 
 
 def read_header(source: str | Path | pd.DataFrame) -> list[str]:
-    """Column names alone; no row is looked at. Raises InputError if there are none to read."""
+    """Column names alone; no row is read. Raises InputError if there are none to read."""
     if isinstance(source, pd.DataFrame):
         return _check_names([str(name) for name in source.columns], "data frame")
     path = Path(source)
-    with _readable(path) as start, _told_as_parquet(path):
+    with _readable(path) as start, _parquet_errors(path):
         if start == b"PAR1":
             return _check_names(pyarrow.parquet.read_schema(path).names, str(path))
         with gzip.open(path, "rb") if start[:2] == _GZIP else path.open("rb") as file:
@@ -346,11 +346,11 @@ def read_table(source: str | Path | pd.DataFrame) -> RawTable:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[bytes]:
-    """The first bytes of a file; what stops the block from reading it is told as InputError."""
+    """The first bytes of a file; errors of reading it within the block become InputError."""
     try:
         if not path.exists():
             raise InputError(Problem(str(path), "no such file", "check --data"))
-        if not path.is_file():  # a pipe would give its first bytes away, or never end
+        if not path.is_file():  # reading would consume the first bytes of a pipe, or never end
             what = "is a folder" if path.is_dir() else "is no file on a disk"
             raise InputError(Problem(str(path), what, "name one CSV or Parquet file"))
         with path.open("rb") as file:
@@ -366,12 +366,12 @@ _GZIP = b"\x1f\x8b"
 
 
 def memory() -> int:
-    """Bytes of this machine."""
+    """Bytes of memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _check_size(size: int, cells: int, path: Path) -> None:
-    """Raises InputError for what would not fit into memory, so that no small file can end the process by unpacking to much.
+    """Raises InputError for what would not fit into memory, so that no small file can crash the process by unpacking to much.
 
     size: of the unpacked text, which is held about three times while it is read; cells: that are in it.
     """
@@ -402,7 +402,7 @@ def _check_names(names: list[str], place: str) -> list[str]:
 
 
 def _taken(frame: pd.DataFrame) -> RawTable:
-    """A data frame as an Arrow table: columns of objects as text, object by object, all others with their own type."""
+    """A data frame as an Arrow table: columns of objects as text, object by object, other columns with their own type."""
     names = _check_names([str(name) for name in frame.columns], "data frame")
     try:
         columns = [_as_arrow(frame.iloc[:, j]) for j in range(len(names))]
@@ -427,7 +427,7 @@ def _as_arrow(column: pd.Series) -> pa.ChunkedArray:
 
 
 @contextmanager
-def _told_as_parquet(path: Path) -> Iterator[None]:
+def _parquet_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, UnicodeDecodeError) as error:
@@ -436,9 +436,9 @@ def _told_as_parquet(path: Path) -> Iterator[None]:
 
 
 def _read_parquet(path: Path) -> RawTable:
-    """Text stays a dictionary, as it lies in most files: what is short in a file is then short in memory, too. Columns of
+    """Text stays dictionary-encoded, as in most files: what is small in a file is then small in memory, too. Columns of
     lists, structures and extension types, which no run can use, are not read: they may hold any number of values."""
-    with _told_as_parquet(path), pyarrow.parquet.ParquetFile(path) as file:
+    with _parquet_errors(path), pyarrow.parquet.ParquetFile(path) as file:
         schema, metadata = file.schema_arrow, file.metadata
         _check_names(schema.names, str(path))
         flat = [f for f in schema if not (pa.types.is_nested(f.type) or isinstance(f.type, pa.BaseExtensionType))]
@@ -456,7 +456,7 @@ def _read_parquet(path: Path) -> RawTable:
 
 
 def _width(kind: pa.DataType) -> int:
-    """Bytes of a value, but for text, of which the pages tell."""
+    """Bytes of a value; 0 for text, whose size the pages state."""
     try:
         return int(kind.byte_width)
     except ValueError:
@@ -472,7 +472,7 @@ def _flat_columns(path: Path, fields: list[pa.Field]) -> pa.Table:
     except (
         OSError,
         pa.ArrowException,
-    ):  # written by differences of texts, or with more texts than their index can number
+    ):  # delta-encoded text, or more texts than the type of their index can number
         with pyarrow.parquet.ParquetFile(path) as file:
             batches, size = [], 0
             for batch in file.iter_batches(1024, columns=names):
@@ -486,7 +486,7 @@ def _flat_columns(path: Path, fields: list[pa.Field]) -> pa.Table:
 
 
 def _read_csv(data: bytes, path: Path) -> RawTable:
-    """A CSV that keeps the rules of `_check_grammar`, which leave no choice where to cut it, cut by Arrow."""
+    """Parses a CSV with Arrow. The rules of `_check_grammar` leave only one way to parse it."""
     ragged: list[Any] = []
 
     def note(row: Any) -> str:
@@ -510,8 +510,9 @@ def _read_csv(data: bytes, path: Path) -> RawTable:
     for start, end in _parts(data, len(header)):
         if end - start > LONGEST_PART:
             raise InputError(Problem(str(path), "has a row of more than 1.5 GiB", "leave the column out"))
-        # all in one block: at the start of another Arrow passes over a line feed if the one before ends in a carriage return,
-        # inside of quotes, too. The line end before stays in front, an empty line: it would take off a byte order mark
+        # all in one block: at the start of a further block Arrow skips a line feed if the block before ended in a carriage
+        # return, even inside quotes. The line end before the part is included, as an empty line: at the start of its input
+        # Arrow would strip a byte order mark
         options = pyarrow.csv.ReadOptions(use_threads=False, column_names=names, block_size=end - start + 1)
         try:
             part = pa.BufferReader(memoryview(data)[start - 1 : end])
@@ -584,7 +585,7 @@ def _unpacked(path: Path) -> bytes:
 
 
 def _names_in(line: bytes, place: str) -> list[str]:
-    """The column names in the first line. A quote that does not close in it is an error: rows might stand behind it."""
+    """The column names in the first line. A quote that does not close in it is an error: rows might follow in it."""
     try:
         text = line.decode().rstrip("\r\n")
     except UnicodeDecodeError:
@@ -605,12 +606,12 @@ _OPENS_AFTER[[_COMMA, _FEED, _QUOTE]] = _CLOSES_BEFORE[[_COMMA, _FEED, _RETURN, 
 
 
 def _check_grammar(written: bytes, path: Path) -> None:
-    """Raises InputError for a CSV that two readers could cut differently (RFC 4180, section 2, taken strictly).
+    """Raises InputError for a CSV that two readers could parse differently (RFC 4180, section 2, taken strictly).
 
-    A quote opens where a field starts, closes where it ends, and is written twice inside of it; a
-    carriage return outside of quotes stands before a line feed. Then quotes open and close in turn, one that is written
-    twice closing and opening again. So a line more with an even number of quotes leaves all other lines as they were, and
-    one with an odd number leaves a quote open at the end: no line can swallow others in a file that is accepted.
+    A quote opens where a field starts, closes where it ends, and is doubled inside of it; a carriage return outside of quotes
+    is followed by a line feed. Then quotes open and close in turn, a doubled one closing and opening again. So an additional
+    line with an even number of quotes leaves the parse of all other lines unchanged, and one with an odd number leaves a
+    quote open at the end: in a file that is accepted no line can swallow others.
     """
     if b'"' not in written and (b"\r" not in written or written.count(b"\r") == written.count(b"\r\n")):
         return
@@ -632,15 +633,15 @@ def _check_grammar(written: bytes, path: Path) -> None:
         quotes += len(at)
     if quotes % 2:
         at, last = np.flatnonzero(data == _QUOTE), quotes - 1
-        while last > 0 and at[last] == at[last - 1] + 1:  # it is written twice, inside of the value
+        while last > 0 and at[last] == at[last - 1] + 1:  # a doubled quote, inside the value
             last -= 2
         raise _ungrammatical(data, path, int(at[last]), "a quoted value opens that is still open at the end")
 
 
 _RULES = (
-    "a quote stands inside of a value that does not begin with one",
-    "text stands behind a closing quote, or a quote before it was never closed",
-    "a carriage return stands alone, without a line feed",
+    "a quote occurs inside a value that does not begin with one",
+    "text follows a closing quote, or a quote before it was never closed",
+    "a carriage return is not followed by a line feed",
 )
 
 
@@ -658,8 +659,8 @@ def _ungrammatical(data: np.ndarray, path: Path, place: int, rule: str) -> Input
 
 
 def _first_ragged(data: bytes, width: int) -> tuple[int, int]:
-    """(the line on which it ends, number of fields) of the first row of another width, in a file that keeps the grammar."""
-    before = csv.field_size_limit(1 << 30)  # the whole process's: put back
+    """(the line on which it ends, number of fields) of the first row of a different width, in a file of valid grammar."""
+    before = csv.field_size_limit(1 << 30)  # a setting of the whole process, restored below
     try:
         rows = csv.reader(line.decode(errors="replace") for line in io.BytesIO(data))
         return next((rows.line_num, len(row)) for row in rows if row and len(row) != width)

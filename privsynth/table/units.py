@@ -1,4 +1,4 @@
-"""Which rows belong together, and a random order and coin for each unit, that hang on nobody else."""
+"""Which rows belong to one unit, and random numbers and a random order of rows for each unit that depend on no other unit."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Numbered:
-    """What keyed hashes say of each row. All (rows,).
+    """What keyed hashes assign to each row. All (rows,).
 
-    units: number of its unit. coin: uniform on [0, 1), one for each unit. rank: 0, 1, ... in random order in its unit.
+    units: number of its unit. uniform: a random number on [0, 1), one for each unit. rank: 0, 1, ... in random order within
+    its unit.
     """
 
     units: np.ndarray
-    coin: np.ndarray
+    uniform: np.ndarray
     rank: np.ndarray
 
 
 def number_units(frame: pd.DataFrame, owners: list[str] | None, key: bytes) -> Numbered:
-    """Numbers and coins that hang on a unit's own name or rows alone, so that one unit more moves nobody else.
+    """Numbers and random draws that depend on a unit's own name or rows alone, so that adding a unit changes no other.
 
-    owners: the unit of each row by name; None: each row is a unit. Equal rows are told apart by counting them, which
-    changes nothing but who of equals is who. Hashes are BLAKE2b under a fresh key: nobody can choose a row that shares
-    another's number. By chance one does with a probability below rows / 2^62, which the plan's first item, `unit numbers`,
+    owners: the unit of each row by name; None: each row is a unit. Equal rows are distinguished by counting them, which
+    only decides which of several equal rows is which. Hashes are BLAKE2b under a fresh key: nobody can choose a row that
+    shares another's number. A collision has a probability below rows / 2^62, which the plan's first item, `unit numbers`,
     pays for.
     """
     content = _content(frame, key)
@@ -36,13 +37,13 @@ def number_units(frame: pd.DataFrame, owners: list[str] | None, key: bytes) -> N
     for pair in zip(unit, content, strict=True):
         rows.append(f"{pair[0]!r}/{pair[1]!r}/{seen[pair]}".encode())
         seen[pair] += 1
-    units, coin = _hashes(rows if owners is None else unit, key, b"unit")
+    units, uniform = _hashes(rows if owners is None else unit, key, b"unit")
     if owners is None:
-        return Numbered(units, coin, np.zeros(len(frame), np.int64))
+        return Numbered(units, uniform, np.zeros(len(frame), np.int64))
     order = np.lexsort((_hashes(rows, key, b"row")[1], units))
     rank = np.empty(len(frame), np.int64)
     rank[order] = np.arange(len(frame)) - np.searchsorted(units[order], units[order])
-    return Numbered(units, coin, rank)
+    return Numbered(units, uniform, rank)
 
 
 def _content(frame: pd.DataFrame, key: bytes) -> list[bytes]:
@@ -68,8 +69,8 @@ def _words_of(values: pd.Series, key: bytes) -> list[np.ndarray]:
     return [both[:, 0], both[:, 1]]
 
 
-def _hashes(tickets: list[bytes], key: bytes, purpose: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """(a number, a uniform number on [0, 1)) for each ticket."""
-    each = b"".join(hashlib.blake2b(t, key=key, digest_size=16, person=purpose).digest() for t in tickets)
+def _hashes(inputs: list[bytes], key: bytes, purpose: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """(a number, a uniform number on [0, 1)) for each input."""
+    each = b"".join(hashlib.blake2b(t, key=key, digest_size=16, person=purpose).digest() for t in inputs)
     words = np.frombuffer(each, np.uint64).reshape(-1, 2)
     return (words[:, 0] >> np.uint64(1)).astype(np.int64), (words[:, 1] >> np.uint64(11)) * 2.0**-53

@@ -1,4 +1,4 @@
-"""Texts built to be taken for another one by a comparison that is not exact, each with what makes it so."""
+"""Texts that an inexact comparison takes for another text, each with the reason."""
 
 from __future__ import annotations
 

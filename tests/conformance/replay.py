@@ -1,7 +1,7 @@
 """Replay (arXiv 2602.17454): the code runs on neighbouring tables while every mechanism's noisy answer is frozen.
 
 What each mechanism was asked then differs by at most its stated sensitivity, and everything else that leaves the fence
-is the same, byte by byte. Coins of units are frozen by unit, so that what one unit does to another shows.
+is the same, byte by byte. Random draws of units are frozen by unit, so that what one unit does to another shows.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ def listed() -> list[type[Mechanism[Any, Any, Any]]]:
 
 @dataclass
 class Tape:
-    """What one run heard: (mechanism, exact answer, noisy answer) in order, and what others were told meanwhile."""
+    """What one run heard: (mechanism, exact answer, noisy answer) in order, and what was reported as progress meanwhile."""
 
     heard: list[tuple[Mechanism[Any, Any, Any], Any, Any]] = field(default_factory=list)
-    told: list[tuple[str, float]] = field(default_factory=list)
+    reported: list[tuple[str, float]] = field(default_factory=list)
 
     def progress(self, what: str, share: float) -> None:
-        self.told.append((what, share))
+        self.reported.append((what, share))
 
 
 @contextmanager
 def recording(frozen: Tape | None = None) -> Iterator[Tape]:
     """Within the block, mechanisms answer as on the `frozen` tape, or freshly if there is none. All else that is random
-    is the same in every block: keys, clocks, run numbers, and each unit's coins and latent noise in DP-SGD, where
+    is the same in every block: keys, clocks, run numbers, and each unit's random draws and latent noise in DP-SGD, where
     everybody joins. So is the table's fingerprint: the ledger's head, which a release prints, commits to it under a key
     that never leaves the database (docs/privacy.md, section 7)."""
     tape = Tape()
@@ -124,8 +124,8 @@ def compare(one: Tape, other: Tape) -> dict[str, float]:
     """Largest distance of exact answers for each mechanism, in units of its stated sensitivity."""
     assert len(one.heard) == len(other.heard), "a mechanism more on one of the tables"
     found: dict[str, float] = {}
-    for (mechanism, exact, _), (twin, another, _) in zip(one.heard, other.heard, strict=True):
-        assert settings(mechanism) == settings(twin), f"{mechanism.name} is set up otherwise than on the other table"
+    for (mechanism, exact, _), (counterpart, another, _) in zip(one.heard, other.heard, strict=True):
+        assert settings(mechanism) == settings(counterpart), f"{mechanism.name} is set up otherwise than on the other table"
         found[mechanism.name] = max(found.get(mechanism.name, 0.0), mechanism.distance(exact, another))
     return found
 
@@ -140,7 +140,7 @@ def replay(work: Callable[[Any, Tape], Any], table: Any, neighbour: Any) -> dict
     distances = compare(first, second)
     too_far = {name: distance for name, distance in distances.items() if distance > 1 + ROUNDING}
     assert not too_far, f"inputs further apart than stated: {too_far}"
-    assert first.told == second.told, "what was told on the way differs"
+    assert first.reported == second.reported, "the reported progress differs"
     assert left == right, f"what left the fence differs: {_where(left, right)}"
     return distances
 

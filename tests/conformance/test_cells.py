@@ -129,7 +129,7 @@ def test_no_cell_changes_another(kind: str, made: str, policy: Policy, tmp_path:
 
 @pytest.mark.parametrize("made", FORMATS)
 def test_no_cell_changes_another_units_number(made: str, policy: Policy, tmp_path: Path) -> None:
-    """Numbers, coins and order of all other units, with an odd name or odd values more."""
+    """Numbers, random draws and order of all other units, with an odd name or odd values more."""
     others = ordinary(False)
     for kind in ALL_KINDS:
         odd = {n: variants(values[0]).get(kind, values[0]) for n, values in VALUES.items()}
@@ -141,7 +141,7 @@ def test_no_cell_changes_another_units_number(made: str, policy: Policy, tmp_pat
             raw = read_table(FORMATS[made](source, tmp_path))
             names = [str(name) for name in raw.cells("who", []).words()]
             numbered = number_units(typed(raw, policy)[0], names, KEY)
-            found.append(np.stack([numbered.units, numbered.coin, numbered.rank], 1))
+            found.append(np.stack([numbered.units, numbered.uniform, numbered.rank], 1))
         assert np.array_equal(found[0], found[1][1:]), kind
 
 
@@ -319,8 +319,8 @@ def test_no_line_changes_another(base: str, end: bytes) -> None:
     [
         (b'a,b\n1,2\n3,"4\n5,6\n', "line 3: a quoted value opens that is still open at the end"),
         (b'a,b\n1,2\n3,"4""x\n5,6\n', "line 3: a quoted value opens that is still open at the end"),
-        (b'a,b\n"1\n1",2\n"5"0,"x\n5,6\n', "line 4: text stands behind a closing quote"),
-        (b'a,b\n1,5" pipe\n', "line 2: a quote stands inside of a value"),
+        (b'a,b\n"1\n1",2\n"5"0,"x\n5,6\n', "line 4: text follows a closing quote"),
+        (b'a,b\n1,5" pipe\n', "line 2: a quote occurs inside a value"),
         (b"a,b\n1,2\r3,4\n", "line 2: a carriage return stands alone"),
         (b'a,b\n1,"2\r3"\n1,2,3\n', "line 3 has 3 fields where the header has 2"),
         (b'a,b\n\n1,"2\n3"\n\n1\n', "line 6 has 1 fields where the header has 2"),

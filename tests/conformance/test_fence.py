@@ -163,7 +163,7 @@ def asks_twice(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     return table.measure(pairs(codec, run), run)
 
 
-def asks_what_others_bought(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
+def measures_what_others_measured(table: PrivateTable[Any], codec: Any, run: Reservation) -> Any:
     """The histograms have run already."""
     return table.measure(replace(pairs(codec, run, run.plan["histograms"]), name="histograms"), run)
 
@@ -201,7 +201,7 @@ ATTEMPTS: dict[Any, str] = {
     encodes_by_a_subclass: "MyCodec is not an encoder",
     encodes_by_a_function: "Spy is not an encoder",
     asks_twice: "'marginals': has run already",
-    asks_what_others_bought: "'histograms': has run already",
+    measures_what_others_measured: "'histograms': has run already",
     asks_what_nobody_paid: "'row count': is not in the plan",
     asks_with_less_noise: "'marginals': wants Gaussian",
     trains_unpaid: "'dp-sgd': is not in the plan",
@@ -224,14 +224,14 @@ def test_a_trainer_that_tries_is_refused(
     attempt: Any, policy: Policy, clinic_table: Make, own_ledger: str, tries: Callable[[Any], None]
 ) -> None:
     tries(attempt)
-    said, told = io.StringIO(), list[Any]()
+    said, reported = io.StringIO(), list[Any]()
     with pytest.raises(Refused, match=ATTEMPTS[attempt]) as error, redirect_stdout(said), redirect_stderr(said):
-        privsynth.fit(policy, with_canary(clinic_table), progress=lambda *what: told.append(what))
+        privsynth.fit(policy, with_canary(clinic_table), progress=lambda *what: reported.append(what))
     assert SPY.seen == 0 and Rogue.got == [], "nothing of the rogue's own saw a row, and nothing came back"
     entries = Ledger(own_ledger).entries()
     assert [entry["kind"] for entry in entries][-1] == "settle", "what was reserved stays on the books"
     text = "".join(traceback.format_exception(error.value)) + repr(error.value) + str(error.value.__context__)
-    assert not [canary for canary in CANARIES if canary in text + said.getvalue() + repr(told)]
+    assert not [canary for canary in CANARIES if canary in text + said.getvalue() + repr(reported)]
     assert not [canary for canary in CANARIES[:3] if canary in repr(entries)]  # a hash may hold any five digits
 
 

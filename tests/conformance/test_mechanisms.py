@@ -268,7 +268,7 @@ def test_tables_have_the_noise_of_their_shares() -> None:
 
 
 @pytest.mark.statistical
-def test_gradients_have_the_noise_of_the_clip_and_come_in_grains() -> None:
+def test_gradients_have_the_noise_of_the_clip_and_are_rounded() -> None:
     """False alarms: below 1e-9. What is released are multiples of one power of two: no low bit is left to read."""
     module = torch.nn.Linear(MANY_DRAWS, 1, bias=False).double()
     mechanism = DPSGD(SampledGaussian(1.3, 0.5, 1), module, lambda m, c, z: m(c)[:, 0], lambda step: None, 0.7, 10.0)

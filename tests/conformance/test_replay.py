@@ -197,7 +197,7 @@ def test_bytes_differ_where_answers_do(tmp_path: Path) -> None:
         one = fitted(policy_of("marginals", "person"))(pair, tape)
     with recording(tape) as again:
         two = fitted(policy_of("marginals", "person"))(pair, again)
-    tape.heard[-1][2][0, 1] += 9.0  # the first of the pairs, bought last
+    tape.heard[-1][2][0, 1] += 9.0  # the first of the pairs, measured last
     with recording(tape) as third:
         three = fitted(policy_of("marginals", "person"))(pair, third)
     assert one == two != three

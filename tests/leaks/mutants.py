@@ -476,14 +476,14 @@ def gradients_with_noise_in_plain_doubles(patch: pytest.MonkeyPatch) -> None:
 
 def real_rows_pretrain_the_networks(patch: pytest.MonkeyPatch) -> None:
     """By a plain optimiser, as the population should: the critic's penalty sees them, and the generator through it."""
-    bought = "marginal_model.population(marginal_model.natural_size, rng, self.options.sweeps, progress)"
-    rewrite(patch, anchored.NetworkTrainer, "fit", (bought, "behind_the_fence(table).values"))
+    honest = "marginal_model.population(marginal_model.natural_size, rng, self.options.sweeps, progress)"
+    rewrite(patch, anchored.NetworkTrainer, "fit", (honest, "behind_the_fence(table).values"))
 
 
 def model_keeps_the_rows_it_learned(patch: pytest.MonkeyPatch) -> None:
     """A sampler that starts from the table itself."""
-    bought = "marginal_model.population(marginal_model.natural_size, rng, self.options.sweeps, progress)"
-    rewrite(patch, marginals.Marginals, "fit", (bought, "behind_the_fence(table).values"))
+    honest = "marginal_model.population(marginal_model.natural_size, rng, self.options.sweeps, progress)"
+    rewrite(patch, marginals.Marginals, "fit", (honest, "behind_the_fence(table).values"))
 
 
 def public_face_with_exact_figures(patch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Every way in which published synthesizers leaked, patched into our own code: a named test must see it.
 
 One case patches one defect in (`mutants.py`) and runs the tests named for it, in this process. Each must fail by an
-assertion of its own, and pass on sound code. docs/leaks.md tells the same to people.
+assertion of its own, and pass on sound code. docs/leaks.md explains the same for readers.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ BOOKS = "tests/privacy/test_ledger_books.py"
 INTAKE = "tests/test_table.py"
 SOUND = "tests/leaks/test_sound.py"
 
-JOINING = f"{SOUND}::test_who_joins_a_step_hangs_on_coins_alone"
-COINS = f"{SOUND}::test_each_step_tosses_one_coin_a_unit_at_the_rate_that_was_paid"
+JOINING = f"{SOUND}::test_who_joins_a_step_depends_on_random_draws_alone"
+DRAWS = f"{SOUND}::test_each_step_draws_every_unit_once_at_the_rate_that_was_paid"
 BOUNDARIES = f"{SOUND}::test_every_table_has_its_noise_at_every_boundary"
-DOMAIN = f"{SOUND}::test_the_domain_is_what_was_bought_and_nothing_else"
+DOMAIN = f"{SOUND}::test_the_domain_is_what_was_measured_and_nothing_else"
 SETTINGS = f"{SOUND}::test_mechanisms_are_set_up_alike_on_neighbours"
 POISSON = f"{DPSGD}::test_batches_are_poisson_over_units"
 ORACLE = f"{CLIPPING}::test_clipped_sum_equals_the_oracle[cpu-0.3-critic]"
 MIXING = f"{CLIPPING}::test_rows_do_not_mix[cpu-critic]"
 SINGLETONS = f"{COUNTS}::test_a_singleton_survives_with_at_most_delta"
-GRAINS = "tests/conformance/test_mechanisms.py::test_gradients_have_the_noise_of_the_clip_and_come_in_grains"
+ROUNDED = "tests/conformance/test_mechanisms.py::test_gradients_have_the_noise_of_the_clip_and_are_rounded"
 NUMBERS_OF_UNITS = "tests/test_unit_numbers.py::test_one_unit_more_moves_nobody"
 ACCOUNTANTS = f"{ACCOUNTANT}::test_dp_sgd_agrees_with_other_accountants[0.01-1.0-300]"
 FACES = "tests/test_release.py::test_two_faces"
@@ -65,7 +65,7 @@ LEAKS = [
     Leak(4, m.earlier_physical_batches_added_again, (f"{CLIPPING}::test_physical_batches_do_not_show[cpu-critic]",)),
     Leak(5, m.sum_divided_by_the_batch_that_came, (f"{DPSGD}::test_a_unit_without_gradient_changes_nothing",)),
     Leak(5, m.sum_divided_by_the_true_number_of_units, (f"{DPSGD}::test_a_unit_without_gradient_changes_nothing",)),
-    Leak(6, m.shuffled_batches_of_fixed_size, (POISSON, COINS)),
+    Leak(6, m.shuffled_batches_of_fixed_size, (POISSON, DRAWS)),
     Leak(7, m.units_with_many_rows_drawn_more_often, (POISSON, JOINING)),
     Leak(8, m.rows_drawn_by_category, (JOINING,)),
     Leak(9, m.exact_frequencies_of_categories, (f"{TABLES}::test_noise_matches_the_shares",)),
@@ -79,11 +79,11 @@ LEAKS = [
         (f"{BOOKS}::test_the_run_that_would_pass_the_lifetime_is_refused[sqlite]",),
     ),
     Leak(12, m.accountant_forgets_the_steps, (ACCOUNTANTS,)),
-    Leak(12, m.accountant_told_half_the_rate, (ACCOUNTANTS,)),
-    Leak(12, m.batches_at_twice_the_rate_that_is_told, (COINS,)),
-    Leak(12, m.more_steps_than_are_told, (f"{DPSGD}::test_every_step_is_taken_even_with_nobody_in_it[critic]", COINS)),
+    Leak(12, m.accountant_given_half_the_rate, (ACCOUNTANTS,)),
+    Leak(12, m.batches_at_twice_the_rate_that_is_stated, (DRAWS,)),
+    Leak(12, m.more_steps_than_are_stated, (f"{DPSGD}::test_every_step_is_taken_even_with_nobody_in_it[critic]", DRAWS)),
     Leak(13, m.epsilon_by_a_degenerate_order, (f"{ACCOUNTANT}::test_epsilon_is_never_negative",)),
-    Leak(14, m.accumulated_batches_left_out_of_the_rate, (COINS, f"{REPLAY}[ctgan alone]")),
+    Leak(14, m.accumulated_batches_left_out_of_the_rate, (DRAWS, f"{REPLAY}[ctgan alone]")),
     Leak(15, m.microbatches_clipped_as_one_row, (f"{SENSITIVITY}[DPSGD]", ORACLE)),
     Leak(16, m.first_stage_not_in_the_total, (
         "tests/privacy/test_plan_totals.py::test_total_meets_epsilon[0.1-credit-default-{name: ctgan}]",
@@ -106,7 +106,7 @@ LEAKS = [
         f"{NOISE}::test_released_counts_are_whole_multiples_of_the_lattice",
         f"{TABLES}::test_exact_and_noisy_counts_lie_on_the_lattice",
     )),
-    Leak(23, m.gradients_with_noise_in_plain_doubles, (GRAINS,)),
+    Leak(23, m.gradients_with_noise_in_plain_doubles, (ROUNDED,)),
     Leak(24, m.model_keeps_the_rows_it_learned, (f"{REPLAY}[marginals]",)),
     Leak(25, m.public_face_with_exact_figures, (FACES,)),
     Leak(25, m.public_face_with_the_attacks_figures, (FACES,)),
@@ -123,7 +123,7 @@ LEAKS = [
         f"{SENSITIVITY}[PrivateBounds]", f"{SENSITIVITY}[OpenCategories]",
     )),
     Leak(28, m.every_row_is_its_own_person_in_tables, (f"{SENSITIVITY}[Histograms]",)),
-    Leak(28, m.every_row_is_its_own_person_in_steps, (COINS,)),
+    Leak(28, m.every_row_is_its_own_person_in_steps, (DRAWS,)),
     Leak(29, m.holdout_by_one_permutation, (NUMBERS_OF_UNITS, f"{INTAKE}::test_one_unit_more_moves_nobody_else[first]")),
     Leak(29, m.bounding_by_one_shuffle, (NUMBERS_OF_UNITS, f"{INTAKE}::test_one_unit_more_moves_nobody_else[first]")),
     Leak(30, m.max_rows_is_only_claimed, (f"{INTAKE}::test_a_unit_with_a_thousand_rows",)),
@@ -138,8 +138,8 @@ LEAKS = [
     )),
 ]  # fmt: skip
 
-# Tests that may fail by chance on sound code: what they say of themselves.
-STATISTICAL = {POISSON, GRAINS, f"{SINGLETONS}[3.0-1]"}
+# Tests that may fail by chance on sound code, as they are marked.
+STATISTICAL = {POISSON, ROUNDED, f"{SINGLETONS}[3.0-1]"}
 
 
 def nodes_of(number: int) -> set[str]:
@@ -161,11 +161,11 @@ def test_the_named_tests_see_the_mutant(leak: Leak, on_sound_code: Callable[[str
         mutant = run_test(test, leak.mutant, tmp_path / str(turn))
         assert (mutant.passed, len(mutant.failed), mutant.broken) == ([], 1, []), f"{test} with the defect"
         for cause in causes(next(iter(mutant.failed.values())).value):
-            assert told(cause), f"{test} fails by accident: {cause!r} in {place(cause)}"
+            assert is_a_verdict(cause), f"{test} fails by accident: {cause!r} in {place(cause)}"
 
 
-def told(error: BaseException) -> bool:
-    """A test's own word: an assertion that does not hold, or an error that should have come and did not."""
+def is_a_verdict(error: BaseException) -> bool:
+    """True for a test's own failure: an assertion that does not hold, or an expected error that was not raised."""
     ours = str(ROOT / "privsynth") in place(error) or place(error).startswith("<mutant")
     return isinstance(error, (AssertionError, pytest.fail.Exception)) and not ours
 

@@ -38,8 +38,8 @@ def dp_sgd(steps: int, after: Any = lambda step: None) -> DPSGD:
     )
 
 
-def test_who_joins_a_step_hangs_on_coins_alone() -> None:
-    """The same coins choose the same units, whatever their rows hold and however many they have."""
+def test_who_joins_a_step_depends_on_random_draws_alone() -> None:
+    """The same random draws choose the same units, whatever their rows hold and however many they have."""
     mechanism = dp_sgd(1)
     for seed in range(20):
         tables = [some_rows(0, 1), some_rows(1, 1), some_rows(2, 6), some_rows(3, 6)]
@@ -47,7 +47,7 @@ def test_who_joins_a_step_hangs_on_coins_alone() -> None:
         assert chosen == [chosen[0]] * 4 and len(set(chosen[0])) == len(chosen[0])
 
 
-def test_each_step_tosses_one_coin_a_unit_at_the_rate_that_was_paid(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_step_draws_every_unit_once_at_the_rate_that_was_paid(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sampling rate and steps are the event's own, and nobody has a second chance to join a step."""
     tossed: list[tuple[float, int]] = []
     steps: list[int] = []
@@ -99,7 +99,7 @@ def test_every_table_has_its_noise_at_every_boundary(
 
 POLICY = """\
 privsynth: 1
-dataset: {id: bought, rows: 60}
+dataset: {id: measured, rows: 60}
 unit: row
 budget: {epsilon: 1.0, delta: 1.0e-6}
 columns:
@@ -109,7 +109,7 @@ trainer: {name: marginals}
 """
 
 
-def test_the_domain_is_what_was_bought_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_domain_is_what_was_measured_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the noisy answers frozen, one extreme unit more changes neither bounds nor categories."""
     answers = {"categories: ward": {"east": 40, "west": 30}, "bounds: cost": np.full(126, 50)}
 

@@ -87,7 +87,7 @@ def test_what_is_no_regular_file_does_not_hang(clinic_text: str, tmp_path: Path)
 def test_size_is_capped(clinic_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "groups.csv"
     with path.open("wb") as file:
-        file.truncate(10**12)  # holes: it takes no room on the disk
+        file.truncate(10**12)  # holes: it takes no space on the disk
     assert "larger than 50,000,000 bytes" in refusal(grouped(clinic_text), tmp_path).rule
     path.write_text(GROUPS)
     monkeypatch.setattr(grouping, "MOST_LINES", 1)
@@ -186,7 +186,7 @@ def test_the_hash_covers_grouping_files(clinic_text: str, tmp_path: Path) -> Non
     changed = [GROUPS.replace("second", "Second"), GROUPS + "\n", GROUPS.replace("\n", "\r\n"), "\ufeff" + GROUPS]
     assert len({known, *map(hashed, changed), hashed(GROUPS, text + "\n")}) == 6
     assert Policy.from_text(text, folder=tmp_path) != Policy.from_text(
-        text.replace("groups", "other"), folder=twin(path)
+        text.replace("groups", "other"), folder=with_a_copy(path)
     )
     path.write_text(GROUPS)
     policy = Policy.from_text(text, folder=tmp_path)
@@ -194,7 +194,7 @@ def test_the_hash_covers_grouping_files(clinic_text: str, tmp_path: Path) -> Non
     assert policy != Policy.from_text(text, folder=tmp_path), "equality goes by the hash"
 
 
-def twin(path: Path) -> Path:
+def with_a_copy(path: Path) -> Path:
     """The folder, after a copy of the grouping was put into it."""
     (path.parent / "other.csv").write_bytes(path.read_bytes())
     return path.parent

@@ -54,7 +54,7 @@ CASES: dict[str, tuple[str, str, str, str, str]] = {
     "inf bound": ("bounds: [0, 300]", "bounds: [0, .inf]", "columns.weight.bounds", "finite", ""),
     "truth values as bounds": ("bounds: [0, 110]", "bounds: [no, yes]", "columns.age.bounds", "truth value", ""),
     "bounds too wide to count": ("bounds: [0, 300], decimals: 1", "bounds: [0, 1.0e+30], decimals: 1", "columns.weight.bounds", "too wide", ""),
-    "more decimals than digits": ("bounds: [0, 300], decimals: 1", "bounds: [0, 1.0e+12], decimals: 6", "columns.weight", "too wide to be told apart to 6 decimals", ""),
+    "more decimals than digits": ("bounds: [0, 300], decimals: 1", "bounds: [0, 1.0e+12], decimals: 6", "columns.weight", "too wide for numbers of 6 decimals", ""),
     "endless bound": ("bounds: [0, 110]", f"bounds: [0, {10**400}]", "columns.age.bounds", "too wide", ""),
     "endless rows": ("  rows: 300", f"  rows: {10**400}", "dataset.rows", "", ""),
     "endless epsilon": ("epsilon: 3.0", f"epsilon: {10**400}", "budget.epsilon", "valid number", ""),
@@ -78,10 +78,10 @@ CASES: dict[str, tuple[str, str, str, str, str]] = {
     "truth values as categories": ('categories: ["yes", "no"]', "categories: [yes, no]", "columns.ill.categories[1]", "put it in quotes", ""),
     "nothing as category": ("[F, M]", "[F, null]", "columns.sex.categories[2]", "put it in quotes", ""),
     "date as category": ("[F, M]", "[F, 2020-01-01]", "columns.sex.categories[2]", "put it in quotes", ""),
-    "category twice": ("[F, M]", "[F, M, F]", "columns.sex.categories", "a category stands twice", ""),
+    "category twice": ("[F, M]", "[F, M, F]", "columns.sex.categories", "a category is listed twice", ""),
     "no category": ("[F, M]", "[]", "columns.sex.categories", "at least one category", ""),
     "categories of another word": ("[F, M]", "public", "columns.sex.categories", "the word `private`", "categories: [a, b]"),
-    "no categories": (", categories: [F, M]}", "}", "columns.sex", "`categories: private` (bought)", ""),
+    "no categories": (", categories: [F, M]}", "}", "columns.sex", "`categories: private` (measured)", ""),
     "grouping and categories": ("categories: private", "categories: [a], grouping: icd9-chapters.csv", "columns.ward", "already names the groups", ""),
     "clip categories": ("categories: [F, M]", "categories: [F, M], unexpected: clip", "columns.sex", "`clip` means nothing", ""),
     "kept identifier": ("ward: {kind: category, ", "ward: {kind: category, role: direct_identifier, ", "columns.ward", "a direct identifier must not leave", ""),
@@ -226,7 +226,7 @@ def test_key_twice_names_both_lines(clinic_text: str) -> None:
     problem = problems(text)[0]
     lines = [number for number, line in enumerate(text.splitlines(), 1) if line.startswith("  age:")]
     assert problem.place == f"p.yaml:{lines[1]}"
-    assert problem.rule == f"key 'columns.age' stands twice, first on line {lines[0]}"
+    assert problem.rule == f"key 'columns.age' appears twice, first on line {lines[0]}"
 
 
 def test_one_column_is_not_a_table() -> None:

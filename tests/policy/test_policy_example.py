@@ -13,9 +13,9 @@ from privsynth.policy import Policy
 EXAMPLE = """\
 privsynth: 1                                  # version of the language
 dataset:
-  id: hospital-readmissions                   # the lifetime budget hangs on this id and on the content
+  id: hospital-readmissions                   # the lifetime budget belongs to this id and on the content
   description: Inpatient encounters of diabetic patients in 130 US hospitals, 1999-2008
-  rows: 101766                                # declared public; without it the row count is bought
+  rows: 101766                                # declared public; without it the row count is measured
   missing: ["?"]
 unit: {column: patient_nbr, max_rows: 4}      # or `unit: row`
 budget:
@@ -27,10 +27,10 @@ columns:                                      # every column of the table, or th
   patient_nbr:      {kind: id, role: direct_identifier, release: regenerate}
   gender:           {kind: category, role: quasi_identifier, categories: [Female, Male, Unknown/Invalid]}
   age:              {kind: category, role: quasi_identifier, ordered: true, categories: ["[0-10)", "[10-20)"]}
-  medical_specialty: {kind: category, categories: private}          # bought: rare ones fold into __other__
+  medical_specialty: {kind: category, categories: private}          # measured: rare ones fold into __other__
   diag_1:           {kind: category, role: sensitive, grouping: icd9-chapters.csv}
   num_medications:  {kind: integer, bounds: [0, 100]}
-  charge:           {kind: number, bounds: private, decimals: 2}    # bought
+  charge:           {kind: number, bounds: private, decimals: 2}    # measured
   admitted:         {kind: date, bounds: [1999-01-01, 2008-12-31]}
   name:             {kind: text, role: direct_identifier, release: regenerate, generator: name}
   readmitted:       {kind: category, role: target, categories: ["NO", ">30", "<30"]}

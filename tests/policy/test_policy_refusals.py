@@ -30,9 +30,9 @@ CASES: dict[str, tuple[str, str, str, str, str]] = {
     "format that is no date": ("admitted: {kind: date, ", 'admitted: {kind: date, format: "%", ', "columns.admitted.format", "'%' does not write a day", "`%Y-%m-%d`"),
     "run above its lifetime": ("delta: 1.0e-6", "delta: 1.0e-6\n  lifetime: {epsilon: 1, delta: 1.0e-5}", "budget", "must fit into the lifetime budget", "ask for less"),
     "kept identifier": ("ward: {kind: category, ", "ward: {kind: category, role: direct_identifier, ", "columns.ward", "a direct identifier must not leave", "`release: drop`"),
-    "number without bounds": ("bounds: [0, 110]", "nullable: false", "columns.age", "numbers and dates need bounds", "`bounds: private` (bought)"),
+    "number without bounds": ("bounds: [0, 110]", "nullable: false", "columns.age", "numbers and dates need bounds", "`bounds: private` (measured)"),
     "no rows per unit": ("unit: row", "unit: {column: visit}", "unit.max_rows", "key `max_rows` is missing", "how many rows of one person are used at most"),
-    "no unit column": ("unit: row", "unit: {max_rows: 2}", "unit.column", "key `column` is missing", "tell people apart"),
+    "no unit column": ("unit: row", "unit: {max_rows: 2}", "unit.column", "key `column` is missing", "identify people"),
     "undeclared unit column": ("unit: row", "unit: {column: visits, max_rows: 2}", "unit.column", "'visits' is not declared", "did you mean 'visit'?"),
     "no unit": ("unit: row\n", "", "unit", "key `unit` is missing", "`unit: row` if every row is another person"),
     "no delta": ("  delta: 1.0e-6\n", "", "budget.delta", "key `delta` is missing", "delta: 1.0e-6"),
@@ -40,7 +40,7 @@ CASES: dict[str, tuple[str, str, str, str, str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_check_refuses_and_says_how_to_mend_it(
+def test_check_refuses_and_says_how_to_correct_it(
     case: str, clinic_policy: Callable[..., Path], command: Callable[..., Any]
 ) -> None:
     old, new, key, rule, hint = CASES[case]
@@ -86,7 +86,7 @@ def test_a_risk_that_comes_to_more_than_the_cap_is_refused(clinic_text: str) -> 
     assert make_plan(Policy.from_text(allowed)).epsilon < 4
 
 
-def test_a_delta_below_that_of_unit_numbers_can_be_mended_by_stating_rows(clinic_text: str) -> None:
+def test_a_delta_below_that_of_unit_numbers_can_be_corrected_by_stating_rows(clinic_text: str) -> None:
     unstated = clinic_text.replace("  rows: 300\n", "").replace("delta: 1.0e-6", "delta: 2.0e-10")
     with pytest.raises(PolicyError, match=r"not above 2\.3e-10") as error:
         Policy.from_text(unstated)
@@ -164,7 +164,7 @@ def test_the_command_line_cannot_take_the_cap_away(clinic_text: str) -> None:
         policy.with_changes(epsilon=float("nan"))  # not known to be below the cap
 
 
-def test_a_bought_number_of_units_that_delta_does_not_suit_is_refused(clinic_text: str) -> None:
+def test_a_measured_number_of_units_that_delta_does_not_suit_is_refused(clinic_text: str) -> None:
     policy = Policy.from_text(clinic_text.replace("delta: 1.0e-6", "delta: 1.0e-3"), "p.yaml")
     policy.refuse_large_delta(999)
     for units in (1000, 5000, 0, -3):

@@ -1,4 +1,4 @@
-"""What the tests of the ledger share: policies and plans that cost a stated amount, and a mechanism that tells whether it ran."""
+"""What the tests of the ledger share: policies and plans that cost a stated amount, and a mechanism that records whether it ran."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def kinds(ledger: Ledger) -> list[str]:
 
 
 class Spy:
-    """A mechanism that tells whether it saw the rows."""
+    """A mechanism that records whether it saw the rows."""
 
     def __init__(self, name: str = "histograms", event: Event = Gaussian(3.0)):  # noqa: B008
         self.name, self.event, self.saw = name, event, 0

@@ -47,7 +47,7 @@ def gaussian_delta(mu: float, epsilon: float) -> float:
 
 
 def outright(event: ApproximateDP | ThresholdedGaussian, pessimistic: bool) -> Any:
-    """With chance delta, everything is told."""
+    """With chance delta, everything is released."""
     from dp_accounting.pld import privacy_loss_distribution as pld
 
     kept = pld.PrivacyLossDistribution.create_from_rounded_probability
@@ -229,7 +229,7 @@ def test_many_equal_events_cost_one_convolution(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_sampling_rate_and_steps_are_not_forgotten() -> None:
-    """A twin that drops the steps, or forgets accumulation in q (LEAKS 14), lands far off."""
+    """A variant that drops the steps, or forgets accumulation in q (LEAKS 14), lands far off."""
     right = epsilon_of([SampledGaussian(1.0, 0.01, 300)], DELTA)
     assert epsilon_of([SampledGaussian(1.0, 0.01, 1)], DELTA) < 0.8 * right
     assert epsilon_of([SampledGaussian(1.0, 0.04, 300)], DELTA) > 2 * right
@@ -262,12 +262,12 @@ weak_and_strong = st.sampled_from([
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(events=weak_and_strong, strength=st.floats(0.01, 2.0), factor=more, delta=st.floats(1e-9, 1e-2))
-def test_epsilon_grows_with_every_strength(events: Any, strength: float, factor: float, delta: float) -> None:
-    weak, strong = compose(events(strength)), compose(events(strength * factor))
+@given(events=weak_and_strong, mu=st.floats(0.01, 2.0), factor=more, delta=st.floats(1e-9, 1e-2))
+def test_epsilon_grows_with_every_mu(events: Any, mu: float, factor: float, delta: float) -> None:
+    weak, strong = compose(events(mu)), compose(events(mu * factor))
     assert 0 <= weak.epsilon(delta) <= strong.epsilon(delta) * 1.001
     assert weak.epsilon(delta) <= weak.epsilon(delta / 2)
-    assert weak.epsilon(delta) <= compose([*events(strength), PureDP(0.3)]).epsilon(delta) * 1.001
+    assert weak.epsilon(delta) <= compose([*events(mu), PureDP(0.3)]).epsilon(delta) * 1.001
 
 
 def test_epsilon_is_never_negative() -> None:
@@ -299,7 +299,7 @@ def test_a_thresholded_gaussian_costs_its_gaussian_and_its_delta() -> None:
     mu = dominating_mu(sigma)
     loss = compose([ThresholdedGaussian(sigma, delta)])
     for epsilon in (0.0, 0.05, 0.1, 0.2):
-        both = delta + (1 - delta) * gaussian_delta(mu, epsilon)  # seen outright, or told apart by the noisy count
+        both = delta + (1 - delta) * gaussian_delta(mu, epsilon)  # seen outright, or distinguished by the noisy count
         assert both - 1e-12 <= loss.delta(epsilon) <= both * (1 + 1e-3) + NUMERICAL_SLACK
     assert loss.epsilon(0.9 * delta) == math.inf
     two: list[Event] = [ThresholdedGaussian(2.0, 1e-7), ThresholdedGaussian(3.0, 1e-7), Gaussian(1.5)]

@@ -112,7 +112,7 @@ def test_what_cannot_be_clipped_is_refused() -> None:
     onehot, rows = OneHot(SIZES), some_rows(6)
     assert ghost(Other(torch.nn.SiLU()), plain, rows, 0.5).norm() > 0
     for more in (torch.nn.BatchNorm1d(9), torch.nn.PReLU()):
-        with pytest.raises(ValueError, match="Opacus knows"):
+        with pytest.raises(ValueError, match="Opacus supports"):
             ghost(Other(more), plain, rows, 0.5)
     for loss in (
         lambda m, c, z: m(c).sum(1) + m(c.flip(0)).sum(1),  # a layer that meets a row twice has a gradient of two parts
@@ -124,7 +124,7 @@ def test_what_cannot_be_clipped_is_refused() -> None:
 
 
 def test_tied_weights_are_refused() -> None:
-    """The norm of a sum of two gradients is not told by their norms: a row could move the sum by sqrt(2) clip norms."""
+    """The norm of a sum of two gradients does not follow from their norms: a row could move the sum by sqrt(2) clip norms."""
     module = Other(torch.nn.Linear(9, 9))
     assert isinstance(module.more, torch.nn.Linear)
     module.more.weight = module.one.weight
@@ -224,8 +224,8 @@ def mixing(module: torch.nn.Module, loss: Loss) -> float:
 
 def test_batch_norm_is_seen_as_mixing() -> None:
     onehot = OneHot(SIZES)
-    twin = torch.nn.Sequential(torch.nn.Linear(9, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1))
-    assert mixing(twin, lambda module, codes, noise: module(onehot(codes))[:, 0]) > 1e-6
+    variant = torch.nn.Sequential(torch.nn.Linear(9, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1))
+    assert mixing(variant, lambda module, codes, noise: module(onehot(codes))[:, 0]) > 1e-6
 
 
 def test_a_loss_that_is_no_loss_per_row_is_refused() -> None:

@@ -66,7 +66,7 @@ def chi_square(event: Counted, law: Counted, draws: int = 100_000) -> float:
     ids=str,
 )
 def test_noise_of_counts_follows_its_law(event: Counted, less: Counted) -> None:
-    """False alarms: 1e-7. The twin with a tenth less noise is refused."""
+    """False alarms: 1e-7. The variant with a tenth less noise is refused."""
     assert chi_square(event, event) > 1e-7
     assert chi_square(less, event) < 1e-7
 
@@ -148,7 +148,7 @@ def survivors(mechanism: OpenCategories, singletons: int, repeats: int) -> int:
 @pytest.mark.statistical
 @pytest.mark.parametrize("sigma, low", [(0.42, 1), (3.0, 1), (20.0, 5)])
 def test_a_singleton_survives_with_at_most_delta(sigma: float, low: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """False alarms: below 1e-7 each (a binomial quantile at delta itself). The twin that forgets the unit's own count
+    """False alarms: below 1e-7 each (a binomial quantile at delta itself). The variant that forgets the unit's own count
     of one, or whose threshold is a quarter sigma low, is found."""
     tries = 200_000
     mechanism = OpenCategories(ThresholdedGaussian(sigma, 0.01), "x")

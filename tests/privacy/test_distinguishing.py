@@ -49,7 +49,7 @@ def scores(mechanism: Histograms, values: np.ndarray) -> np.ndarray:
 @pytest.mark.statistical
 @pytest.mark.parametrize("sigma, less", [(80.0, 40.0), (4.0, 2.0)], ids=["epsilon 0.05", "epsilon 1"])
 def test_the_best_attack_on_histograms_stays_under_the_claim(sigma: float, less: float) -> None:
-    """False alarms: below 6e-7. The twin with less noise than it claims is caught (epsilon 0.05: 40 times less; 1: half)."""
+    """False alarms: below 6e-7. The variant with less noise than it claims is caught (epsilon 0.05: 40 times less; 1: half)."""
     sizes = (2, 3)
     claimed = compose([Gaussian(sigma)])
     assert (sigma == 80.0) == (claimed.epsilon(1e-6) < 0.06)
@@ -66,7 +66,7 @@ def test_the_best_attack_on_histograms_stays_under_the_claim(sigma: float, less:
 def test_the_best_attack_on_counts_stays_under_the_claim(
     event: Geometric | DiscreteGaussian, less: Geometric | DiscreteGaussian
 ) -> None:
-    """False alarms: below 6e-7. The twin that claims three times its noise is caught."""
+    """False alarms: below 6e-7. The variant that claims three times its noise is caught."""
     claimed = compose([event])
 
     def counted(noise: Geometric | DiscreteGaussian, sizes: list[int]) -> np.ndarray:

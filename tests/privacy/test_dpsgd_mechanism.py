@@ -291,7 +291,7 @@ def test_batches_are_poisson_over_units() -> None:
 
 
 def test_other_samplings_are_refused() -> None:
-    """Twins: fixed batches of a shuffle, and Poisson over rows (LEAKS 6 and 28)."""
+    """Variants: fixed batches of a shuffle, and Poisson over rows (LEAKS 6 and 28)."""
     with pytest.raises(AssertionError):
         check_sizes(np.full(4000, 60), 300, 0.2)
     with pytest.raises(AssertionError):

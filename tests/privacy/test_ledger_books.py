@@ -225,7 +225,7 @@ def reserved(ledger: Ledger, place: int = -1) -> dict[str, Any]:
     return body
 
 
-def test_a_raised_lifetime_is_written_down_and_told(ledger: Ledger, command: Callable[..., Any]) -> None:
+def test_a_raised_lifetime_is_written_down_and_reported(ledger: Ledger, command: Callable[..., Any]) -> None:
     first = ledger.reserve(planned(policy(), plan(0.1, 1e-9)))
     assert first.books.alarms == [] and "lifetime_raised" not in reserved(ledger)
     for epsilon, delta in ((3.0, 1e-5), (2.0, 1e-5), (2.0, 1e-6)):  # the same, or lower
@@ -292,10 +292,10 @@ def test_a_ledger_in_memory_is_told_each_time() -> None:
         assert reserved(ledger)["ledger"] == "in memory" and "forgotten" in run.books.alarms[0] and not run.books.notes
 
 
-def test_no_lifetime_is_told(ledger: Ledger) -> None:
-    for words, told in (("", 1), (CAP, 0), ("", 0)):
+def test_no_lifetime_is_reported(ledger: Ledger) -> None:
+    for words, reported in (("", 1), (CAP, 0), ("", 0)):
         notes = ledger.reserve(planned(policy(lifetime=words), plan(0.1))).books.notes
-        assert sum("No policy of this data set states a lifetime budget" in note for note in notes) == told
+        assert sum("No policy of this data set states a lifetime budget" in note for note in notes) == reported
 
 
 def test_the_statement_names_what_the_total_does_not_cover(ledger: Ledger) -> None:

@@ -146,7 +146,7 @@ def test_entries_that_no_run_writes_are_found() -> None:
         for kind in kinds.split():
             entries = followed(entries, "r", kind, claim)
         problems = check(entries, [entries[0].hash]).problems
-        assert not problems if sound else "has been added by another hand" in problems[0], kinds
+        assert not problems if sound else "was not added by a run" in problems[0], kinds
     for body in ("", "[]", "{}", "null", "[" * 5000, '{"epsilon": -1, "delta": 1e-7}', '{"epsilon": 1, "delta": NaN}',
                  '{"epsilon": Infinity, "delta": 0.1}', '{"epsilon": 1, "delta": 0}'):  # fmt: skip
         assert check(followed([], "r", "reserve", body)).problems, body
@@ -220,7 +220,7 @@ def test_a_forged_return_gives_nothing_back(kind: str, tmp_path: Path) -> None:
     forged = Entry.after((last.sequence, last.hash), last.time, last.dataset, last.run, "return", "{}")
     put(ledger, [*(Entry(**entry) for entry in ledger.entries()), forged])
     for books in (ledger, Ledger(ledger.engine.url.render_as_string(hide_password=False))):
-        assert books.verify(head) == ["entry 3 is none that a run writes at this point: it has been added by another hand"]
+        assert books.verify(head) == ["entry 3 is not one that a run writes at this point: it was not added by a run"]
         with pytest.raises(InputError, match="entry 3 that cannot be read"):
             books.reserve(planned(policy(), plan(2.0)))
 

@@ -420,8 +420,8 @@ def test_key_and_fingerprint_stay_inside(ledger: Ledger, command: Callable[..., 
         assert not any(secret in text_ for secret in (ONE, *WHOLE_ONE.marks, key.hex()))
     bodies = [json.loads(e["body"]) for e in ledger.entries() if e["kind"] == "identify"]
     assert len({body[what] for body in bodies for what in ("content", "marks")}) == 4, "nobody can compare two ids' contents"
-    told = command("ledger", "verify", "--export", tmp_path / "books.json", "--head", ledger.entries()[2]["hash"])
-    assert told.code == 0 and "entries: 6" in told.out
+    shown = command("ledger", "verify", "--export", tmp_path / "books.json", "--head", ledger.entries()[2]["hash"])
+    assert shown.code == 0 and "entries: 6" in shown.out
     exported = json.loads((tmp_path / "books.json").read_text())["entries"]
     assert check([tuple(Entry(**e)) for e in exported]).problems == []
     (tmp_path / "books.json").write_text((tmp_path / "books.json").read_text().replace('"b"', '"c"'))

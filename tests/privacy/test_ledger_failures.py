@@ -69,7 +69,7 @@ def test_a_bad_address_is_told_without_its_password(bad: str, tmp_path: Path, mo
     assert problem.value.exit_code == 2 and "secret" not in str(problem.value) and "--ledger" in str(problem.value)
 
 
-def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "x.sqlite").write_bytes(b"not a database at all" * 100)
     (tmp_path / "file").write_text("")
     for place in ("x.sqlite", "file/ledger.sqlite"):
@@ -84,7 +84,7 @@ def limited(url: str, pragma: str, patience: float = 60.0) -> Ledger:
     return ledger
 
 
-def test_a_readonly_ledger_is_told(url: str) -> None:
+def test_a_readonly_ledger_is_reported(url: str) -> None:
     run = Ledger(url).reserve(planned(policy(), plan()))
     run.ledger = limited(url, "query_only = ON")
     nothing_works(run.ledger, run, "readonly")
@@ -99,7 +99,7 @@ def test_a_readonly_file_can_still_be_read(url: str) -> None:
     nothing_works(readonly, run, "readonly")
 
 
-def test_a_lock_that_lasts_is_told(url: str) -> None:
+def test_a_lock_that_lasts_is_reported(url: str) -> None:
     waiting, other = Ledger(url, patience=0.1), Ledger(url)
     run = waiting.reserve(planned(policy(), plan()))
     with other.engine.begin():
@@ -162,7 +162,7 @@ def full_by_disk(url: str) -> Iterator[Ledger]:
 
 
 @pytest.mark.parametrize("fill", [full_by_pages, full_by_limit, full_by_disk])
-def test_a_full_disk_is_told(fill: Callable[[str], Iterator[Ledger]], url: str) -> None:
+def test_a_full_disk_is_reported(fill: Callable[[str], Iterator[Ledger]], url: str) -> None:
     """Runs until something fails; whatever failed was not written, and whatever was written is whole."""
     with contextmanager(fill)(url) as ledger:
         before, written = len(ledger.entries()), 0
@@ -194,7 +194,7 @@ def emptied(file: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [replaced_by_another, replaced_by_an_older_copy, emptied, Path.unlink])
-def test_a_file_that_is_replaced_under_way_is_told(change: Callable[[Path], object], url: str) -> None:
+def test_a_file_that_is_replaced_under_way_is_reported(change: Callable[[Path], object], url: str) -> None:
     ledger, file = Ledger(url), file_of(url)
     ledger.reserve(planned(policy("first"), plan()))
     shutil.copy(file, file.with_name("older.sqlite"))
@@ -291,7 +291,7 @@ def test_a_ledger_in_memory_serves_all_threads() -> None:
     assert len(runs) == 4 and ledger.spent("books")[0] == 2.0 and ledger.verify() == []
 
 
-def test_an_entry_that_cannot_be_read_is_told(url: str) -> None:
+def test_an_entry_that_cannot_be_read_is_reported(url: str) -> None:
     ledger = Ledger(url)
     ledger.reserve(planned(policy(), plan(0.1)))
     with ledger.engine.begin() as connection:

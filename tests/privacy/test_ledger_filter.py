@@ -138,8 +138,8 @@ def test_it_accepts_what_one_of_both_totals_allows(spent: Spending, orders: froz
     """Written out once more, by hand."""
     delta = 1e-5 if orders == {None} else 0.4e-5
     by_sum = spent.epsilon <= 10 * (1 + 1e-9) and spent.delta <= delta * (1 + 1e-9)
-    largest_run = 10 - (math.log(2.5 / 3.5) - math.log(5e-6 * 3.5) / 2.5)
-    by_renyi = orders == {3.5} and spent.renyi <= largest_run and spent.approximate <= 1e-6 * (1 + 1e-9)
+    capacity = 10 - (math.log(2.5 / 3.5) - math.log(5e-6 * 3.5) / 2.5)
+    by_renyi = orders == {3.5} and spent.renyi <= capacity and spent.approximate <= 1e-6 * (1 + 1e-9)
     assert Filter(CAP, orders).accepts(spent) == (by_sum or by_renyi)
 
 

@@ -1,4 +1,4 @@
-"""Every sampler against its exact law, its tails and its stream; twins that are wrong by a little are found.
+"""Every sampler against its exact law, its tails and its stream; variants that are wrong by a little are found.
 
 False alarms: `checks` gives at most 13 p-values (a tail counts each side), and a law is refused where one lies below
 7e-11: 9.1e-10 for a right sampler. Binomials are exact; moments and chi-squares are normal to that depth (no cell expects
@@ -129,7 +129,7 @@ every_law = pytest.mark.parametrize("kind, scale", CASES, ids=[f"{kind.__name__}
 
 
 def checks(values: Array, law: Law) -> dict[str, float]:
-    """p-values: mean, variance, tails beyond 2, 3, 4, 5 deviations, bins, serial, and grain where there is one."""
+    """p-values: mean, variance, tails beyond 2, 3, 4, 5 deviations, bins, serial, and granularity where there is one."""
     n, centred = len(values), values - law.mean
     found = {
         "mean": two_sided(centred.mean() * math.sqrt(n / law.variance)),
@@ -142,7 +142,7 @@ def checks(values: Array, law: Law) -> dict[str, float]:
         sides = [centred > c * law.sd] + ([centred < -c * law.sd] if law.mean == 0 else [])  # mean 0: symmetric
         found[f"tail {c}"] = min(binomial(int(side.sum()), n, chance) for side in sides)
     if law.step == 0 or law.sd > 2**20 * law.step:
-        found["grain"] = granularity(values, law)
+        found["granularity"] = granularity(values, law)
     return found
 
 
@@ -205,15 +205,15 @@ def test_draws_follow_the_exact_law(kind: Callable[[float], Law], scale: float) 
 def test_two_per_cent(kind: Callable[[float], Law], scale: float) -> None:
     """Noise too wide or too narrow by 2 % is refused, by its mean or variance alone with a power above 1 - 1e-6.
 
-    ALARM is 6.5 deviations of the statistic, a power of 1 - 1e-6 another 4.8 of the twin's own, which are at most 6 %
-    wider: together less than 12. What separates the twin is computed, and is more.
+    ALARM is 6.5 deviations of the statistic, a power of 1 - 1e-6 another 4.8 of the variant's own, which are at most 6 %
+    wider: together less than 12. What separates the variant is computed, and is more.
     """
     law = kind(scale)
     for factor in (0.98, 1.02):
-        twin = kind(scale * factor)
+        variant = kind(scale * factor)
         spread = math.sqrt((law.fourth - law.variance**2) / MILLION)
-        assert abs(twin.variance - law.variance) > 12 * spread or abs(twin.mean - law.mean) > 12 * law.sd / 1000
-        assert refused(twin.draw(Randomness(), MILLION), law)
+        assert abs(variant.variance - law.variance) > 12 * spread or abs(variant.mean - law.mean) > 12 * law.sd / 1000
+        assert refused(variant.draw(Randomness(), MILLION), law)
 
 
 @pytest.mark.statistical
@@ -230,14 +230,14 @@ def test_twins_with_cut_tails_repeats_or_short_floats(kind: Callable[[float], La
         assert f"tail {cut}" in refused(kept, law)
     assert "serial" in refused(np.tile(values[: MILLION // 2], 2), law)
     if law.step == 0 or law.sd > 2**20:
-        assert "grain" in refused(values[:MILLION].astype(np.float32).astype(float), law)
+        assert "granularity" in refused(values[:MILLION].astype(np.float32).astype(float), law)
 
 
 @pytest.mark.statistical
 @pytest.mark.parametrize("rate", [0.5, 0.1, 0.02])
-def test_coins(rate: float) -> None:
+def test_bernoulli(rate: float) -> None:
     """False alarms: below 1e-9 (an exact binomial and the autocorrelation, 7e-11 each). A rate wrong by 2 % is more
-    than 12 deviations off, with as many coins as that takes."""
+    than 12 deviations off, with as many draws as that takes."""
     count = int((12 / 0.02) ** 2 / rate * 1.05)
     bernoulli = Randomness().bernoulli(rate, count)
     assert bernoulli.dtype == np.bool_ and binomial(int(bernoulli.sum()), count, rate) > ALARM
@@ -272,7 +272,7 @@ class Deep(Randomness):
 @pytest.mark.parametrize("depth", [40, 60])
 def test_tails_keep_their_law_at_any_depth(depth: int) -> None:
     """Given that a tail probability is below 2^-depth, it is uniform there (Kolmogorov-Smirnov, false alarms below
-    1e-9). A twin that stops at 63 bits has 4 to 8 values at a depth of 60 (1e-18)."""
+    1e-9). A variant that stops at 63 bits has 4 to 8 values at a depth of 60 (1e-18)."""
 
     def uniform_below(p: Array) -> bool:
         return bool(math.sqrt(len(p)) * stats.kstest(p * 2.0**depth, "uniform").statistic < 3.5)
@@ -312,7 +312,7 @@ def test_discrete_gaussian_tail_at_12_deviations(scale: float, monkeypatch: pyte
 @pytest.mark.parametrize("z", [0.0, -0.7, 3.0, 12.0, -12.0, 30.0])
 def test_integers_within_a_block_have_the_law_of_the_real_gaussian(z: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """False alarms: below 1e-9 each. All draws fall into the block of the number z; sixteenths of it, by the normal law
-    (in mpmath: doubles have no tail of 1e-197). A flat twin is refused wherever a block is steep."""
+    (in mpmath: doubles have no tail of 1e-197). A flat variant is refused wherever a block is steep."""
     mp = pytest.importorskip("mpmath")
     scale, width = 1e7, 2.0**18
     monkeypatch.setattr(Randomness, "normal", lambda self, n: np.full(n, z))
@@ -333,7 +333,7 @@ def test_integers_within_a_block_have_the_law_of_the_real_gaussian(z: float, mon
 @pytest.mark.parametrize("epsilon", [2**-5 - 1e-9, 2.0**-20, 1e-9])
 def test_integers_within_a_block_have_the_law_of_the_geometric(epsilon: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """False alarms: below 1e-9 each. The remainder of a geometric number by the block's width is a cut geometric one. A
-    flat twin is refused: blocks are at least 1/32 wide."""
+    flat variant is refused: blocks are at least 1/32 wide."""
     plain, one_sided = noise._first_accepted, []
 
     def record(size: int, propose: Any) -> Array:
@@ -418,7 +418,7 @@ def same_law(ours: Array, theirs: Array) -> float:
 @pytest.mark.statistical
 @pytest.mark.parametrize("scale", [0.8, 12.3])
 def test_opendp_draws_the_same_discrete_gaussian(scale: float) -> None:
-    """False alarms: below 1e-9. A twin of ours that is 10 % wider is refused (60,000 draws of theirs)."""
+    """False alarms: below 1e-9. A variant of ours that is 10 % wider is refused (60,000 draws of theirs)."""
     dp = pytest.importorskip("opendp.prelude")
     dp.enable_features("contrib")
     mechanism = dp.m.make_gaussian(dp.vector_domain(dp.atom_domain(T=int)), dp.l2_distance(T=float), scale=scale)

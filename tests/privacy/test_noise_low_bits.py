@@ -1,4 +1,4 @@
-"""No low bit of a noisy number tells neighbours apart (Mironov 2012; LEAKS 23); plain doubles do."""
+"""No low bit of a noisy number distinguishes neighbours (Mironov 2012; LEAKS 23); plain doubles do."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ MILLION = 1_000_000
 
 
 class Wide(Randomness):
-    """A wrong twin: two per cent too wide."""
+    """A wrong variant: two per cent too wide."""
 
     def normal(self, shape: Any) -> Any:
         return 1.02 * super().normal(shape)
@@ -54,12 +54,12 @@ def test_released_counts_are_whole_multiples_of_the_lattice(scale: float, count:
     x = to_lattice(np.full(50, count))
     noise = Randomness(1).lattice_gaussian(scale, 50)
     assert np.all(noise / LATTICE == np.rint(noise / LATTICE))
-    assert np.all((x + noise) - x == noise)  # the sum is exact: no low bit tells x from its neighbour
+    assert np.all((x + noise) - x == noise)  # the sum is exact: no low bit distinguishes x from its neighbour
     assert np.all(x <= count) and np.all(count - x < LATTICE)
 
 
 def test_low_bits_are_those_of_the_noise_alone() -> None:
-    """A twin that adds plain doubles leaves bits below the lattice."""
+    """A variant that adds plain doubles leaves bits below the lattice."""
     assert np.any(Randomness(1).normal(100) / LATTICE != np.rint(Randomness(1).normal(100) / LATTICE))
 
 
@@ -136,7 +136,7 @@ def test_a_forked_process_gets_no_noise(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.statistical
-def test_uniform_and_coins() -> None:
+def test_uniform_and_bernoulli() -> None:
     """False alarms: below 1e-6 (one test of 1e-7, three of 2e-7)."""
     u = Randomness().uniform((1000, 1000))
     assert u.shape == (1000, 1000) and u.min() > 0 and u.max() < 1

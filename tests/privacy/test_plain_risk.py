@@ -66,7 +66,7 @@ def test_both_directions_of_poisson_sampling_are_covered(q: float, sigma: float)
     out = ndtr(-cuts / sigma)  # P[x > cut]
     member = (1 - q) * out + q * ndtr((1 - cuts) / sigma)
     loss = compose([SampledGaussian(sigma, q, 1)])
-    for alarms, found in ((out, member), (1 - member, 1 - out)):  # "in" is told from above, "out" from below
+    for alarms, found in ((out, member), (1 - member, 1 - out)):  # "in" is decided from above, "out" from below
         assert np.all(max_tpr(loss, alarms) >= found * (1 - 1e-9))
     assert np.min(max_tpr(loss, out) / member) < 1.001
     assert max_tpr(loss, [0.01])[0] > np.interp(0.01, 1 - member, 1 - out) * 1.001, "one direction is not both"

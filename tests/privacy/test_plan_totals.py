@@ -133,15 +133,15 @@ def test_what_a_risk_target_saves_is_the_noise_of_the_generic_epsilon() -> None:
     assert cost.epsilon_generic < cost.epsilon
     generic = make_plan(asked(SHIPPED[0], f"epsilon: {cost.epsilon_generic}", "{name: marginals}"))
     assert generic.risk_target is None
-    # of all tables together, since how they share the budget hangs on its size
-    strengths = [
+    # of all tables together, since how they share the budget depends on its size
+    precisions = [
         math.sqrt(sum(i.event.noise_multiplier**-2 for i in p.items if isinstance(i.event, Gaussian)))
         for p in (plan, generic)
     ]
-    assert strengths[1] / strengths[0] == pytest.approx(1 - cost.noise_saved, rel=0.005)
+    assert precisions[1] / precisions[0] == pytest.approx(1 - cost.noise_saved, rel=0.005)
 
 
-def test_every_bought_thing_stands_in_the_plan() -> None:
+def test_every_measurement_stands_in_the_plan() -> None:
     path = next(p for p in SHIPPED if p.stem == "demo-hospital")
     plan = make_plan(asked(path, "epsilon: 0.5", "{name: marginals}"))
     assert {item.name for item in plan.items} == {
@@ -163,8 +163,8 @@ def test_the_chance_of_a_shared_number_is_paid_for(rows: str) -> None:
     assert (plan.items[0].name, plan.items[0].share) == ("unit numbers", 0)
     assert plan["unit numbers"] == ApproximateDP(0.0, chance)
     events = [item.event for item in plan.items]
-    told = compose(events).delta(500.0) - compose(events[1:]).delta(500.0)  # what no epsilon covers
-    assert told == pytest.approx(chance, rel=0.01, abs=0)
+    infinite = compose(events).delta(500.0) - compose(events[1:]).delta(500.0)  # what no epsilon covers
+    assert infinite == pytest.approx(chance, rel=0.01, abs=0)
     cost, rest = (spending(plan.epsilon, plan.delta, some, 4.0) for some in (events, events[1:]))
     assert cost.approximate - rest.approximate == pytest.approx(chance, rel=1e-3, abs=0)
     assert cost.renyi == rest.renyi
@@ -172,13 +172,13 @@ def test_the_chance_of_a_shared_number_is_paid_for(rows: str) -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=names)
 def test_what_unit_numbers_take_from_the_noise_is_little(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def strengths(plan: Plan) -> list[float]:
+    def precisions(plan: Plan) -> list[float]:
         return [getattr(item.event, "noise_multiplier", 1.0) for item in plan.items]
 
     policy = asked(path, "epsilon: 1.0")
-    paid = strengths(make_plan(policy))
+    paid = precisions(make_plan(policy))
     monkeypatch.setattr("privsynth.planning.shared_number", lambda rows: 1e-300)
-    assert strengths(make_plan(policy)) == pytest.approx(paid, rel=1e-4)
+    assert precisions(make_plan(policy)) == pytest.approx(paid, rel=1e-4)
 
 
 def test_planning_imports_no_torch() -> None:

@@ -169,7 +169,7 @@ def test_distance_is_in_units_of_the_noise(table: Table) -> None:
 
 
 def test_distance_finds_unweighted_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The twin without weights."""
+    """The variant without weights."""
     codes, units = np.ones((5, 3), np.int32), np.array([0, 1, 1, 1, 2])
     right = [furthest(m, codes, units) for m in mechanisms((2, 3, 2))]
     assert all(0.99 < distance <= 1 + 1e-9 for distance in right)  # a single row uses what it may
@@ -207,7 +207,7 @@ def test_noise_matches_the_shares(monkeypatch: pytest.MonkeyPatch) -> None:
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(table=a_table())
 def test_exact_and_noisy_counts_lie_on_the_lattice(table: Table) -> None:
-    """Whole multiples of 2^-10, so that adding noise rounds nothing and no low bit tells neighbours apart."""
+    """Whole multiples of 2^-10, so that adding noise rounds nothing and no low bit distinguishes neighbours."""
     codes, units, sizes = table
     for mechanism in mechanisms(sizes):
         exact = mechanism.query(Rows(codes, units))

@@ -1,6 +1,6 @@
-"""Everything that may look at private rows to learn from them. Adding a mechanism is one class and one line here.
+"""The mechanisms: all code that may read private rows in order to learn from them. To add one, write a class and list it here.
 
-`PrivateTable.measure` runs nothing else, and the conformance tests demand a case for each.
+`PrivateTable.measure` runs no other class, and the conformance tests demand a case for each.
 """
 
 MECHANISMS = frozenset({
@@ -12,4 +12,4 @@ MECHANISMS = frozenset({
     "privsynth.privacy.mechanisms.tables.Marginals",
     "privsynth.privacy.mechanisms.dpsgd.DPSGD",
 })  # fmt: skip
-DP_SGD = "dp-sgd"  # the name of `dpsgd.DPSGD`; it stands here because plans name it, and `dpsgd` imports torch
+DP_SGD = "dp-sgd"  # the name of `dpsgd.DPSGD`; defined here because plans use it, and `dpsgd` imports torch

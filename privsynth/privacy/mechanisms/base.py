@@ -1,4 +1,4 @@
-"""What a mechanism is: a query that sees rows, noise, and a release that sees the noisy answer alone."""
+"""What a mechanism is: a query that sees the rows, noise, and a release that sees only the noisy answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Mechanism(ABC, Generic[Exact, Noisy, Released]):
     """
 
     name: str
-    event: Any  # one kind of Event; each mechanism says which
+    event: Any  # Any: each mechanism narrows it to its own kinds of Event, which a mutable attribute of type Event would not allow
 
     @abstractmethod
     def query(self, rows: Rows[Any]) -> Exact:
@@ -38,10 +38,10 @@ class Mechanism(ABC, Generic[Exact, Noisy, Released]):
 
     @abstractmethod
     def distance(self, one: Exact, other: Exact) -> float:
-        """How far two exact answers lie apart, in units of the stated sensitivity."""
+        """The distance of two exact answers, in units of the stated sensitivity."""
 
     def answer(self, rows: Rows[Any], randomness: Randomness) -> Released:
-        """The three steps in a row. `PrivateTable.measure` calls it, after the event has been charged."""
+        """The three steps in turn. `PrivateTable.measure` calls it after the event has been charged."""
         return self.released(self.noised(self.query(rows), randomness))
 
 

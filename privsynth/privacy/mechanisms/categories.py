@@ -30,7 +30,7 @@ class OpenCategories(Mechanism[Tally, Tally, list[str]]):
     One row of each unit is counted; a value that occurs is released if its count with discrete Gaussian noise reaches
     the threshold. Neighbours either share all values and differ by 1 in one count, or one of them has one value more,
     that of the lone unit: its count is 1, and it is released with probability delta at most (Wilkins et al. 2024,
-    Theorem 1, for one value a unit). Released: the values, sorted; no count.
+    Theorem 1, for one value per unit). Released: the values, sorted, without counts.
     """
 
     event: ThresholdedGaussian
@@ -42,7 +42,7 @@ class OpenCategories(Mechanism[Tally, Tally, list[str]]):
 
     @property
     def threshold(self) -> int:
-        """Noisy units that a value needs: P(1 + Z >= threshold) <= delta.
+        """The noisy count that a value must reach: P(1 + Z >= threshold) <= delta.
 
         P(Z >= m) <= P(N(0, sigma^2) >= m - 1) for discrete Gaussian Z (Canonne, Kamath, Steinke 2020, Proposition 25).
         """
@@ -50,7 +50,7 @@ class OpenCategories(Mechanism[Tally, Tally, list[str]]):
 
     def query(self, rows: Rows[Any]) -> Tally:
         values = rows.values[self.column].iloc[rows.one_of_each]
-        return Counter(value for value in values if isinstance(value, str))  # exact: pandas stops at a NUL byte
+        return Counter(value for value in values if isinstance(value, str))  # by exact text: pandas stops at a NUL byte
 
     def noised(self, exact: Tally, randomness: Randomness) -> Tally:
         noise = randomness.discrete_gaussian(self.event.noise_multiplier, len(exact))
@@ -60,5 +60,5 @@ class OpenCategories(Mechanism[Tally, Tally, list[str]]):
         return sorted(value for value, count in noisy.items() if count >= self.threshold)
 
     def distance(self, one: Tally, other: Tally) -> float:
-        """L1 over the values of both: of a value that only one of them has, too."""
+        """L1 over all values that occur in either."""
         return float(sum(abs(one.get(value, 0) - other.get(value, 0)) for value in {*one, *other}))

@@ -3,7 +3,7 @@
 Every mechanism here counts units in public cells, and a unit lies in one cell: adding or removing it moves one count by
 1. The event says which noise: two-sided geometric noise of parameter epsilon by diffprivlib (epsilon-differentially
 private; Ghosh, Roughgarden, Sundararajan 2009, Theorem 3.2) or discrete Gaussian noise (Canonne, Kamath, Steinke 2020,
-Theorem 4), whose thin tail keeps thresholds low. Both are whole numbers, so that no low bit tells anything.
+Theorem 4), whose light tail keeps thresholds low. Both are integers, so that no low bit reveals anything.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def bounds_of(column: str) -> str:
 
 @dataclass(frozen=True)
 class PrivateBounds(Counts):
-    """The range of a numeric column, in whole steps: from the lowest to the highest power-of-two bucket in use.
+    """The range of a numeric column, in steps of its resolution: from the lowest to the highest power-of-two bucket in use.
 
     One row of each unit goes into one of 126 public buckets; a bucket counts as in use if its noisy count passes
     `threshold`, which an empty bucket does with a chance below 0.1 %. Released: (low, high).
@@ -97,7 +97,7 @@ class PrivateBounds(Counts):
 
     event: Geometric | DiscreteGaussian
     column: str
-    step: float  # one whole step in units of the column, e.g. 0.01
+    step: float  # the column's resolution, e.g. 0.01
 
     @property
     def name(self) -> str:  # type: ignore[override]  # a mechanism's name is never set
@@ -105,7 +105,7 @@ class PrivateBounds(Counts):
 
     @property
     def threshold(self) -> float:
-        if isinstance(self.event, DiscreteGaussian):  # its tail lies below the Gaussian's one step further in
+        if isinstance(self.event, DiscreteGaussian):  # P(Z >= m) <= P(N(0, sigma^2) >= m - 1), as for OpenCategories
             return 1 - self.event.noise_multiplier * float(ndtri(0.001 / len(_EDGES)))
         return math.log(len(_EDGES) / 0.001) / self.event.epsilon
 

@@ -1,18 +1,18 @@
-"""DP-SGD as a mechanism: sampling, clipping, noise and event in one file; trainers borrow it.
+"""DP-SGD as a mechanism: sampling, clipping, noise and event in one file, for all trainers.
 
-Each step: every unit joins by a coin of its own (Poisson sampling); one row of each joining unit is drawn afresh; each
-row's gradient is clipped to max_grad_norm (see `clipped_sum`); their sum gets one Gaussian noise from the
-cryptographic source; the result is divided by a public constant, never by the number of rows that came. An empty batch
-is a step as well.
+Each step: every unit joins by an independent Bernoulli draw (Poisson sampling); one row of each joining unit is drawn
+afresh; each row's gradient is clipped to max_grad_norm (see `clipped_sum`); their sum gets Gaussian noise from the
+cryptographic source, once; the result is divided by a public constant, never by the number of rows in the batch. An empty
+batch is a step as well.
 One unit moves the sum by at most max_grad_norm: the event is a Poisson-subsampled Gaussian (Abadi et al. 2016; Mironov,
 Talwar, Zhang 2019), composed over a number of steps fixed beforehand.
 
 Random numbers that a loss needs (a VAE's latent noise) are drawn for each joining row before the gradients are taken:
-for every value of them the sum moves by at most max_grad_norm, and one unit more changes nobody else's.
+for every value of them the sum moves by at most max_grad_norm, and adding a unit changes no other unit's.
 
 Arithmetic: the module works in double precision, since in single precision the rounding of a thousand other rows would
-hang on which rows are there, by more than any margin. What comes out is rounded to a share of the noise, so that no low
-bit of a sum tells neighbours apart (Mironov 2012); that is post-processing.
+depend on which rows are there, by more than any margin. The noisy sums are rounded to a fraction of the noise, so that no
+low bit of a sum distinguishes neighbours (Mironov 2012); that is post-processing.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from privsynth.privacy.unit import Rows
 # (module, (b, columns) codes, (b, latent) standard normal numbers) -> (b,) losses
 Loss = Callable[[torch.nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
 Gradients = list[torch.Tensor]  # one for each trainable parameter
-Call = tuple[Any, torch.Tensor, torch.Tensor]  # a layer, what it took, and what it gave or the slope there
-MARGIN = 1e-5  # room for rounding: double-precision norms and sums of ten million rows err by less than 3e-6
-FINEST, COARSEST = 2.0**-5, 0.5  # share of the noise's standard deviation that noisy sums are rounded to
+Call = tuple[Any, torch.Tensor, torch.Tensor]  # a layer, its input, and its output or the gradient with respect to it
+MARGIN = 1e-5  # of the clip norm, for rounding errors: double-precision norms and sums of ten million rows err by less than 3e-6
+FINEST, COARSEST = 2.0**-5, 0.5  # rounding granularity of noisy sums, as a share of the noise's standard deviation
 PHYSICAL_BATCH = 4096  # rows whose activations are in memory together
 
 
@@ -55,11 +55,11 @@ class Batch(Rows[NDArray[np.int32]]):
 class DPSGD(Mechanism[Gradients, Gradients, Any]):
     """Trains `module` on private codes. All fields are public.
 
-    module: in double precision. loss: see `Loss`; row i's loss may hang on row i of its inputs alone (no batch norm, no
-    packs, no random numbers of its own). after: called with the step's number once the noisy gradients stand in `.grad`
+    module: in double precision. loss: see `Loss`; row i's loss may depend on row i of its inputs alone (no batch norm, no
+    packs, no random numbers of its own). after: called with the step's number once the noisy gradients are in `.grad`
     of the parameters; whatever it does with them is post-processing. expected_units: public estimate of the number of
     units. latent: how many standard normal numbers the loss takes for each row. Released: nothing but what `after` sees.
-    Raises ValueError for a module in single precision, with buffers, or too large for `grain`.
+    Raises ValueError for a module in single precision, with buffers, or with too many parameters for `granularity`.
     """
 
     event: SampledGaussian
@@ -91,7 +91,7 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
 
     @property
     def granularity(self) -> float:
-        """What noisy sums are rounded to: a power of two, from FINEST of the noise's standard deviation on.
+        """The rounding granularity of noisy sums: a power of two, at least FINEST of the noise's standard deviation.
 
         Rounding the ideal noisy sum would be post-processing. In doubles the two edges of a cell of width g shift by
         2^-52 (|x| + |z|) each, for a sum x and noise z of standard deviation s, which changes the cell's chance by a
@@ -119,7 +119,7 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
         return Batch(rows.values[chosen], rows.units[chosen], randomness.normal((len(chosen), self.latent)))
 
     def query(self, rows: Rows[NDArray[np.int32]]) -> Gradients:
-        """The sum of a batch's clipped gradients at the module's present weights, taken where the module lies."""
+        """The sum of a batch's clipped gradients at the module's current weights, computed on the module's device."""
         assert isinstance(rows, Batch)
         device = next(self.module.parameters()).device
         codes = torch.from_numpy(np.ascontiguousarray(rows.values, np.int64)).to(device)
@@ -128,7 +128,7 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
         return [part.cpu() for part in total]
 
     def noised(self, exact: Gradients, randomness: Randomness) -> Gradients:
-        """Noise drawn once for each coordinate; noisy sums are multiples of `grain`."""
+        """Noise drawn once for each coordinate; noisy sums are multiples of `granularity`."""
         granularity, noisy = self.granularity, []
         for total in exact:
             noise = torch.from_numpy(randomness.normal(tuple(total.shape)))
@@ -149,20 +149,20 @@ def clipped_sum(
 ) -> Gradients:
     """The sum of every row's clipped gradient, for each trainable parameter; zeros for an empty batch.
 
-    One pass forward and one backward, as without clipping (book-keeping: Bu, Wang, Zha, Karypis 2023, section 3): the
+    One forward and one backward pass, as without clipping (book-keeping: Bu, Wang, Zha, Karypis 2023, section 3): the
     gradients of the layers' outputs give each row's norm, and then, weighted by min(1, max_grad_norm / norm), the sum.
-    What a loss does with a parameter outside of its layer is in neither. Raises ValueError where a trainable parameter
-    is none of a layer that Opacus knows, or of two layers, or a layer meets other than every row of the batch, once.
+    What a loss does with a parameter outside of its layer is part of neither. Raises ValueError where a trainable parameter
+    belongs to no layer that Opacus supports, or to two layers, or where a layer does not process every row exactly once.
     """
     total: dict[torch.Tensor, torch.Tensor] = {p: torch.zeros_like(p) for p in module.parameters() if p.requires_grad}
     if not total.keys() <= {p for layer in _layers(module) for p in layer.parameters(recurse=False)}:
-        raise ValueError("every trainable parameter must be one of a layer that Opacus knows")
+        raise ValueError("every trainable parameter must belong to a layer that Opacus supports")
     for start in range(0, len(codes), PHYSICAL_BATCH):
         part = slice(start, start + PHYSICAL_BATCH)
         calls, norms = _backward(module, loss, codes[part], noise[part])
         finite = torch.isfinite(norms)
         if not bool(finite.all()):  # NaN would pass the clip: such a row contributes nothing
-            calls, norms = [(layer, taken[finite], slope[finite]) for layer, taken, slope in calls], norms[finite]
+            calls, norms = [(layer, taken[finite], grad[finite]) for layer, taken, grad in calls], norms[finite]
         weight = (max_grad_norm / (norms + 1e-12)).clamp(max=1.0)
         for call in calls:
             _add(total, call, weight)
@@ -172,16 +172,16 @@ def clipped_sum(
 def _backward(
     module: torch.nn.Module, loss: Loss, codes: torch.Tensor, noise: torch.Tensor
 ) -> tuple[list[Call], torch.Tensor]:
-    """What every layer met, and (b,) norms of each row's gradient over all parameters, NaN where a loss is no number."""
+    """The calls of all layers, and (b,) norms of each row's gradient over all parameters, NaN where a loss is not finite."""
     with _recording(module) as seen:
         losses = loss(module, codes, noise)
     if losses.shape != (len(codes),):
         raise ValueError("the loss must be one number for each row")
-    slopes = torch.autograd.grad(losses.sum(), [output for _, _, output in seen], allow_unused=True)
-    calls = [(layer, taken, slope) for (layer, taken, _), slope in zip(seen, slopes, strict=True) if slope is not None]
+    grads = torch.autograd.grad(losses.sum(), [output for _, _, output in seen], allow_unused=True)
+    calls = [(layer, taken, grad) for (layer, taken, _), grad in zip(seen, grads, strict=True) if grad is not None]
     met = [parameter for layer, _, _ in calls for parameter in layer.parameters(recurse=False)]
     if len(set(met)) < len(met) or any(len(taken) != len(codes) for _, taken, _ in calls):
-        raise ValueError("every layer must meet each row of the batch once, and share no parameter with another")
+        raise ValueError("every layer must process each row of the batch once, and share no parameter with another")
     squares = torch.where(torch.isfinite(losses.detach()), 0.0, torch.nan).to(torch.float64)
     for call in calls:
         squares = squares + _squares(call)
@@ -191,49 +191,49 @@ def _backward(
 def _squares(call: Call) -> torch.Tensor:
     """(b,) squared norms of each row's gradient over a layer's parameters.
 
-    All by Opacus. A linear layer's gradients are products of what it took and the slope behind it, and so are their
-    norms (ghost clipping: Goodfellow 2015; Li et al. 2022, section 4); those of other layers are written out.
+    All by Opacus. A linear layer's gradients are products of its input and the gradient of its output, and so are their
+    norms (ghost clipping: Goodfellow 2015; Li et al. 2022, section 4); those of other layers are materialised.
     """
-    layer, taken, slope = call
+    layer, taken, grad = call
     if _plain(call):
-        norms = GradSampleModuleFastGradientClipping.NORM_SAMPLERS[torch.nn.Linear](layer, [taken], slope)
-        return sum((norm.square() for norm in norms.values()), slope.new_zeros(len(slope)))
-    return sum((rows.flatten(1).square().sum(1) for rows in _written_out(call).values()), slope.new_zeros(len(slope)))
+        norms = GradSampleModuleFastGradientClipping.NORM_SAMPLERS[torch.nn.Linear](layer, [taken], grad)
+        return sum((norm.square() for norm in norms.values()), grad.new_zeros(len(grad)))
+    return sum((rows.flatten(1).square().sum(1) for rows in _materialised(call).values()), grad.new_zeros(len(grad)))
 
 
 def _add(total: dict[torch.Tensor, torch.Tensor], call: Call, weight: torch.Tensor) -> None:
     """Adds the weighted sum over rows of a layer's gradients."""
-    layer, taken, slope = call
+    layer, taken, grad = call
     if not _plain(call):
-        for parameter, rows in _written_out(call).items():
+        for parameter, rows in _materialised(call).items():
             total[parameter] += torch.tensordot(weight, rows, 1)
         return
-    slope = slope * weight[:, None].to(slope.dtype)
+    grad = grad * weight[:, None].to(grad.dtype)
     if layer.weight.requires_grad:
-        total[layer.weight].addmm_(slope.T, taken)
+        total[layer.weight].addmm_(grad.T, taken)
     if layer.bias is not None and layer.bias.requires_grad:
-        total[layer.bias] += slope.sum(0)
+        total[layer.bias] += grad.sum(0)
 
 
 def _plain(call: Call) -> bool:
     return isinstance(call[0], torch.nn.Linear) and call[2].dim() == 2
 
 
-def _written_out(call: Call) -> dict[torch.Tensor, torch.Tensor]:
-    """Every row's gradient, by Opacus: (b, *shape) for each trainable parameter of the layer."""
-    layer, taken, slope = call
-    found: dict[torch.Tensor, torch.Tensor] = GradSampleModule.GRAD_SAMPLERS[type(layer)](layer, [taken], slope)
+def _materialised(call: Call) -> dict[torch.Tensor, torch.Tensor]:
+    """Every row's gradient, computed by Opacus: (b, *shape) for each trainable parameter of the layer."""
+    layer, taken, grad = call
+    found: dict[torch.Tensor, torch.Tensor] = GradSampleModule.GRAD_SAMPLERS[type(layer)](layer, [taken], grad)
     return found
 
 
 def _layers(module: torch.nn.Module) -> list[torch.nn.Module]:
-    """The layers with parameters of their own whose gradients of single rows Opacus knows."""
+    """The layers with parameters of their own for which Opacus computes per-row gradients."""
     return [layer for layer in module.modules() if type(layer) in GradSampleModule.GRAD_SAMPLERS]
 
 
 @contextmanager
 def _recording(module: torch.nn.Module) -> Iterator[list[Call]]:
-    """What each layer takes and gives within the block, in the order of the calls."""
+    """Records the input and output of each layer within the block, in the order of the calls."""
     seen: list[Call] = []
 
     def record(layer: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:

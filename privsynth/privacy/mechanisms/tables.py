@@ -1,7 +1,7 @@
 """Noisy contingency tables: 1-way histograms of all columns, and marginals of two to four columns, each family by one
 Gaussian mechanism.
 
-Both split one budget over many tables: table t with share a_t (the shares sum to 1) gets noise of standard deviation
+Both divide one budget among many tables: table t with share a_t (the shares sum to 1) gets noise of standard deviation
 noise_multiplier / sqrt(a_t). Scaled by sqrt(a_t), all tables together are one vector to which a unit contributes at
 most 1 in L2 (`unit_weights`), with noise of one standard deviation: one Gaussian mechanism (Dwork & Roth 2014, App. A;
 the shares are the weighted Gaussian mechanism of McKenna et al. 2022).
@@ -44,7 +44,7 @@ class Histograms(Mechanism[list[Floats], list[Floats], list[Floats]]):
 
     @property
     def shares(self) -> Floats:
-        """(columns,) of each histogram: more where noise adds up over more cells."""
+        """(columns,) share of each histogram: larger where noise adds up over more cells."""
         return to_shares(np.array(self.sizes, np.float64) ** CELLS_POWER)
 
     @property
@@ -71,8 +71,8 @@ class Histograms(Mechanism[list[Floats], list[Floats], list[Floats]]):
 
 @dataclass(frozen=True)
 class Marginals(Mechanism[Tables, Tables, Tables]):
-    """Tables of two to MOST_WAYS columns. sizes: codes of each column; shares: one for each table, from `to_shares`. All are
-    public, or follow from what was released before.
+    """Tables of two to MOST_WAYS columns. sizes: number of codes of each column; shares: one for each table, from
+    `to_shares`. All are public, or follow from earlier releases.
 
     Released: {columns: noisy weighted counts, one axis a column}.
     """
