@@ -1,4 +1,4 @@
-"""Rules that go by public facts alone: which tables are bought, and at what shares."""
+"""Which marginals are measured, and with what shares of the budget: rules that use public facts alone."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from privsynth.privacy.plan import Request
 if TYPE_CHECKING:
     from privsynth.policy import Policy
 
-MOST_COLUMNS = 36  # of which all pairs are bought in full
-MOST_CELLS = 20_000_000  # of all pairs in full: 160 MB of counts, and several times that while a population is fitted
-MOST_TABLES = 3_000  # of three or of four columns: beyond, a population takes too long to fit
-USUAL_CODES = 20  # of a column whose codes are not public: most numbers end at about that
+MOST_COLUMNS = 36  # of which all pairs are measured in full
+MOST_CELLS = 20_000_000  # of all pairs in full: 160 MB of counts, and several times that while synthetic records are fitted
+MOST_TABLES = 3_000  # of three or of four columns: beyond, synthetic records take too long to fit
+USUAL_CODES = 20  # of a column whose codes are not public: most numbers get about as many
 SCREENING_SHARE, TARGET_SHARE = 0.3, 0.15
-HIGHER_SHARES = {3: {3: 0.7}, 4: {3: 0.2, 4: 0.65}}  # of tables of three and four, by the highest order
+HIGHER_SHARES = {3: {3: 0.7}, 4: {3: 0.2, 4: 0.65}}  # {highest order: {order: share of its tables}}
 NAMES = {3: "triples", 4: "quadruples"}
 WORDS = {3: "three", 4: "four"}
-MIN_SNR = 2.0
+MIN_SNR = 2.0  # mean signal-to-noise ratio of a cell from which tables of an order are measured
 MOST_TRIPLES = 300  # with the target
 PAIRS_A_COLUMN = 8  # of a wide table
 # tvd3 of ctgan, vae and autoregressive against that of auto, all at their defaults: benchmarks/results/quality.jsonl
@@ -29,7 +29,7 @@ DPSGD_ADDED, DPSGD_ROWS = "+1 to +5 %", "24,000 to 81,000"
 
 @dataclass(frozen=True)
 class Facts:
-    """What is public of a table before it is read. sizes: (columns,) codes of each; mu: the whole run's strength."""
+    """What is public of a table before it is read. sizes: (columns,) codes of each; mu: GDP mu of the whole run."""
 
     sizes: tuple[int, ...]
     rows: int | None
@@ -43,28 +43,29 @@ class Facts:
 
     @property
     def wide(self) -> bool:
-        """True if not all pairs are bought in full: there are too many of them, or too many cells in them."""
+        """True if not all pairs are measured in full: there are too many of them, or too many cells in them."""
         return len(self.sizes) > MOST_COLUMNS or self.pair_cells > MOST_CELLS
 
     @property
     def pair_cells(self) -> int:
-        """Cells of all pairs together: of every two sizes the product, summed."""
+        """Cells of all pairs together: the sum of products of every two sizes."""
         return (sum(self.sizes) ** 2 - sum(size**2 for size in self.sizes)) // 2
 
     @property
     def order(self) -> int:
-        """Of how many columns tables are bought of all columns: as many as rows and budget have room for."""
+        """How many columns the largest tables have that are measured for all sets of columns: two, or as many as have MIN_SNR."""
         fits = [k for k in (3, 4) if self.snr(k) >= MIN_SNR and math.comb(len(self.sizes), k) <= MOST_TABLES]
         return 2 if self.wide else max([2, *fits])
 
     @property
     def target_triples(self) -> int:
-        """How many tables of the target and two others are bought, in groups of codes."""
+        """How many tables of the target and two other columns are measured, in groups of codes."""
         others = len(self.sizes) - 1
         return min(MOST_TRIPLES, math.comb(others, 2)) if self.target and self.order == 2 else 0
 
     def snr(self, ways: int) -> float:
-        """Rows in a cell of so many columns, in standard deviations of its noise if all such tables shared the budget.
+        """Signal-to-noise ratio of a cell of tables of so many columns, if all such tables shared the whole budget: its mean
+        number of rows in standard deviations of its noise.
 
         r = (rows / cells of a table) / (sqrt(tables) / mu).
         """
@@ -80,8 +81,8 @@ class Facts:
 
 
 def public_sizes(policy: Policy) -> tuple[int, ...]:
-    """(columns,) codes of each column of the encoded table: as declared, or as usual. The last may be the stratum of rows
-    per unit."""
+    """(columns,) codes of each column of the encoded table: as declared, or USUAL_CODES. The last may be the stratum of
+    rows per unit."""
     sizes = []
     for column in policy.model.columns.values():
         if column.modelled:
@@ -91,7 +92,7 @@ def public_sizes(policy: Policy) -> tuple[int, ...]:
 
 
 def marginal_requests(facts: Facts, share: float) -> list[Request]:
-    """The mechanisms that buy the anchor's tables; their shares sum to `share`."""
+    """The mechanisms that measure the marginals of the marginal model; their shares sum to `share`."""
     d = len(facts.sizes)
     every, what = math.comb(d, 2), "how every two columns go together"
     before: list[tuple[str, str, float, int]] = []
@@ -108,7 +109,7 @@ def marginal_requests(facts: Facts, share: float) -> list[Request]:
         after = [("target triples", "how two columns together tell the target", TARGET_SHARE, facts.target_triples)]
     left = 1 - sum(part for _, _, part, _ in before + after)
     wanted = [*before, ("marginals", what, left, every), *after]
-    cut = facts.pair_cells > MOST_CELLS  # which pairs fit, and so how many, is known after the first look
+    cut = facts.pair_cells > MOST_CELLS  # which pairs fit, and so how many, is known after screening
     return [
         Request(name, why, part * share, gaussian_of_mu, count, cut and name == "marginals")
         for name, why, part, count in wanted
@@ -116,10 +117,10 @@ def marginal_requests(facts: Facts, share: float) -> list[Request]:
 
 
 def reasons_for_marginals(facts: Facts) -> list[str]:
-    """Why `auto` buys tables alone, and which: for the plan."""
+    """Why `auto` measures marginals alone, and which: for the plan."""
     which = _higher_tables(facts) if facts.order > 2 else _pairs_alone(facts)
     if facts.target_triples:
-        which += "; tables of the target and two others are bought as well, with values in a few groups"
+        which += "; tables of the target and two others are measured as well, with values in a few groups"
     here = f"; this policy declares {facts.rows:,}" if facts.rows is not None else ""
     spent = (
         "nothing is spent on DP-SGD, which would take a tenth of the budget of these tables: on top of them it changed "
@@ -130,7 +131,7 @@ def reasons_for_marginals(facts: Facts) -> list[str]:
 
 
 def _higher_tables(facts: Facts) -> str:
-    """Why all tables of three columns are bought, and those of four are or are not."""
+    """Why all tables of three columns are measured, and those of four are or are not."""
     held, count = _figure(facts.snr(3)), math.comb(len(facts.sizes), 4)
     which, not_four = "three columns", ""
     if facts.order == 4:
@@ -138,43 +139,44 @@ def _higher_tables(facts: Facts) -> str:
     elif count:
         not_four = "; " + (_too_many(count, 4) if count > MOST_TABLES else _below_noise(facts, 4))
     enough = f"standard deviations of its noise on average, and {MIN_SNR:g} are enough"
-    return f"the budget has room for all tables of {which}: a cell holds {held} {enough}{not_four}"
+    return f"the budget is enough for all tables of {which}: a cell holds {held} {enough}{not_four}"
 
 
 def _pairs_alone(facts: Facts) -> str:
-    """Why no tables of all sets of three columns are bought. What no number of rows would change comes first."""
+    """Why tables of three columns are not measured for all sets of columns. Reasons that hold for any number of rows come
+    first."""
     d = len(facts.sizes)
     if d > MOST_COLUMNS:
         return (
-            f"the encoded table has {d} columns, and more than {MOST_COLUMNS} have too many pairs to buy all in full, so a first "
-            "look says which"
+            f"the encoded table has {d} columns, and more than {MOST_COLUMNS} have too many pairs to measure all "
+            "in full, so a screening chooses"
         )
     if facts.wide:
         return (
-            f"all pairs of columns would have {facts.pair_cells:,} cells and no more than {MOST_CELLS:,} are bought in "
-            "full, so a first look says which"
+            f"all pairs of columns would have {facts.pair_cells:,} cells and no more than {MOST_CELLS:,} are measured "
+            "in full, so a screening chooses"
         )
     if d == 2:
-        return "there are two columns, and their table is all that can be bought"
+        return "there are two columns, and their table is all that can be measured"
     if math.comb(d, 3) > MOST_TABLES:
-        return f"all pairs of columns are bought; {_too_many(math.comb(d, 3), 3)}"
+        return f"all pairs of columns are measured; {_too_many(math.comb(d, 3), 3)}"
     if facts.rows is None:
         return (
-            "all pairs of columns are bought; the number of rows is not public, so what room there is for tables of three "
-            "cannot be known beforehand (declare `dataset.rows` if it is)"
+            "all pairs of columns are measured; the number of rows is not public, so whether tables of three would stand out of "
+            "noise cannot be known beforehand (declare `dataset.rows` if it is)"
         )
-    return f"all pairs of columns are bought; {_below_noise(facts, 3)}"
+    return f"all pairs of columns are measured; {_below_noise(facts, 3)}"
 
 
 def _too_many(tables: int, ways: int) -> str:
-    most = f"to fit a population to more than {MOST_TABLES:,} takes too long"
+    most = f"to fit synthetic records to more than {MOST_TABLES:,} takes too long"
     return f"of {WORDS[ways]} columns there would be {tables:,} tables, and {most}"
 
 
 def _below_noise(facts: Facts, ways: int) -> str:
     held = min(facts.snr(ways), MIN_SNR - 0.01)  # what falls short is not rounded up to enough
     return (
-        f"tables of {WORDS[ways]} columns would drown in noise: with {facts.rows:,} rows a cell would hold {_figure(held)} "
+        f"tables of {WORDS[ways]} columns would be lost in noise: with {facts.rows:,} rows a cell would hold {_figure(held)} "
         f"standard deviations of its noise on average, and {MIN_SNR:g} are needed"
     )
 
@@ -184,5 +186,5 @@ def _figure(value: float) -> str:
 
 
 def most_pairs(columns: int) -> int:
-    """How many pairs are bought in full of a wide table, if their cells allow."""
+    """How many pairs of a wide table are measured in full, if their cells allow."""
     return min(math.comb(columns, 2), max(math.comb(MOST_COLUMNS, 2), PAIRS_A_COLUMN * columns))

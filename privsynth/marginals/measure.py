@@ -1,9 +1,9 @@
-"""What the anchor buys: noisy tables of two to four columns, and what they say once noise is taken out.
+"""What is measured for the marginal model: noisy tables of two to four columns, and the target marginals estimated from them.
 
-Which tables, and how much each of them gets, hangs on public facts and on what was released before. Up to
-`MOST_COLUMNS` columns, and `MOST_CELLS` cells, all pairs are bought. Beyond, a first look at all pairs of columns in a
-few groups of codes says which pairs are worth the rest. What a table of more columns says counts as far as it goes
-beyond tables of fewer.
+Which tables are measured, and what share of the budget each of them gets, depends on public facts and on what was released
+before. Up to `MOST_COLUMNS` columns, and `MOST_CELLS` cells, all pairs are measured. Beyond, a screening of all pairs of
+columns in a few groups of codes chooses the pairs to measure in full. A table of more columns counts by how far it deviates
+from what tables of fewer columns lead to.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from privsynth.privacy.run import Run
 from privsynth.privacy.unit import to_shares
 from privsynth.table.private import PrivateTable
 
-TARGET_FACTOR = 3.0  # tables with the policy's target count so many times
-SIZE_POWER = 0.33  # a table's share grows with its cells to this power
-SCREENING_CERTAIN = 4.0  # standard deviations by which a pair of a first look has to stand out of noise
-FEW, MORE = 4, 6  # groups of codes in a first look, and in triples
+TARGET_FACTOR = 3.0  # by which tables with the policy's target weigh more
+SIZE_POWER = 0.33  # a table's share of the budget grows with its cells to this power
+SCREENING_SIGNIFICANT = 4.0  # standard deviations by which a pair of the screening has to exceed noise
+SCREENING_GROUPS, TRIPLE_GROUPS = 4, 6  # of codes of a column
 
 Columns = tuple[int, ...]
 
@@ -45,41 +45,41 @@ Tables = dict[Columns, Noisy]
 
 
 def measure_marginals(table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run) -> MarginalModel:
-    """Buys the tables that the plan names, and takes noise out of them."""
+    """Measures the tables that the plan names, and denoises them."""
     at = codec.names.index(target) if target in codec.names else None
     d, sizes = len(codec.sizes), codec.sizes
     groups: Groups | None = None
-    look: Tables = {}
+    screened: Tables = {}
     higher: Tables = {}
     pairs: list[Columns] = list(combinations(range(d), 2))
     if "relations" in run.plan:
-        groups = groups_of(codec, FEW)
-        look = _bought("relations", table.encoded(groups), groups.sizes, pairs, None, codec, run)
-        pairs = strongest(look, sizes, most_pairs(d), at)
-    else:  # bought categories may be more than the policy's public sizes let expect
+        groups = groups_of(codec, SCREENING_GROUPS)
+        screened = _measured("relations", table.encoded(groups), groups.sizes, pairs, None, codec, run)
+        pairs = strongest(screened, sizes, most_pairs(d), at)
+    else:  # measured category sets may be larger than the plan assumed
         pairs = smallest(pairs, sizes, at)
-    noisy = _bought("marginals", table, sizes, pairs, at, codec, run)
+    noisy = _measured("marginals", table, sizes, pairs, at, codec, run)
     for order in (k for k in NAMES if NAMES[k] in run.plan):
         columns = [c for c in combinations(range(d), order) if order == 3 or higher.keys() >= {*combinations(c, 3)}]
-        higher |= _bought(NAMES[order], table, sizes, smallest(columns, sizes, at), at, codec, run)
-    higher, noisy = told_by_margins(noisy, higher)
-    codec, targets = pair_goals(codec, noisy)
+        higher |= _measured(NAMES[order], table, sizes, smallest(columns, sizes, at), at, codec, run)
+    higher, noisy = combined_with_margins(noisy, higher)
+    codec, targets = pair_targets(codec, noisy)
     if "target triples" in run.plan and at is not None:
-        groups = groups or groups_of(codec, MORE, targets, at)
+        groups = groups or groups_of(codec, TRIPLE_GROUPS, targets, at)
         chosen = with_target(targets, d, at)
-        higher = _bought("target triples", table.encoded(groups), groups.sizes, chosen, None, codec, run)
+        higher = _measured("target triples", table.encoded(groups), groups.sizes, chosen, None, codec, run)
     coarse = coarse_views(groups, codec)
     view = {j: j for j in range(d)} | {j: d + place for place, j in enumerate(sorted(coarse))}
-    known = pairs_in_groups(targets, look, groups, codec) if higher else {}
-    targets += higher_goals(higher, known, view) + look_goals(look, pairs, view)
-    return MarginalModel(codec, tuple(targets), strength(run.plan.epsilon), coarse)
+    known = pairs_in_groups(targets, screened, groups, codec) if higher else {}
+    targets += higher_targets(higher, known, view) + screening_targets(screened, pairs, view)
+    return MarginalModel(codec, tuple(targets), signal_weight(run.plan.epsilon), coarse)
 
 
-def _bought(
+def _measured(
     name: str, table: PrivateTable[np.ndarray], sizes: tuple[int, ...], columns: list[Columns], target: int | None,
     codec: Codec, run: Run,
 ) -> Tables:  # fmt: skip
-    """Noisy tables of these columns by the plan's mechanism of this name; those with the target count more."""
+    """Noisy tables of these columns by the plan's mechanism of this name; those with the target get a larger share."""
     mechanism = tables_of(name, run.plan.event(name, Gaussian), sizes, columns, target)
     noisy = table.measure(mechanism, run)
     total = table_total(noisy, codec)
@@ -91,7 +91,7 @@ def _bought(
 def tables_of(
     name: str, event: Gaussian, sizes: tuple[int, ...], columns: list[Columns], target: int | None
 ) -> Marginals:
-    """The mechanism that buys these tables, with the budget split among them by released sizes and the public target."""
+    """The mechanism that measures these tables, with the budget split among them by released sizes and the public target."""
     wanted = [
         (TARGET_FACTOR if target in table else 1.0) * float(cells_of(table, sizes)) ** SIZE_POWER for table in columns
     ]
@@ -99,7 +99,8 @@ def tables_of(
 
 
 def table_total(noisy: dict[Columns, np.ndarray], codec: Codec) -> float:
-    """Weighted rows behind tables: the released number, or the precise tables' mean sum where units are weighted."""
+    """Weighted rows behind tables: the released number, or where units are weighted the mean of the tables' sums, weighted by
+    1 / cells."""
     known = not codec.domain.stratified and codec.domain.rows is not None
     if known or not noisy:  # none where no pair was small enough
         return codec.total
@@ -107,18 +108,18 @@ def table_total(noisy: dict[Columns, np.ndarray], codec: Codec) -> float:
     return float(max(1.0, np.average([table.sum() for table in noisy.values()], weights=weights)))
 
 
-def strength(epsilon: float) -> float:
-    """How much a table's signal counts against its noise: with more noise, trusting it less was seen to pay."""
+def signal_weight(epsilon: float) -> float:
+    """How much a table's signal weighs against its noise: with more noise, a lower weight gave better results."""
     return max(0.5, 0.5 + 0.215 * float(np.log(epsilon)))
 
 
 def groups_of(codec: Codec, most: int, targets: Sequence[TargetMarginal] = (), target: int | None = None) -> Groups:
     """Codes in at most `most` groups of about equal share, and "missing" by itself.
 
-    Neighbouring numbers go together. Categories go by how they lean towards the target: their place on the first axis
+    Neighbouring numbers form a group. Categories are ordered by how they depend on the target: their place on the first axis
     of correspondence analysis (Greenacre 2017, chapter 4) of the released pair; without a target, by their shares.
     """
-    known = {target_marginal.columns: target_marginal.share for target_marginal in targets}
+    known = {each.columns: each.share for each in targets}
     columns = []
     for j, column in enumerate(codec.columns):
         size = column.size
@@ -155,26 +156,26 @@ def coarse_views(groups: Groups | None, codec: Codec) -> dict[int, np.ndarray]:
     return {j: np.array(group, np.int32) for j, group in kept.items()}
 
 
-def strongest(look: Tables, sizes: tuple[int, ...], most: int, target: int | None) -> list[Columns]:
-    """The pairs that say most beyond independent columns in a first look, as many as `most` and MOST_CELLS allow.
+def strongest(screened: Tables, sizes: tuple[int, ...], most: int, target: int | None) -> list[Columns]:
+    """The pairs of the screening that deviate most from independence, as many as `most` and MOST_CELLS allow.
 
-    sizes: released codes of each column. What a pair with the target says counts TARGET_FACTOR times.
+    sizes: released codes of each column. Deviations of a pair with the target count TARGET_FACTOR times.
     """
 
-    def told(columns: Columns) -> float:
-        table = look[columns]
+    def deviation(columns: Columns) -> float:
+        table = screened[columns]
         alone = np.outer(table.share.sum(1), table.share.sum(0)) / max(table.share.sum(), 1e-9)
         return float(((table.share - alone) ** 2).sum() / table.sigma**2) * (TARGET_FACTOR if target in columns else 1)
 
-    return within_cells(sorted(sorted(look), key=told, reverse=True), sizes, most)
+    return within_cell_limit(sorted(sorted(screened), key=deviation, reverse=True), sizes, most)
 
 
 def smallest(tables: list[Columns], sizes: tuple[int, ...], target: int | None) -> list[Columns]:
-    """Those tables that MOST_CELLS have room for, nearly always all: first those with the target, small ones first."""
-    return within_cells(sorted(tables, key=lambda c: (target not in c, cells_of(c, sizes))), sizes, len(tables))
+    """The tables that fit into MOST_CELLS, nearly always all of them: first those with the target, small ones first."""
+    return within_cell_limit(sorted(tables, key=lambda c: (target not in c, cells_of(c, sizes))), sizes, len(tables))
 
 
-def within_cells(ranked: list[Columns], sizes: tuple[int, ...], most: int) -> list[Columns]:
+def within_cell_limit(ranked: list[Columns], sizes: tuple[int, ...], most: int) -> list[Columns]:
     """The first of these tables, up to `most`, that have no more than MOST_CELLS together; one too large is passed over."""
     chosen: list[Columns] = []
     left = MOST_CELLS
@@ -190,14 +191,14 @@ def cells_of(columns: Columns, sizes: tuple[int, ...]) -> int:
     return math.prod(sizes[c] for c in columns)
 
 
-def told_by_margins(pairs: Tables, higher: Tables) -> tuple[Tables, Tables]:
-    """(tables of more columns, pairs), each as itself and the margins of all larger tables tell it, by their precision.
+def combined_with_margins(pairs: Tables, higher: Tables) -> tuple[Tables, Tables]:
+    """(tables of more columns, pairs), each averaged with the margins of all larger tables, by their precision.
 
-    Each table that was bought has noise of its own, so its margin is one more independent measurement.
+    Each measured table has noise of its own, so its margin is one more independent measurement.
     """
-    bought = pairs | higher
-    sums = {columns: table.share / table.sigma**2 for columns, table in bought.items()}
-    precision = {columns: table.sigma**-2 for columns, table in bought.items()}
+    measured = pairs | higher
+    sums = {columns: table.share / table.sigma**2 for columns, table in measured.items()}
+    precision = {columns: table.sigma**-2 for columns, table in measured.items()}
     for columns, table in higher.items():
         for ways in range(2, len(columns)):
             for smaller in (c for c in combinations(columns, ways) if c in sums):
@@ -205,13 +206,13 @@ def told_by_margins(pairs: Tables, higher: Tables) -> tuple[Tables, Tables]:
                 weight = 1 / (table.sigma**2 * np.prod([table.share.shape[axis] for axis in gone]))
                 sums[smaller] = sums[smaller] + weight * table.share.sum(gone)
                 precision[smaller] += weight
-    told = {columns: Noisy(sums[columns] / precision[columns], float(precision[columns] ** -0.5)) for columns in bought}
-    return {columns: told[columns] for columns in higher}, {columns: told[columns] for columns in pairs}
+    means = {columns: Noisy(sums[columns] / precision[columns], float(precision[columns] ** -0.5)) for columns in measured}
+    return {columns: means[columns] for columns in higher}, {columns: means[columns] for columns in pairs}
 
 
-def pair_goals(codec: Codec, noisy: Tables) -> tuple[Codec, list[TargetMarginal]]:
-    """The codec with shares better told, and the pairs with less noise."""
-    codec = told_by_pairs(codec, noisy)
+def pair_targets(codec: Codec, noisy: Tables) -> tuple[Codec, list[TargetMarginal]]:
+    """The codec with better estimates of its shares, and the pairs with less noise."""
+    codec = with_shares_of_pairs(codec, noisy)
     shares = [column.shares for column in codec.columns]
     targets = []
     for (j, k), (share, sigma) in denoised({c: (t.share, t.sigma) for c, t in noisy.items()}, shares).items():
@@ -220,10 +221,10 @@ def pair_goals(codec: Codec, noisy: Tables) -> tuple[Codec, list[TargetMarginal]
     return codec, targets
 
 
-def higher_goals(higher: Tables, pairs: dict[Columns, np.ndarray], view: dict[int, int]) -> list[TargetMarginal]:
-    """What tables of more columns say beyond their margins, of those that say something.
+def higher_targets(higher: Tables, pairs: dict[Columns, np.ndarray], view: dict[int, int]) -> list[TargetMarginal]:
+    """Tables of more columns than two, of those that deviate from what their margins lead to by more than noise.
 
-    pairs: known shares, in the tables' groups of codes. view: the number under which a population holds each column.
+    pairs: known shares, in the tables' groups of codes. view: the number of each column among the `gibbs.Views` of a record.
     """
     known, found = dict(pairs), []
     for columns in sorted(higher, key=len):
@@ -235,27 +236,29 @@ def higher_goals(higher: Tables, pairs: dict[Columns, np.ndarray], view: dict[in
     return found
 
 
-def look_goals(look: Tables, bought: list[Columns], view: dict[int, int]) -> list[TargetMarginal]:
-    """Pairs that were not bought in full, as far as the first look says with certainty that they go together."""
+def screening_targets(screened: Tables, measured: list[Columns], view: dict[int, int]) -> list[TargetMarginal]:
+    """Pairs that were not measured in full, if the screening shows significant dependence."""
     found = []
-    for columns in look.keys() - set(bought):
-        table = look[columns]
+    for columns in screened.keys() - set(measured):
+        table = screened[columns]
         margins = [table.share.sum(0), table.share.sum(1)]
-        share, sigma, signal = beyond_margins(table.share, table.sigma, margins, SCREENING_CERTAIN)
+        share, sigma, signal = beyond_margins(table.share, table.sigma, margins, SCREENING_SIGNIFICANT)
         if signal > 0:
             found.append(TargetMarginal(tuple(view[c] for c in columns), share.astype(np.float32), sigma, signal))
-    found.sort(key=lambda target_marginal: (-target_marginal.signal / target_marginal.sigma**2, target_marginal.columns))
+    found.sort(key=lambda each: (-each.signal / each.sigma**2, each.columns))
     return found[: most_pairs(len(view))]
 
 
-def pairs_in_groups(targets: list[TargetMarginal], look: Tables, groups: Groups | None, codec: Codec) -> dict[Columns, np.ndarray]:
-    """Released shares of every two columns' groups: as bought in full, as first looked at, or else independent."""
+def pairs_in_groups(
+    targets: list[TargetMarginal], screened: Tables, groups: Groups | None, codec: Codec
+) -> dict[Columns, np.ndarray]:
+    """Released shares of every two columns' groups: as measured in full, else as screened, else as if independent."""
     grouped = [tuple(range(size)) for size in codec.sizes] if groups is None else groups.columns
     into = [np.eye(max(group) + 1)[list(group)] for group in grouped]  # (codes, groups)
     shares = [column.shares @ matrix for column, matrix in zip(codec.columns, into, strict=True)]
     every = combinations(range(len(into)), 2)
     known: dict[Columns, np.ndarray] = {(j, k): np.outer(shares[j], shares[k]) for j, k in every}
-    known |= {columns: table.share for columns, table in look.items()}
+    known |= {columns: table.share for columns, table in screened.items()}
     return known | {
         g.columns: into[g.columns[0]].T @ g.share @ into[g.columns[1]] for g in targets if len(g.columns) == 2
     }
@@ -266,10 +269,10 @@ def _oriented(known: dict[Columns, np.ndarray], j: int, k: int) -> np.ndarray:
     return known[j, k] if j < k else known[k, j].T
 
 
-def told_by_pairs(codec: Codec, noisy: Tables) -> Codec:
-    """The codec with shares of codes from the pairs' margins as well, each weighted by its precision.
+def with_shares_of_pairs(codec: Codec, noisy: Tables) -> Codec:
+    """The codec with shares of codes estimated from the pairs' margins as well, each weighted by its precision.
 
-    Where units have several rows the pairs weigh them otherwise than the histograms do, so the pairs alone count.
+    Where units have several rows, pairs weigh these differently from histograms, so the pairs alone are used.
     """
     precision = [np.zeros(c.size) if codec.domain.stratified else c.noise**-2.0 for c in codec.columns]
     sums = [p * c.raw for p, c in zip(precision, codec.columns, strict=True)]
@@ -286,8 +289,8 @@ def told_by_pairs(codec: Codec, noisy: Tables) -> Codec:
 
 
 def with_target(targets: list[TargetMarginal], columns: int, target: int) -> list[Columns]:
-    """Triples of two columns and the target, of those columns whose pairs with it say most, up to MOST_TRIPLES."""
-    told = {sum(g.columns) - target: g.signal / g.sigma**2 for g in targets if target in g.columns}
-    others = sorted((c for c in range(columns) if c != target), key=lambda c: -told.get(c, -np.inf))
+    """Triples of two columns and the target, of those columns that depend on it most, up to MOST_TRIPLES."""
+    dependence = {sum(g.columns) - target: g.signal / g.sigma**2 for g in targets if target in g.columns}
+    others = sorted((c for c in range(columns) if c != target), key=lambda c: -dependence.get(c, -np.inf))
     most = max(m for m in range(2, len(others) + 1) if m * (m - 1) // 2 <= MOST_TRIPLES)
     return [(*pair, target) for pair in combinations(sorted(others[:most]), 2)]

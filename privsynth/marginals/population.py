@@ -1,8 +1,9 @@
-"""The anchor that all trainers share: populations of whole rows fitted to noisy tables that were bought once.
+"""The marginal model that all trainers share: synthetic records fitted to noisy tables that were measured once.
 
-A population starts from independent columns and is annealed towards the released tables, cell by cell. A table pulls
-with what it says beyond simpler ones, divided by its noise variance, so that a noisy table without signal pulls little:
-that keeps noise out of the rows. All of this is post-processing; `measure` buys the tables.
+A population of synthetic records starts from independent columns and is annealed towards the released tables, cell by cell.
+The weight of a table is its signal, what it says beyond simpler ones, divided by its noise variance, so that a noisy table
+without signal weighs little: that keeps noise out of the records. All of this is post-processing; `measure` measures the
+tables.
 """
 
 from __future__ import annotations
@@ -26,31 +27,33 @@ if TYPE_CHECKING:
     from privsynth.marginals.gibbs import Layout
 
 ONE_WAY_WEIGHT = 30.0
-LEAST_WEIGHT = 16.0  # of a table that says little: its noise was taken out before, so what is left is followed closely
-LIVE_SWEEPS = 8  # of rows that a network made
-LIVE_START = 0.05  # from here tvd3 came out lower by 1 to 7 % than at full strength throughout
-FEWER_SWEEPS = 3  # of more rows than LONG, where time counts: tvd3 5 % above what four leave
-COPY_SWEEPS = 3  # of rows of a population that was fitted already: with two tvd3 was 1.5 % higher at epsilon 1
-COPY_START = 0.05  # leaves one row in 2,000 as it was, and tvd3 too; at full strength throughout most stayed
-POPULATION_START = 0.02
+LEAST_WEIGHT = 16.0  # of a table with little signal: it was denoised before, so what is left is followed closely
+CALIBRATION_SWEEPS = 8  # of rows that a network made
+# inverse temperature of the first sweep: tvd3 came out lower by 1 to 7 % than with 1 throughout
+CALIBRATION_START = 0.05
+FEWER_SWEEPS = 3  # of more rows than LONG, where time matters: tvd3 is 5 % higher than with four
+RESAMPLING_SWEEPS = 3  # of records that were fitted already: with two tvd3 was 1.5 % higher at epsilon 1
+# leaves one record in 2,000 as it was, and tvd3 unchanged; with an inverse temperature of 1 throughout most stayed
+RESAMPLING_START = 0.05
+POPULATION_START = 0.02  # inverse temperature of the first sweep
 LEAST_FITTED = 2_000  # rows
 LARGEST = 100_000  # rows of a population
 LONG = 160_000  # rows of a sample: above what is drawn for LARGEST rows in a table's mix of strata
 SHORT = 110_000  # rows of a sample in which chance shows: above what is drawn for 70,000 in a table's mix of strata
-POOL, NETWORK_POOL = 320_000, 160_000  # rows that a sample is balanced against, about; of a network each takes longer
+POOL, NETWORK_POOL = 320_000, 160_000  # rows that a sample is balanced against, about; those of a network take longer
 POOL_CODES = 16_000_000  # of all columns, about: for memory
-MOST_TIMES = 8  # its own number, at most: with four tvd3 came out 1 % higher
+MOST_OVERSAMPLING = 8  # times the sample's own rows: with four tvd3 came out 1 % higher
 TRIPLES, TRIPLE_CELLS = 1_200, 16_000_000  # that it is balanced by, and their cells, at most
-TRIPLE_SIGMA = 2.0  # rows of noise that they pull as if they had: with four tvd3 came out 1 % higher
-# of tables that are loaded: whatever is computed of them stays finite in single precision, which kernels rely on
-MOST_GOALS, LARGEST_SHARE, LARGEST_SIGMA, LARGEST_SIGNAL, LARGEST_STRENGTH = 30_000, 1e6, 1e9, 1e9, 1e3
+TRIPLE_SIGMA = 2.0  # rows of noise, which set their weight: with four tvd3 came out 1 % higher
+# of tables that are loaded: whatever is computed from them stays finite in single precision, which kernels rely on
+MOST_TARGETS, LARGEST_SHARE, LARGEST_SIGMA, LARGEST_SIGNAL, LARGEST_SIGNAL_WEIGHT = 30_000, 1e6, 1e9, 1e9, 1e3
 BLOCK = 50_000  # rows that are fitted together: two blocks of 20,000 came out worse than one of 40,000, 40,000 as well as 80,000
 
 
 def annealed(sweeps: int, start: float) -> list[float]:
-    """Warmth of each sweep: it rises by equal factors from start to 1, and stays there for the last fifth."""
-    warm = max(1, round(0.8 * sweeps) - 1)
-    return [start ** (1 - min(1.0, turn / warm)) for turn in range(sweeps)]
+    """Inverse temperature of each sweep: it rises by equal factors from start to 1, and stays there for the last fifth."""
+    rising = max(1, round(0.8 * sweeps) - 1)
+    return [start ** (1 - min(1.0, turn / rising)) for turn in range(sweeps)]
 
 
 def blocks_of(n: int) -> int:
@@ -69,10 +72,11 @@ def some_triples(columns: int, rng: np.random.Generator) -> list[tuple[int, int,
 
 @dataclass(frozen=True)
 class TargetMarginal:
-    """One released table. columns: two to four; from the number of columns on, they stand for groups of codes.
+    """One released table for synthetic records to follow. columns: two to four; numbers from the number of columns on stand for
+    groups of codes.
 
-    share: released share of each cell, one axis a column. sigma: its noise. signal: squared distance of the table from
-    what simpler tables say, noise taken off: what it has to say.
+    share: released share of each cell, one axis for each column. sigma: its noise. signal: squared distance of the table
+    from what simpler tables lead to, less noise.
     """
 
     columns: tuple[int, ...]
@@ -80,18 +84,21 @@ class TargetMarginal:
     sigma: float
     signal: float
 
-    def weight(self, n: int, strength: float) -> float:
-        """Pull on a population of n rows."""
-        return float(max(strength * n * self.signal, LEAST_WEIGHT) / max(self.sigma * n, 0.5) ** 2)
+    def weight(self, n: int, signal_weight: float) -> float:
+        """Weight in the energy of n rows."""
+        return float(max(signal_weight * n * self.signal, LEAST_WEIGHT) / max(self.sigma * n, 0.5) ** 2)
 
 
 @dataclass(frozen=True)
 class MarginalModel:
-    """strength: how much signal counts against noise, from epsilon. groups: {column: (codes,) group of each code}."""
+    """The target marginals and what it takes to fit rows to them.
+
+    signal_weight: how much signal weighs against noise, from epsilon. groups: {column: (codes,) group of each code}.
+    """
 
     codec: Codec
     targets: tuple[TargetMarginal, ...]
-    strength: float
+    signal_weight: float
     groups: dict[int, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -106,46 +113,46 @@ class MarginalModel:
         return np.stack(columns, 1).astype(np.int32)
 
     def population(self, n: int, rng: np.random.Generator, sweeps: int, progress: Progress = silent) -> np.ndarray:
-        """(n, columns) rows annealed from independence to the released tables."""
+        """(n, columns) synthetic records, annealed from independent columns towards the released tables."""
         schedule = annealed(sweeps, POPULATION_START)
-        return self._in_blocks(self.independent(n, rng), schedule, rng, lambda s: progress("fitting a population", s))
+        return self._in_blocks(self.independent(n, rng), schedule, rng, lambda s: progress("fitting synthetic records", s))
 
     def calibrated(
         self, rows: np.ndarray, rng: np.random.Generator, progress: Progress = silent, n: int | None = None
     ) -> np.ndarray:
-        """Rows that a network made, moved towards the released tables; what they say beyond those is mostly kept.
+        """Rows that a network made, moved towards the released tables; what they say beyond these is mostly kept.
 
-        n: the size of the sample that they are for, if they are more.
+        n: the size of the sample that they are for, if there are more of them.
         """
-        schedule = annealed(LIVE_SWEEPS if (n or len(rows)) <= LONG else FEWER_SWEEPS, LIVE_START)
+        schedule = annealed(CALIBRATION_SWEEPS if (n or len(rows)) <= LONG else FEWER_SWEEPS, CALIBRATION_START)
         return self._moved(rows, schedule, rng, lambda s: progress("calibrating", s))
 
     def resampled(self, rows: np.ndarray, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
-        """Copies of rows that were fitted already, moved so that they are rows of their own."""
-        return self._moved(rows, annealed(COPY_SWEEPS, COPY_START), rng, lambda s: progress("calibrating", s))
+        """New records from copies of fitted ones: each cell is redrawn, so that hardly any record stays the same."""
+        return self._moved(rows, annealed(RESAMPLING_SWEEPS, RESAMPLING_START), rng, lambda s: progress("calibrating", s))
 
-    def times(self, n: int, pool: int = POOL) -> int:
-        """How many times n rows to draw, for `balanced`: once where a sample is so large that chance hardly shows, or so
-        small that it is one of LEAST_FITTED rows or cut out of them by chance."""
+    def oversampling_factor(self, n: int, pool: int = POOL) -> int:
+        """How many times n rows to draw for `balanced`: once where a sample is so large that sampling error hardly matters, or
+        so small that it is drawn at random from LEAST_FITTED fitted rows."""
         columns = len(self.codec.sizes)
         if not LEAST_FITTED < n <= SHORT or columns < 3:
             return 1
-        return max(2, min(MOST_TIMES, pool // n, POOL_CODES // (n * columns)))
+        return max(2, min(MOST_OVERSAMPLING, pool // n, POOL_CODES // (n * columns)))
 
     def balanced(self, rows: np.ndarray, n: int, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
-        """The first n of rows, moved so that three columns together come more nearly as often as in all of them.
+        """The first n of rows, moved so that their tables of three columns come closer to those of all rows.
 
         Which of many equally likely rows a sample of n holds is chance, and in tables of three columns that is a large
         part of the error. It goes down as in a balanced sample of a survey (Deville and Tille 2004), here by redrawing
-        every cell once with such tables, counted in all rows, as goals beside the released ones.
+        every cell once with such tables, counted in all rows, as targets beside the released ones.
         """
-        if len(rows) <= n or self.times(n) == 1:
+        if len(rows) <= n or self.oversampling_factor(n) == 1:
             return rows[:n]
         targets = self.targets + tuple(self._triples(rows, n, rng))
         return replace(self, targets=targets)._moved(rows[:n], [1.0], rng, lambda s: progress("balancing", s))
 
     def _triples(self, rows: np.ndarray, n: int, rng: np.random.Generator) -> Iterator[TargetMarginal]:
-        """Tables of three columns as counted in rows, for n rows to follow: all, or by chance as many as fit."""
+        """Tables of three columns as counted in rows, for n rows to follow: all, or as many as fit, chosen at random."""
         sizes, cells, sigma = self.codec.sizes, 0, TRIPLE_SIGMA * blocks_of(n) / n
         codes = np.ascontiguousarray(rows.T)
         for a, b, c in some_triples(len(sizes), rng):
@@ -158,25 +165,26 @@ class MarginalModel:
             share = (counts / len(rows)).astype(np.float32).reshape(shape)
             yield TargetMarginal((a, b, c), share, sigma, 0.0)
 
-    def _moved(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, tell: ReportShare) -> np.ndarray:
-        """Large samples are moved in independent blocks; a small one is moved among more rows of its own kind."""
+    def _moved(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, report: ReportShare) -> np.ndarray:
+        """Rows after these sweeps. Large samples are moved in independent blocks; a small one is filled up with rows of its
+        own and moved together with these."""
         if len(rows) == 0:
             return rows
         more = max(0, LEAST_FITTED - len(rows))
         filled = np.concatenate([rows, rows[rng.integers(0, len(rows), more)]])
-        return self._in_blocks(filled, schedule, rng, tell)[: len(rows)]
+        return self._in_blocks(filled, schedule, rng, report)[: len(rows)]
 
-    def _in_blocks(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, tell: ReportShare) -> np.ndarray:
+    def _in_blocks(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, report: ReportShare) -> np.ndarray:
         """Rows fitted in independent blocks."""
         count = blocks_of(len(rows))
         blocks, rngs = np.array_split(rows, count), rng.spawn(count)
-        wanted = self._layout.flat([target_marginal.share for target_marginal in self.targets])
-        return in_blocks(lambda i, told: self._fitted(blocks[i], wanted, schedule, rngs[i], told), count, tell)
+        wanted = self._layout.flat([target.share for target in self.targets])
+        return in_blocks(lambda i, own: self._fitted(blocks[i], wanted, schedule, rngs[i], own), count, report)
 
     def _fitted(
         self, rows: np.ndarray, wanted: np.ndarray, schedule: list[float], rng: np.random.Generator, progress: ReportShare
     ) -> np.ndarray:
-        """Rows after these sweeps. wanted: the goals' shares, laid out."""
+        """Rows after these sweeps. wanted: the target marginals' shares, laid out."""
         from privsynth.marginals.gibbs import Energy, Views, sweep
 
         n, d, layout = len(rows), len(self.codec.sizes), self._layout
@@ -185,7 +193,7 @@ class MarginalModel:
         viewed = np.ascontiguousarray(
             np.hstack([rows, *(self.groups[j][rows[:, [j]]] for j in sorted(self.groups))]), np.int32
         )
-        weights = np.array([target_marginal.weight(n, self.strength) for target_marginal in self.targets], np.float32)
+        weights = np.array([target.weight(n, self.signal_weight) for target in self.targets], np.float32)
         by_entry = weights[layout.table]
         share1 = np.concatenate([c.shares for c in self.codec.columns])
         noise1 = np.concatenate([c.noise for c in self.codec.columns]) * n
@@ -223,23 +231,23 @@ class MarginalModel:
     def _layout(self) -> Layout:
         from privsynth.marginals.gibbs import Layout
 
-        return Layout.of(tuple(self._sizes.tolist()), [target_marginal.columns for target_marginal in self.targets])
+        return Layout.of(tuple(self._sizes.tolist()), [target.columns for target in self.targets])
 
     def tensors(self) -> Tensors:
         columns = np.full((len(self.targets), MOST_WAYS), -1, np.int32)
-        for line, target_marginal in zip(columns, self.targets, strict=True):
-            line[: len(target_marginal.columns)] = target_marginal.columns
+        for line, target in zip(columns, self.targets, strict=True):
+            line[: len(target.columns)] = target.columns
         return {
             "goal": np.concatenate([*(each.share.ravel() for each in self.targets), np.zeros(0)]).astype(np.float32),
             "goal_columns": columns,
-            "goal_sigma": np.array([target_marginal.sigma for target_marginal in self.targets]),
-            "goal_signal": np.array([target_marginal.signal for target_marginal in self.targets]),
-            "strength": np.array([self.strength]),
+            "goal_sigma": np.array([target.sigma for target in self.targets]),
+            "goal_signal": np.array([target.signal for target in self.targets]),
+            "strength": np.array([self.signal_weight]),
         } | {f"groups.{j}": group.astype(np.int32) for j, group in self.groups.items()}
 
     @classmethod
     def restore(cls, codec: Codec, tensors: Tensors) -> MarginalModel:
-        """What `tensors` gave. Raises Damaged."""
+        """From what `tensors` returned. Raises Damaged."""
         groups = {
             j: take(tensors, f"groups.{j}", "int32", (size,), 0, size - 1)
             for j, size in enumerate(codec.sizes) if f"groups.{j}" in tensors
@@ -251,20 +259,20 @@ class MarginalModel:
         share = take(tensors, "goal", "float32", (sum(cells),), -LARGEST_SHARE, LARGEST_SHARE)
         sigma = take(tensors, "goal_sigma", "float64", (len(tables),), np.finfo(float).tiny, LARGEST_SIGMA)
         signal = take(tensors, "goal_signal", "float64", (len(tables),), -LARGEST_SIGNAL, LARGEST_SIGNAL)
-        strength = take(tensors, "strength", "float64", (1,), 0.0, LARGEST_STRENGTH)
+        weight = take(tensors, "strength", "float64", (1,), 0.0, LARGEST_SIGNAL_WEIGHT)
         shares = np.split(share, np.cumsum(cells)[:-1]) if cells else []
         targets = (
             TargetMarginal(columns, part.reshape(shape), float(s), float(g))
             for columns, part, shape, s, g in zip(tables, shares, shapes, sigma, signal, strict=True)
         )
-        return cls(codec, tuple(targets), float(strength[0]), groups)
+        return cls(codec, tuple(targets), float(weight[0]), groups)
 
 
 def _tables(tensors: Tensors, views: int) -> list[tuple[int, ...]]:
     """Columns, or groups of some, of each released table. Raises Damaged."""
     lines = take(tensors, "goal_columns", "int32", (None, MOST_WAYS), -1, views - 1)
-    if len(lines) > MOST_GOALS:
-        raise Damaged(f"tensor `goal_columns` names more than {MOST_GOALS:,} tables")
+    if len(lines) > MOST_TARGETS:
+        raise Damaged(f"tensor `goal_columns` names more than {MOST_TARGETS:,} tables")
     tables = [tuple(c for c in line if c >= 0) for line in lines.tolist()]
     distinct = len({frozenset(columns) for columns in tables}) == len(tables)
     if not distinct or any(len(columns) < 2 or len(set(columns)) < len(columns) for columns in tables):

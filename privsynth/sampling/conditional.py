@@ -1,7 +1,7 @@
-"""Rows that are given in part: read as strictly as an input, and the rest of each drawn given what stands in it.
+"""Rows that are given in part: read as strictly as an input, and the rest of each drawn given its known cells.
 
-A gap that was stored in place of the larger side of an inequality is known where both sides are. Where the larger side
-alone is given, the gap is drawn first and the smaller side follows from it, so that stays keep their lengths.
+A gap that was stored in place of the larger side of an inequality is known where both sides are known. Where only the larger
+side is given, the gap is drawn first and the smaller side computed from it, so that lengths of stay keep their distribution.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from privsynth.table.reader import UNREADABLE, RawTable, read_table
 
 @runtime_checkable
 class Filling(Protocol):
-    """A model that knows every conditional."""
+    """A model that knows every conditional distribution."""
 
     def fill(self, codes: np.ndarray, rng: np.random.Generator, present: bool, progress: Progress) -> np.ndarray:
         """(n, columns) int32 codes, -1 for what is unknown -> all of them. present: nothing is drawn as missing."""
@@ -42,7 +42,7 @@ class Given:
 
     @classmethod
     def of_rows(cls, table: pd.DataFrame | str | Path, codec: Codec, layout: Layout) -> Given:
-        """Raises InputError with all that is wrong; no message quotes a value, since rows may be somebody's."""
+        """Raises InputError with all problems; no message quotes a value, since rows may be real people's."""
         raw = read_table(table)
         problems = _unknown_columns(raw, layout, isinstance(table, pd.DataFrame))
         known, identifiers = {}, {}
@@ -67,7 +67,7 @@ class Given:
         """One row of which some values are given."""
         given = cls.of_rows(pd.DataFrame({str(name): [value] for name, value in values.items()}), codec, layout)
         problems = [
-            Problem(f"column {name!r}", "holds invented identifiers, with which nothing goes", "leave it out")
+            Problem(f"column {name!r}", "holds invented identifiers, on which nothing depends", "leave it out")
             for name in given.identifiers
         ]
         problems += [
@@ -104,7 +104,7 @@ class Given:
 def completed(
     given: Given, codec: Codec, model: Filling, present: bool, rng: np.random.Generator, progress: Progress
 ) -> pd.DataFrame:
-    """Typed rows: what is given as it is, the rest drawn given it. present: no cell stays missing."""
+    """Typed rows: given cells as they are, the others drawn conditionally. present: no cell stays missing."""
     known = given.known.copy()
     gaps = [(j, column) for j, column in enumerate(codec.domain.columns) if column.gap_from is not None]
     for _ in gaps:  # as often as the longest chain can need
@@ -175,7 +175,7 @@ def _rounded(values: np.ndarray, domain: ColumnDomain) -> np.ndarray:
 
 
 def _below(limit: np.ndarray, step: float, strict: bool) -> np.ndarray:
-    """The largest whole number of steps that is at most `limit`, or less than it; infinity stays."""
-    steps = np.floor(limit / step + 1e-6)
-    steps = steps - (strict & (steps * step >= limit - step * 1e-6))
-    return np.round(steps * step, max(0, round(-np.log10(step))))
+    """The largest multiple of `step` that is at most `limit`, or below it if `strict`; infinity stays."""
+    units = np.floor(limit / step + 1e-6)
+    units = units - (strict & (units * step >= limit - step * 1e-6))
+    return np.round(units * step, max(0, round(-np.log10(step))))

@@ -1,4 +1,4 @@
-"""Identifiers that nobody has: names, addresses and numbers invented by Faker, drawn without looking at the table."""
+"""Invented identifiers: names, addresses and numbers from Faker, drawn without reading the table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POOL = 2000  # distinct Faker values; large tables draw from so many
 
 
 class Invented:
-    """One column's invented values, lot by lot: lots together repeat no more than one lot of all `total` rows would.
+    """One column's invented values, block by block; the blocks together repeat no more than one block of `total` rows would.
 
     generator: a kind of `Generator`; pattern: # digit, ? letter; neither: unique whole numbers. Raises InputError for
     another generator.
@@ -31,11 +31,11 @@ class Invented:
         self.base: int = 10 ** max(8, len(str(total)) + 1)
         self.pool: list[str] = []
         if pattern is not None:
-            # k -> first + k * step meets every filling once before any comes again, and nothing has to be remembered
+            # k -> first + k * stride reaches every filling once before any repeats, and nothing has to be remembered
             self.fillings = 10 ** pattern.count("#") * 26 ** pattern.count("?")
-            self.first, self.step = _below(self.fillings, rng), _below(self.fillings, rng)
-            while math.gcd(self.step, self.fillings) != 1:
-                self.step = _below(self.fillings, rng)
+            self.first, self.stride = _below(self.fillings, rng), _below(self.fillings, rng)
+            while math.gcd(self.stride, self.fillings) != 1:
+                self.stride = _below(self.fillings, rng)
         elif generator not in (None, "uuid"):
             self.pool = _pool("user_name" if generator == "email" else str(generator), total, rng)
 
@@ -44,13 +44,13 @@ class Invented:
         numbers = self.taken + self.rng.permutation(n)
         self.taken += n
         if self.pattern is not None:
-            return [_numbered(self.pattern, (self.first + int(k) * self.step) % self.fillings) for k in numbers]
+            return [_numbered(self.pattern, (self.first + int(k) * self.stride) % self.fillings) for k in numbers]
         if self.generator is None:
             return numbers + self.base
         if self.generator == "uuid":
             return [_uuid(self.rng.bytes(16)) for _ in range(n)]
         picks = self.rng.integers(0, len(self.pool), n)
-        if self.generator == "email":  # reserved domains: no letter will ever arrive (RFC 2606)
+        if self.generator == "email":  # reserved domains: no mail can be delivered there (RFC 2606)
             hosts = ("example.com", "example.org", "example.net")
             return [f"{self.pool[p]}{k}@{hosts[p % 3]}" for p, k in zip(picks, numbers, strict=True)]
         return [self.pool[p] for p in picks]
@@ -66,7 +66,7 @@ def _pool(generator: str, n: int, rng: np.random.Generator) -> list[str]:
 
 
 def _below(fillings: int, rng: np.random.Generator) -> int:
-    """A random whole number from 0 to room - 1, however large room is."""
+    """A random whole number from 0 to fillings - 1, however large that is."""
     return int.from_bytes(rng.bytes(fillings.bit_length() // 8 + 9), "little") % fillings
 
 

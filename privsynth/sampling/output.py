@@ -1,4 +1,4 @@
-"""From typed rows to the table that leaves: rules enforced, identifiers invented, types and missing marks as in the input."""
+"""From typed rows to the released table: rules enforced, identifiers invented, types and missing marks as in the input."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Table: TypeAlias = pd.DataFrame | Iterable[pd.DataFrame]  # whole, or block afte
 
 @dataclass(frozen=True)
 class OutputColumn:
-    """How one column leaves: by the policy alone. Types of the source would tell of its rows: a missing value turns
-    whole numbers into floats, and one unreadable date turns a column of dates into text."""
+    """How one column is released: by the policy alone. Types of the source would reveal something of its rows: a missing value
+    turns whole numbers into floats, and one unreadable date turns a column of dates into text."""
 
     name: str
     kind: str
@@ -55,7 +55,7 @@ class Layout:
 
     @classmethod
     def of(cls, policy: Policy, raw: RawTable) -> Layout:
-        """Made of the policy and the order of the columns; no value is looked at."""
+        """From the policy and the order of the columns; no value is read."""
         by_name = policy.model.columns
         columns = tuple(
             OutputColumn(
@@ -92,7 +92,7 @@ class Layout:
                     pd.to_numeric(typed[column.name]).astype("Int64") if column.whole else typed[column.name]
                 )
             elif column.kind == "date":
-                days = typed[column.name].to_numpy().astype("datetime64[D]")  # pandas' own reader knows 1677 to 2262 alone
+                days = typed[column.name].to_numpy().astype("datetime64[D]")  # pandas' own reader knows the years 1677 to 2262 only
                 out[column.name] = pd.Series(days.astype("datetime64[s]"), typed.index)
             elif column.kind == "integer":
                 out[column.name] = typed[column.name].astype("Int64")
@@ -128,7 +128,7 @@ class Layout:
         for _ in self.rules:  # as often as the longest chain can need
             for small, large, strict, step in self.rules:
                 broken = typed[large] <= typed[small] if strict else typed[large] < typed[small]
-                least = np.ceil(typed[small] / step - 1e-6)  # in steps of the larger side
+                least = np.ceil(typed[small] / step - 1e-6)  # in grid units of the larger side
                 least = least + (strict & (least * step <= typed[small] + step * 1e-6))
                 raised = np.round(least * step, max(0, round(-np.log10(step))))
                 typed = typed.assign(**{large: typed[large].where(~broken, raised)})

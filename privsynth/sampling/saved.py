@@ -1,4 +1,4 @@
-"""What model.json may hold: whatever a fit could not have written is refused before anything is made of it."""
+"""What model.json may hold: whatever a fit could not have written is refused before it is used."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ from privsynth.policy.model import EPOCH, Generator
 from privsynth.sampling.output import WHOLE
 
 COLUMNS, CATEGORIES = 10_000, 2**20
-RULES = 200  # every one of them is looked at as often as there are rules
-MOST_TOLD = 20_000  # numbers and words of a claim
-FARTHEST = 2**62  # whole steps on both sides of zero
+RULES = 200  # each of them is applied as often as there are rules
+MOST_ENTRIES = 20_000  # numbers and words of a claim
+FARTHEST = 2**62  # grid units on both sides of zero
 FIRST_DAY, LAST_DAY = 1 - EPOCH, 3_652_059 - EPOCH  # of the years 1 and 9999
 WHOLE_NUMBERS = 2**53  # of categories: pandas reads them as floats where one is missing
-STEPS = [10.0**-places for places in range(10)]
+STEP_SIZES = [10.0**-places for places in range(10)]
 FORMAT = r"^(?:[^%\x00]|%[aAbBcdfGHIjmMpSuUVwWxXyYzZ%])*\z"  # of dates, as in strptime
 
 Text = Annotated[str, Field(max_length=10_000)]
-Step = Annotated[int, Field(ge=-FARTHEST, le=FARTHEST)]
+GridValue = Annotated[int, Field(ge=-FARTHEST, le=FARTHEST)]
 Count = Annotated[int, Field(ge=0, le=FARTHEST)]
-
 
 
 class _Part(BaseModel):
@@ -40,8 +39,8 @@ class SavedColumn(_Part):
     name: Text
     kind: Literal["category", "integer", "number", "date"]
     categories: Annotated[list[Text], Field(max_length=CATEGORIES), FailFast()]
-    low: Step
-    high: Step
+    low: GridValue
+    high: GridValue
     step: float
     nullable: bool
     gap_from: Text | None
@@ -60,7 +59,7 @@ class SavedColumn(_Part):
             raise ValueError("only a category column has categories")
         if not 0 <= self.high - self.low <= (FARTHEST if self.gap_from is not None else 2 * FARTHEST):
             raise ValueError("`low` must not lie above `high`, nor far below it")
-        if self.step not in (STEPS if self.kind == "number" else [1.0]):
+        if self.step not in (STEP_SIZES if self.kind == "number" else [1.0]):
             raise ValueError("`step` must be 1, or for a number 0.1, 0.01, down to nine decimals")
         if self.kind == "date" and not FIRST_DAY <= self.low <= self.high <= LAST_DAY:
             raise ValueError("dates must lie in the years 1 to 9999")
@@ -162,9 +161,9 @@ class SavedModel(_Part):
     @field_validator("privacy", mode="before")
     @classmethod
     def _plain(cls, privacy: Any) -> Any:
-        told = list(islice(_parts(privacy), MOST_TOLD + 1))
-        if len(told) > MOST_TOLD or not all(math.isfinite(entry) for entry in told if isinstance(entry, float)):
-            raise ValueError(f"must hold at most {MOST_TOLD:,} entries, and finite numbers only")
+        entries = list(islice(_parts(privacy), MOST_ENTRIES + 1))
+        if len(entries) > MOST_ENTRIES or not all(math.isfinite(entry) for entry in entries if isinstance(entry, float)):
+            raise ValueError(f"must hold at most {MOST_ENTRIES:,} entries, and finite numbers only")
         return privacy
 
     @field_validator("privacy")
@@ -176,7 +175,7 @@ class SavedModel(_Part):
 
     @model_validator(mode="after")
     def _columns_agree(self) -> SavedModel:
-        """What leaves is what was learned, and what is invented."""
+        """Released columns are those that were learned, and invented ones."""
         learned = {c.name: c for c in self.domain.columns if c.name != STRATUM}
         kept = {c.name: c for c in self.layout.columns if c.release == "keep"}
         if {n: c.kind for n, c in learned.items()} != {n: c.kind for n, c in kept.items()}:
@@ -216,7 +215,7 @@ def _whole(categories: list[str]) -> bool:
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """The value and all that is inside of it, however deep."""
+    """The value and everything inside it, at any depth."""
     yield value
     if isinstance(value, (dict, list)):
         for item in value.values() if isinstance(value, dict) else value:

@@ -1,4 +1,4 @@
-"""What training leaves behind: a synthesizer that samples, saves and loads, and holds no data.
+"""The result of training: a synthesizer that samples, saves and loads, and holds no data.
 
 Saved as safetensors and JSON; loading runs no code from the files.
 """
@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 Values = Mapping[str, Any]  # {column: value}
 
 FORMAT = 1
-BLOCK = 200_000  # rows that are sampled together: more than are calibrated at length or balanced, so large samples take no longer
+# rows that are sampled together: above the sizes that are calibrated with more sweeps or balanced, so that large samples
+# take no longer
+BLOCK = 200_000
 
 
 @dataclass(frozen=True)
 class Synthesizer:
-    """privacy: the claim that covers everything this object will ever give out."""
+    """privacy: the claim that covers everything this object will ever return."""
 
     trainer: str
     codec: Codec
@@ -49,7 +51,7 @@ class Synthesizer:
     ) -> pd.DataFrame:
         """n synthetic rows, columns and types as in the input. A seed only repeats a sample; it weakens nothing.
 
-        given: {column: value} that all rows have; everything else is drawn as it goes with them, as in `impute`. All rows
+        given: {column: value} that all rows have; everything else is drawn given these, as in `impute`. All rows
         are in memory at once; `sample_blocks` gives any number. Raises InputError if n is not a whole number of at
         least 1, or for what `impute` refuses.
         """
@@ -72,10 +74,10 @@ class Synthesizer:
     def impute(
         self, table: pd.DataFrame | str | Path, seed: int | None = None, progress: Progress = silent
     ) -> pd.DataFrame:
-        """The rows of a table with a value in every cell: those that stand there as they are, the others drawn.
+        """The rows of a table with a value in every cell: known ones as they are, the others drawn.
 
-        Only the trainer `autoregressive` knows what goes with what: a missing cell is drawn given all cells of its row
-        that stand there, by the network alone, not calibrated; call again for another draw. The rows are the caller's
+        Only the trainer `autoregressive` knows the conditional distributions: a missing cell is drawn given all known cells of
+        its row, by the network alone, not calibrated; call again for another draw. The rows are the caller's
         own; this costs nothing, and nothing of them is kept. Columns are the released ones, a column that is left out is
         missing in all rows, and identifiers that are missing are invented. The policy's inequalities hold: where only
         the larger side is given, the smaller one is drawn by their gap, or lowered to fit.
@@ -135,7 +137,7 @@ class Synthesizer:
         return self.model
 
     def _mixed(self, n: int, rng: np.random.Generator, progress: Progress) -> np.ndarray:
-        """Codes in the bought mix of strata: people with many rows weigh less in training than in the table."""
+        """Codes in the measured mix of strata: people with many rows weigh less in training than in the table."""
         domain = self.codec.domain
         if not domain.stratified:
             return self.model.sample(n, rng, progress)
@@ -209,5 +211,5 @@ def at_least_one(number: Any, what: str) -> int:
 
 
 def _part(progress: Progress, start: float, end: float) -> Progress:
-    """Progress of a part of the work, told as progress of the whole."""
+    """Progress of a part of the work, reported as progress of the whole."""
     return lambda what, share: progress(what, start + (end - start) * share)

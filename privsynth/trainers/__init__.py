@@ -20,7 +20,7 @@ TRAINERS: dict[str, type[Trainer]] = {trainer.name: trainer for trainer in (CTGA
 
 
 def choose(name: str, options: Mapping[str, Any], facts: Facts) -> tuple[Trainer, list[str]]:
-    """The trainer of this name with its options, and why, if a rule chose it. `auto` goes by public facts only."""
+    """The trainer of this name with its options, and why, if a rule chose it. `auto` chooses by public facts only."""
     from privsynth.marginals.choice import reasons_for_marginals
 
     if name == "auto":

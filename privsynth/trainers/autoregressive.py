@@ -1,8 +1,8 @@
 """`autoregressive`: each column predicted from any subset of the others, by one network that learns by DP-SGD.
 
 It is order-agnostic (Uria, Murray, Larochelle 2014): a row is hidden from a random place of a random order on, and the
-network predicts what is hidden. So it knows every conditional: rows are drawn column by column in any order, and rows
-that are given in part are filled in without another training.
+network predicts what is hidden. So it knows every conditional distribution: rows are drawn column by column in any order,
+and rows that are given in part are filled in without training again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Autoregressive(NetworkTrainer):
 
 
 class FillingModel(NetworkModel):
-    """A model that also completes rows that are given in part. These are not calibrated: the network alone speaks."""
+    """A model that also completes rows that are given in part. These come from the network alone and are not calibrated."""
 
     def fill(
         self, codes: np.ndarray, rng: np.random.Generator, present: bool = False, progress: Progress = silent
@@ -59,10 +59,10 @@ class FillingModel(NetworkModel):
         return drawn(draw, len(codes), rng, lambda share: progress("filling in", share))
 
     def _weights(self, present: bool) -> list[np.ndarray]:
-        """How much more often each code of each column comes than the network says.
+        """Factors for the network's probability of each code of each column.
 
-        None has what the released histograms rule out. The stratum, which is drawn first, has the table's mix: in
-        training people with many rows weigh less.
+        Zero for what the released histograms rule out. The stratum, which is drawn first, gets the table's mix: in training,
+        people with many rows weigh less.
         """
         import numpy as np
 
@@ -89,12 +89,12 @@ class MaskedPrediction(Network):
         self.onehot = OneHot(codec.sizes)
         self.private = Masked(self.onehot.width, self.columns, options.hidden)
         shares = torch.cat([torch.tensor(c.shares / c.shares.sum(), dtype=torch.float32) for c in codec.columns])
-        self.private.logits.bias.data.copy_((shares + 1e-4).log())  # released: it starts from independent columns
+        self.private.logits.bias.data.copy_((shares + 1e-4).log())  # released shares: training starts from independent columns
 
     def loss(self, module: Any, codes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """-log p(row), estimated without bias from one order and one cut (Hoogeboom et al. 2022, equation 5).
 
-        noise: the ranks of a row's first numbers are its order, and the last one says where it is cut.
+        noise: the ranks of a row's first numbers are its order of columns, and the last number is where the order is cut.
         """
         import torch
 
@@ -123,7 +123,7 @@ class MaskedPrediction(Network):
     ) -> torch.Tensor:  # fmt: skip
         """(n, columns) int64 codes, -1 for what is unknown -> the same, with the unknown drawn given the known.
 
-        Column by column, each given what stands in the row by then; every block of rows in a random order of its own.
+        Column by column, each given the columns that are known by then; each block of rows in a random order of its own.
         weights: (width,) added to the logits. first: columns that are drawn before all others.
         """
         import torch

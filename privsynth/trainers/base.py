@@ -1,4 +1,4 @@
-"""What every trainer is: public options, the mechanisms it wants, and a fit that ends in a model without data."""
+"""What a trainer is: public options, the mechanisms that it requests, and a fit that returns a model without data."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from privsynth.privacy.run import Run
     from privsynth.table.private import PrivateTable
 
+
 class Model(Protocol):
-    """What was learned: tensors and plain settings, nothing else. codec: as refined by what the trainer bought."""
+    """What was learned: tensors and plain settings, nothing else. codec: with shares improved by what the trainer measured."""
 
     @property
     def codec(self) -> Codec: ...
@@ -41,7 +42,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def requests(self, facts: Facts) -> list[Request]:
-        """The mechanisms it wants, from public facts only; their shares sum to 1."""
+        """The mechanisms that it needs, from public facts only; their shares sum to 1."""
 
     @abstractmethod
     def fit(
@@ -52,4 +53,4 @@ class Trainer(ABC):
     @staticmethod
     @abstractmethod
     def restore(codec: Codec, tensors: dict[str, np.ndarray], settings: dict[str, Any]) -> Model:
-        """The model back from its tensors and settings. Raises Damaged if they are not such as a model gives."""
+        """The model from its saved tensors and settings. Raises Damaged if no model could have saved them."""

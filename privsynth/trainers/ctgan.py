@@ -1,8 +1,9 @@
 """`ctgan`: a conditional GAN for tables (Xu et al. 2019) whose critic learns from real rows by DP-SGD.
 
 Real rows touch the critic alone, through one term of its loss: the mean score of real rows, whose gradient is clipped
-and noised. The scores of generated rows and the gradient penalty are computed on generated and population rows, which
-cost nothing. The generator learns through the critic (Xie et al. 2018), with conditions drawn from released histograms.
+and noised. The scores of generated rows and the gradient penalty are computed on generated rows and on synthetic records of
+the marginal model, which cost no budget. The generator learns through the critic (Xie et al. 2018), with conditions drawn
+from released histograms.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class GAN(Network):
         self.options = options
         self.onehot = OneHot(codec.sizes)
         shares = [torch.tensor(c.shares / c.shares.sum(), dtype=torch.float32) for c in codec.columns]
-        self.asked = torch.cat(shares)  # (width,) chance of each condition, all columns equally often
+        self.condition_shares = torch.cat(shares)  # (width,) of conditions, all columns equally often
         self.generator = Generator(options.latent, self.onehot.width, options.hidden)
         self.critic = self.private = Critic(self.onehot.width, options.hidden)
 
@@ -64,7 +65,7 @@ class GAN(Network):
             critic.step()
             if step % 2:
                 self._generator_step(generator)
-            progress("learning the population", (step + 1) / steps)
+            progress("learning from synthetic records", (step + 1) / steps)
 
     @property
     def sampled(self) -> Any:
@@ -100,7 +101,7 @@ class GAN(Network):
         ]
 
     def _released(self, n: int) -> torch.Tensor:
-        """n rows that cost nothing, for the gradient penalty: of the population, or generated."""
+        """n rows that cost no budget, for the gradient penalty: synthetic records, or generated rows."""
         import torch
 
         if self.population is not None:
@@ -109,10 +110,10 @@ class GAN(Network):
             return self.draw(n)
 
     def _generate(self, n: int, rng: torch.Generator | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(n, width) logits, (n, columns) codes that are -1 but where conditioned, (n, width) conditions."""
+        """(n, width) logits, (n, columns) codes that are -1 except where conditioned, (n, width) conditions."""
         import torch
 
-        place = torch.multinomial(self.asked, n, replacement=True, generator=rng)
+        place = torch.multinomial(self.condition_shares, n, replacement=True, generator=rng)
         column = torch.searchsorted(self.onehot.offset, place, right=True) - 1
         codes = torch.full((n, len(self.onehot.sizes)), -1)
         codes[torch.arange(n), column] = place - self.onehot.offset[column]
@@ -141,12 +142,12 @@ class GAN(Network):
         logits, codes, _ = self._generate(PUBLIC_BATCH)
         chosen = codes.clamp(min=0)
         parts = self.onehot.softmax(logits).gather(1, chosen + self.onehot.offset)
-        asked = (-(parts + 1e-9).log() * (codes >= 0)).sum(1).mean()  # the condition must be met
+        unmet = (-(parts + 1e-9).log() * (codes >= 0)).sum(1).mean()  # the condition must be met
         optimizer.zero_grad()
-        torch.autograd.backward(asked - self.critic(self.onehot.gumbel(logits)).mean())
+        torch.autograd.backward(unmet - self.critic(self.onehot.gumbel(logits)).mean())
         optimizer.step()
         self.critic.zero_grad(set_to_none=True)
 
     @property
     def saved(self) -> dict[str, Any]:
-        return {"generator": self.generator}  # the critic stays behind
+        return {"generator": self.generator}  # the critic is not saved

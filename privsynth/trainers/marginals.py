@@ -1,4 +1,4 @@
-"""`marginals`: noisy marginals and the population fitted to them; no network, no DP-SGD."""
+"""`marginals`: noisy marginals and the synthetic records fitted to them; no network, no DP-SGD."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Marginals(Trainer):
 
 @dataclass(frozen=True)
 class PopulationModel:
-    """population: (rows, columns) synthetic rows fitted to the noisy marginals alone. A sample starts from them and is
-    moved on: handed out as they are, two large samples would be the same rows in another order."""
+    """population: (rows, columns) synthetic records fitted to the noisy marginals alone. A sample starts from them and is
+    resampled: returned as they are, two large samples would be the same records in another order."""
 
     marginal_model: MarginalModel
     population: np.ndarray
@@ -72,12 +72,12 @@ class PopulationModel:
 
         from privsynth.marginals.population import LEAST_FITTED
 
-        size, many = len(self.population), max(n, LEAST_FITTED)  # few rows are moved among more of their kind
+        size, many = len(self.population), max(n, LEAST_FITTED)  # a small sample is fitted among more rows
 
         def copies() -> np.ndarray:
             return np.concatenate([rng.permutation(size)[:many], rng.integers(0, size, max(0, many - size))])
 
-        start = np.concatenate([copies() for _ in range(self.marginal_model.times(n))])
+        start = np.concatenate([copies() for _ in range(self.marginal_model.oversampling_factor(n))])
         resampled = self.marginal_model.resampled(self.population[start].astype(np.int32), rng, progress)
         return self.marginal_model.balanced(resampled, n, rng, progress)
 

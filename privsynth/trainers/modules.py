@@ -1,6 +1,6 @@
 """The networks, each on one page. Rows are codes; inside they are one-hot, side by side: (rows, width).
 
-No batch norm, no packs, no dropout: no row of a batch may touch another's gradient. The modules that see real rows,
+No batch norm, no packs, no dropout: no row of a batch may affect another's gradient. The modules that see real rows,
 Critic, VAE and Masked, learn in double precision (see `privacy.dpsgd`) and take their input in whatever precision it comes.
 """
 
@@ -16,7 +16,7 @@ from torch import nn
 from privsynth.errors import InputError, Problem
 from privsynth.loading import take
 
-Rng = torch.Generator | None  # where random numbers come from; None for torch's own source
+Rng = torch.Generator | None  # source of random numbers; None for torch's own
 
 
 class OneHot:
@@ -58,12 +58,12 @@ class OneHot:
 def draw_codes(logits: torch.Tensor, rng: Rng = None) -> torch.Tensor:
     """(b, k) logits -> (b,) codes, each with its softmax probability; never one whose logit is -inf.
 
-    Raises InputError if logits are no numbers. By inversion, which takes less time than torch.multinomial. A
+    Raises InputError if logits are not finite. By inversion, which takes less time than torch.multinomial. A
     single-precision uniform number is at most 1 - 2^-24, so its product with the last sum stays below that sum.
     """
     rising = logits.softmax(1).cumsum(1)
-    if not rising[:, -1].isfinite().all():  # or codes that do not exist would come out
-        rule = "its network has weights so large that what it says are no numbers"
+    if not rising[:, -1].isfinite().all():  # else codes that do not exist could be drawn
+        rule = "its network has weights so large that its outputs are no numbers"
         raise InputError(Problem("model", rule, "fit the model again, or copy it afresh: it has been damaged"))
     place = torch.rand(len(rising), 1, generator=rng) * rising[:, -1:]
     return torch.searchsorted(rising, place, right=True)[:, 0]
@@ -150,7 +150,7 @@ class Mixture(nn.Module):
 
         model = GaussianMixture(len(self.chance), reg_covar=1e-3, tol=1e-2, max_iter=30, random_state=seed)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a few more iterations would move it a little
+            warnings.simplefilter("ignore")  # about convergence: a few more iterations would change little
             model.fit(points)
         self.chance.copy_(torch.from_numpy(model.weights_))
         self.center.copy_(torch.from_numpy(model.means_))
@@ -186,14 +186,14 @@ class Masked(nn.Module):
         return logits
 
     def inside(self, entered: torch.Tensor) -> torch.Tensor:
-        """(b, hidden) what the first layer says -> (b, hidden) what the last one hears."""
+        """(b, hidden) output of the first layer -> (b, hidden) input of the last."""
         h = F.silu(entered)
         h = h + F.silu(self.one(h))
         return h + F.silu(self.two(h))
 
 
 class Average:
-    """Exponential moving average of a module's weights while it learns: post-processing that smooths the noise."""
+    """Exponential moving average of a module's weights while it learns: post-processing that averages the noise out."""
 
     def __init__(self, module: nn.Module, keep: float = 0.98):
         self.weights, self.keep = list(module.parameters()), keep
@@ -205,8 +205,8 @@ class Average:
             mean.lerp_(weight, 1 - self.keep)
 
     @torch.no_grad()
-    def settle(self) -> None:
-        """The average in place of the last weights."""
+    def apply(self) -> None:
+        """Replaces the last weights by their average."""
         for mean, weight in zip(self.mean, self.weights, strict=True):
             weight.copy_(mean)
 

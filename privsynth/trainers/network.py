@@ -1,4 +1,4 @@
-"""What the network trainers share: anchor, pretrain, DP-SGD, calibrate. A network fills in three steps."""
+"""What the network trainers share: marginal model, pretraining, DP-SGD, calibration. A network adds its own three steps."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from privsynth.table.private import PrivateTable
 
 DRAW_BLOCK = 8192
-PUBLIC_BATCH = 500  # rows of the population in a step that costs no privacy
-# learning rates in units of `learning_rate`: on the population there is no noise in a gradient; then, near the truth,
-# larger steps would follow the noise
+PUBLIC_BATCH = 500  # synthetic records in a training step that costs no privacy
+# factors of `learning_rate`: on synthetic records gradients have no noise; later, near the optimum, larger steps would
+# follow the noise
 PRETRAIN_RATE, FINE_RATE = 4.0, 0.2
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """The matrices are small: on busy cores two threads were seen to wait for each other 30 times longer."""
+    """The matrices are small: on busy cores two threads, which wait for each other, were seen to take 30 times longer."""
     import torch
 
     before = torch.get_num_threads()
@@ -47,7 +47,7 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _tiny_is_zero() -> Iterator[None]:
-    """Numbers below 1e-38 as zeros: a sure softmax is full of them, and processors take many times longer for each."""
+    """Numbers below 1e-38 become zero: a confident softmax is full of them, and processors take many times longer for each."""
     import torch
 
     torch.set_flush_denormal(True)
@@ -68,10 +68,10 @@ def drawn(
     count = -(-n // DRAW_BLOCK)
     seeds = rng.integers(2**62, size=count)
 
-    def work(i: int, told: Callable[[float], None]) -> np.ndarray:
+    def work(i: int, report_share: Callable[[float], None]) -> np.ndarray:
         with torch.no_grad():
             codes = draw(slice(n * i // count, n * (i + 1) // count), torch.Generator().manual_seed(int(seeds[i])))
-        told(1.0)
+        report_share(1.0)
         return np.asarray(codes.numpy(), np.int32)
 
     return in_blocks(work, count, progress)
@@ -85,7 +85,7 @@ def _default_device(wanted: str) -> AbstractContextManager[Any]:
 
 
 class NetworkTrainer(Trainer):
-    """Anchor (noisy marginals) -> pretrain on the population -> DP-SGD on the rows -> calibrated samples."""
+    """Marginal model -> pretraining on its synthetic records -> DP-SGD on the rows -> calibrated samples."""
 
     Options: ClassVar[type[Any]] = NetworkOptions
 
@@ -105,7 +105,7 @@ class NetworkTrainer(Trainer):
         return requests
 
     def _rate(self, facts: Facts) -> float:
-        """Sampling rate: as asked, else batch / public row count, else 0.05."""
+        """Sampling rate: the option, else batch / public row count, else 0.05."""
         rows = facts.rows
         if self.options.sampling_rate is not None:
             return float(self.options.sampling_rate)
@@ -141,11 +141,11 @@ class NetworkTrainer(Trainer):
     def _learn_privately(
         self, network: Network, table: PrivateTable[np.ndarray], codec: Codec, run: Run, progress: Progress
     ) -> None:
-        """DP-SGD from where the network stands; samples will come from the average of its weights."""
+        """DP-SGD from the network's present weights; samples will come from the average of its weights."""
         from privsynth.privacy.mechanisms.dpsgd import DPSGD
         from privsynth.trainers.modules import Average
 
-        network.private.double()  # from here on real rows are seen, and gradients noised
+        network.private.double()  # from here on real rows are used, and gradients noised
         learn, average = network.learner(), Average(network.sampled)
 
         def after(step: int) -> None:
@@ -159,7 +159,7 @@ class NetworkTrainer(Trainer):
             float(units), network.latent,
         )  # fmt: skip
         table.measure(mechanism, run)
-        average.settle()
+        average.apply()
         network.private.float()
 
     @abstractmethod
@@ -181,7 +181,7 @@ class NetworkTrainer(Trainer):
         if settings.keys() != {"options"} or not isinstance(settings["options"], dict):
             raise Damaged("`settings` must hold `options` alone")
         trainer = cls(checked(cls.Options, settings["options"], "settings"))
-        with torch.device("meta"):  # shapes without memory: a network is made once its tensors are known to be there
+        with torch.device("meta"):  # shapes without memory: the network is made only once its tensors have been checked
             trainer.network(codec).check(tensors)
         network = trainer.network(codec)
         network.load(tensors)
@@ -207,7 +207,7 @@ class Network:
         return self.private
 
     def pretrain(self, population: np.ndarray, steps: int, progress: Progress) -> None:
-        """Learns the population, by the loss that real rows have: post-processing."""
+        """Learns from synthetic records, by the loss that real rows have: post-processing."""
         import torch
 
         self.population = rows = torch.as_tensor(population.astype("int64"))
@@ -220,14 +220,14 @@ class Network:
             torch.autograd.backward(self.loss(self.private, some, noise).mean())
             optimizer.step()
             schedule.step()
-            progress("learning the population", (step + 1) / steps)
+            progress("learning from synthetic records", (step + 1) / steps)
 
     def loss(self, module: Any, codes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """(b, columns) real codes, (b, latent) normal numbers -> (b,) losses, each of its own row alone."""
+        """(b, columns) real codes, (b, latent) normal numbers -> (b,) losses, each of one row alone."""
         raise NotImplementedError
 
     def learner(self) -> Callable[[int], None]:
-        """What to do with each step's noisy gradients; it leaves none behind."""
+        """Applies each step's noisy gradients, and clears them."""
         import torch
 
         optimizer = torch.optim.Adam(self.private.parameters(), lr=self.rate, fused=True)
@@ -239,7 +239,7 @@ class Network:
         return learn
 
     def finish(self) -> None:
-        """What is learned last, from released rows and the trained module alone: post-processing."""
+        """Last step of learning, from released rows and the trained module alone: post-processing."""
 
     def draw(self, n: int, rng: torch.Generator | None = None) -> torch.Tensor:
         """(n, columns) int64 codes. rng: None for torch's own source of random numbers."""
@@ -247,7 +247,7 @@ class Network:
 
     @property
     def saved(self) -> dict[str, Any]:
-        """The modules that sampling needs, by what their tensors' names start with."""
+        """The modules that sampling needs, by the prefix of their tensors' names."""
         raise NotImplementedError
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -271,7 +271,7 @@ class Network:
 
 @dataclass(frozen=True)
 class NetworkModel:
-    """A trained network, and the anchor its samples are calibrated to."""
+    """A trained network, and the marginal model that its samples are calibrated to."""
 
     codec: Codec
     marginal_model: MarginalModel | None
@@ -283,8 +283,8 @@ class NetworkModel:
         def draw(block: slice, rng: torch.Generator) -> torch.Tensor:
             return self.network.draw(block.stop - block.start, rng)
 
-        times = 1 if self.marginal_model is None else self.marginal_model.times(n, NETWORK_POOL)
-        rows = self._known(drawn(draw, times * n, rng, lambda share: progress("sampling", share)), rng)
+        factor = 1 if self.marginal_model is None else self.marginal_model.oversampling_factor(n, NETWORK_POOL)
+        rows = self._known(drawn(draw, factor * n, rng, lambda share: progress("sampling", share)), rng)
         if self.marginal_model is None:
             return rows
         return self.marginal_model.balanced(self.marginal_model.calibrated(rows, rng, progress, n), n, rng, progress)

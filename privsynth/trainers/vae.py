@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 COMPONENTS, COVARIANCES = 32, 2**17  # of the prior: at most, and numbers in their covariances
-ENCODED = 10_000  # rows of the population that the prior is fitted to
+ENCODED = 10_000  # synthetic records that the prior is fitted to
 
 
 class VAE(NetworkTrainer):
@@ -47,8 +47,8 @@ class Autoencoder(Network):
         return self.onehot.cross_entropy(logits, codes) + divergence
 
     def finish(self) -> None:
-        """Fits the prior to the codes of released rows, which lie elsewhere than the normal distribution that they were
-        drawn to (aggregate posterior: Hoffman & Johnson 2016). Without a population it stays normal."""
+        """Fits the prior to the latent codes of released rows, whose distribution differs from the normal one that the loss
+        draws them to (aggregate posterior: Hoffman & Johnson 2016). Without synthetic records it stays normal."""
         import torch
 
         if self.population is None:

@@ -64,7 +64,7 @@ def test_nothing_is_left_behind_when_a_network_learns_elsewhere(kind: Any, optio
         losses.sum().backward()
         learn(step)
         average.update()
-    average.settle()
+    average.apply()
     assert {p.device.type for p in [*network.private.parameters(), *network.sampled.parameters()]} == {"meta"}
 
 

@@ -77,22 +77,22 @@ def test_the_plan_names_every_mechanism_and_its_tables() -> None:
     assert noise["target triples"].startswith("300 tables") and noise["histograms"].startswith("40 tables")
 
 
-TARGETS = "; tables of the target and two others are bought as well"
+TARGETS = "; tables of the target and two others are measured as well"
 WHY: dict[str, tuple[dict[str, Any], str]] = {  # what is public, and the one reason that it is
-    "room for triples": ({"columns": 8, "rows": 9_000}, "the budget has room for all tables of three columns: a cell holds 4.4"),
-    "no room for quadruples": ({"columns": 8, "rows": 9_000}, "; tables of four columns would drown in noise: with 9,000 rows"),
+    "enough for triples": ({"columns": 8, "rows": 9_000}, "the budget is enough for all tables of three columns: a cell holds 4.4"),
+    "too few for quadruples": ({"columns": 8, "rows": 9_000}, "; tables of four columns would be lost in noise: with 9,000 rows"),
     "too many quadruples": ({"columns": 20, "rows": 900_000, "codes": 2}, "; of four columns there would be 4,845 tables"),
     "there are no quadruples": ({"columns": 3, "rows": 9_000}, "on average, and 2 are enough"),
-    "room for quadruples": ({"columns": 8, "rows": 900_000}, "room for all tables of three and of four columns: a cell holds 44"),
-    "drown in noise": ({"columns": 8, "rows": 400}, "bought; tables of three columns would drown in noise: with 400 rows a cell"),
-    "too many tables": ({"columns": 30, "rows": 900_000, "codes": 2}, "bought; of three columns there would be 4,060 tables"),
-    "too many tables, whatever the rows": ({"columns": 30, "rows": None}, "bought; of three columns there would be 4,060"),
+    "enough for quadruples": ({"columns": 8, "rows": 900_000}, "for all tables of three and of four columns: a cell holds 44"),
+    "below noise": ({"columns": 8, "rows": 400}, "measured; tables of three columns would be lost in noise: with 400 rows a cell"),
+    "too many tables": ({"columns": 30, "rows": 900_000, "codes": 2}, "measured; of three columns there would be 4,060 tables"),
+    "too many tables, whatever the rows": ({"columns": 30, "rows": None}, "measured; of three columns there would be 4,060"),
     "rows are not public": ({"columns": 8, "rows": None}, "cannot be known beforehand (declare `dataset.rows` if it is)"),
     "many columns": ({"columns": 40}, "the encoded table has 40 columns, and more than 36 have too many pairs"),
-    "many cells": ({"columns": 10, "codes": 2_000}, "would have 180,000,000 cells and no more than 20,000,000 are bought"),
-    "two columns": ({"columns": 2}, "there are two columns, and their table is all that can be bought"),
+    "many cells": ({"columns": 10, "codes": 2_000}, "would have 180,000,000 cells and no more than 20,000,000 are measured"),
+    "two columns": ({"columns": 2}, "there are two columns, and their table is all that can be measured"),
 }  # fmt: skip
-CAUSES = ("drown", "there would be", "not public", "encoded table", "cells and no more", "two columns", "are enough")
+CAUSES = ("lost in noise", "there would be", "not public", "encoded table", "cells and no more", "two columns", "are enough")
 
 
 @pytest.mark.parametrize("target", [True, False])
@@ -207,7 +207,7 @@ def test_all_triples_tell_their_pairs_as_well() -> None:
     one = m.Noisy(np.full((2, 2), 0.25), 0.1)
     cube = m.Noisy(np.full((2, 2, 3), 0.1), 0.05)
     other = m.Noisy(np.zeros((2, 3)), 1.0)
-    together = m.told_by_margins({(0, 1): one, (0, 2): other, (1, 2): other}, {(0, 1, 2): cube})[1]
+    together = m.combined_with_margins({(0, 1): one, (0, 2): other, (1, 2): other}, {(0, 1, 2): cube})[1]
     weight = np.array([0.1**-2, 1 / (3 * 0.05**2)])
     assert together[0, 1].share == pytest.approx((weight * [0.25, 0.3]).sum() / weight.sum())
     assert together[0, 1].sigma == pytest.approx(weight.sum() ** -0.5)
@@ -220,14 +220,14 @@ def test_a_pair_is_as_precise_as_all_that_was_bought_of_it() -> None:
         {c: m.Noisy(np.zeros((2,) * len(c)), 1.0) for way in ways for c in combinations(range(5), way)}
         for ways in ((2,), (3, 4))
     )
-    assert m.told_by_margins(pairs, higher)[1][0, 1].sigma ** -2 == pytest.approx(1 + 3 / 2 + 3 / 4)
-    assert m.told_by_margins(pairs, higher)[0][0, 1, 2].sigma ** -2 == pytest.approx(1 + 2 / 2)
+    assert m.combined_with_margins(pairs, higher)[1][0, 1].sigma ** -2 == pytest.approx(1 + 3 / 2 + 3 / 4)
+    assert m.combined_with_margins(pairs, higher)[0][0, 1, 2].sigma ** -2 == pytest.approx(1 + 2 / 2)
     seen = []
     for _ in range(2000):
         noisy, more = (
             {c: m.Noisy(rng.normal(size=t.share.shape), 1.0) for c, t in some.items()} for some in (pairs, higher)
         )
-        seen.append(m.told_by_margins(noisy, more)[1][0, 1].share[0, 0])
+        seen.append(m.combined_with_margins(noisy, more)[1][0, 1].share[0, 0])
     assert np.std(seen) == pytest.approx((1 + 3 / 2 + 3 / 4) ** -0.5, rel=0.1)  # six standard errors
 
 

@@ -34,7 +34,7 @@ def test_the_average_follows_the_weights_and_takes_their_place() -> None:
         average.update()
         want = 0.9 * want + 0.1 * value
     assert module.weight.item() == 5.0
-    average.settle()
+    average.apply()
     assert abs(module.weight.item() - want) < 1e-12
 
 

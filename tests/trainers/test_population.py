@@ -212,12 +212,12 @@ def test_some_triples_of_many_columns() -> None:
 
 def test_how_many_rows_a_sample_is_balanced_against(monkeypatch: pytest.MonkeyPatch) -> None:
     model = anchor_of(real_rows())
-    assert [model.times(n) for n in (1, 2000, 2001, 40_000, 100_000, 110_000, 110_001)] == [1, 1, 8, 8, 3, 2, 1]
-    assert model.times(40_000, 160_000) == 4
+    assert [model.oversampling_factor(n) for n in (1, 2000, 2001, 40_000, 100_000, 110_000, 110_001)] == [1, 1, 8, 8, 3, 2, 1]
+    assert model.oversampling_factor(40_000, 160_000) == 4
     monkeypatch.setattr(marginal_model, "POOL_CODES", 480_000)  # of four columns
-    assert [model.times(n) for n in (40_000, 60_000)] == [3, 2]
+    assert [model.oversampling_factor(n) for n in (40_000, 60_000)] == [3, 2]
     narrow = replace(model, codec=replace(model.codec, columns=model.codec.columns[:2]), targets=())
-    assert narrow.times(40_000) == 1
+    assert narrow.oversampling_factor(40_000) == 1
 
 
 @pytest.mark.parametrize("n", [1, 10, 3000, 5000, 9001])
@@ -238,7 +238,7 @@ def test_an_anchor_comes_back_from_its_tensors() -> None:
     triple = TargetMarginal((len(SIZES), 2, 3), np.full((2, 6, 3), 1 / 36, np.float32), 0.01, 0.5)
     marginal_model = replace(plain, targets=(*plain.targets, triple), groups={1: np.array([0, 0, 1, 1, 1], np.int32)})
     again = MarginalModel.restore(marginal_model.codec, marginal_model.tensors())
-    assert again.strength == marginal_model.strength and list(again.groups) == [1]
+    assert again.signal_weight == marginal_model.signal_weight and list(again.groups) == [1]
     assert np.array_equal(again.groups[1], marginal_model.groups[1])
     for one, other in zip(again.targets, marginal_model.targets, strict=True):
         assert one.columns == other.columns and (one.sigma, one.signal) == (other.sigma, other.signal)
