@@ -196,7 +196,7 @@ def test_moments_are_written_as_pandas_writes_them(unit: str, zone: str | None) 
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns", "days", "ms of days"])
 def test_no_moment_ends_the_process(unit: str, zone: str | None) -> None:
-    """One row with an odd moment would tell whether it is there: pandas crashes on some, Python raises on others."""
+    """One row with an odd moment would reveal whether it is there: pandas crashes on some, Python raises on others."""
     types = {"days": pa.date32(), "ms of days": pa.date64()}
     far = 2**31 - 1 if unit == "days" else 2**63 - 1
     old = {"s": 1, "ms": 10**3, "us": 10**6}.get(unit, 0) * -62_135_596_800
@@ -212,7 +212,7 @@ def test_dates_beyond_those_of_python() -> None:
 
 
 def test_a_long_cell_is_read_wherever_it_stands(tmp_path: Path) -> None:
-    """Whether it is must not hang on how many rows stand before it."""
+    """Whether it is must not depend on how many rows come before it."""
     for before in (60, 30_060):
         (tmp_path / "t.csv").write_text("a,b\n" + "1,2\n" * before + "1," + "x" * 3_000_000 + "\n1,2\n")
         assert len(read_table(tmp_path / "t.csv")) == before + 2

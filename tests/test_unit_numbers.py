@@ -155,7 +155,7 @@ def test_no_name_is_taken_for_another(owners: list[str]) -> None:
 
 
 def test_a_fresh_key_gives_other_numbers() -> None:
-    """Without the key nobody can tell a number, so that nobody can choose a row that shares another's."""
+    """Without the key nobody can compute a number, so that nobody can choose a row that shares another's."""
     values: list[Row] = [(f"t{i}", None, float(i % 7)) for i in range(3000)]
     for owners in (None, [f"p{i // 3}" for i in range(3000)]):
         one, two = (number_units(frame_of(values), owners, key) for key in (KEY, OTHER_KEY))
@@ -180,7 +180,7 @@ MANY = 100_000
 @pytest.mark.statistical
 @pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("alike", [True, False])
-def test_coins_are_uniform(named: bool, alike: bool) -> None:
+def test_random_draws_are_uniform(named: bool, alike: bool) -> None:
     """Random draws and numbers of units in a row, or all alike. False alarms: below 1e-9 (six tests of 1e-10)."""
     frame = pd.DataFrame({"x": np.zeros(MANY) if alike else np.arange(MANY, dtype=float)})
     found = number_units(frame, [f"p{i}" for i in range(MANY)] if named else None, np.random.default_rng().bytes(32))
@@ -193,14 +193,14 @@ def test_coins_are_uniform(named: bool, alike: bool) -> None:
         assert stats.chi2_contingency(table).pvalue > 1e-10
 
 
-def test_coins_that_lean_are_found() -> None:
+def test_draws_that_are_not_uniform_are_found() -> None:
     draws = np.random.default_rng(0).random(MANY)
     assert stats.kstest(draws**1.1, "uniform").pvalue < 1e-10
 
 
 @pytest.mark.statistical
 def test_the_order_in_a_unit_is_fair() -> None:
-    """Each of a unit's rows is first equally often, whatever it holds, and one unit's order tells nothing of
+    """Each of a unit's rows is first equally often, whatever it holds, and one unit's order reveals nothing of
     another's. False alarms: below 1e-9 (four tests of 2e-10)."""
     sizes = {"p": 1, "q": 2, "r": 4}
     owners = [name for name, size in sizes.items() for _ in range(size)]

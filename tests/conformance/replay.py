@@ -72,7 +72,7 @@ def _freeze_noise(patch: pytest.MonkeyPatch, kind: Any, tape: Tape, frozen: Tape
     def noised(self: Any, exact: Any, randomness: Randomness) -> Any:
         place = len(tape.heard)
         if frozen is None:
-            noisy = honest(self, exact, Randomness(place))  # its own stream: how much it takes hangs on nothing else
+            noisy = honest(self, exact, Randomness(place))  # its own stream: how much it takes depends on nothing else
         else:
             assert place < len(frozen.heard), "a mechanism more than on the other table"
             assert frozen.heard[place][0].name == self.name, "another mechanism than on the other table"
@@ -92,7 +92,7 @@ def settings(mechanism: Mechanism[Any, Any, Any]) -> dict[str, Any]:
 
 
 def everybody(self: DPSGD, rows: Rows[Any], randomness: Randomness) -> Batch:
-    """Every unit joins, with a row and with latent noise that hang on its own number alone."""
+    """Every unit joins, with a row and with latent noise that depend on its own number alone."""
     first, count = rows.spans
     numbers = rows.units[first].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     chosen = first + ((numbers >> np.uint64(33)) % count.astype(np.uint64)).astype(np.int64)

@@ -138,7 +138,7 @@ def batch_norm_in_the_critic(patch: pytest.MonkeyPatch) -> None:
 
 
 def packs_of_rows_in_the_critic(patch: pytest.MonkeyPatch) -> None:
-    """PacGAN: rows go to the critic in packs, so that its score of one hangs on its neighbour in the batch."""
+    """PacGAN: rows go to the critic in packs, so that its score of one depends on its neighbour in the batch."""
     rewrite(patch, networks.Critic, "forward", ("self.two(h)", "self.two(h + h.roll(1, 0))"))
 
 

@@ -367,7 +367,7 @@ def test_edits_and_gaps_show(statement: str, filled: Ledger) -> None:
 def test_a_cut_tail_shows_by_a_head_kept_outside(filled: Ledger) -> None:
     head = filled.head()
     forge(filled, "DELETE FROM privsynth_ledger WHERE sequence > 3")
-    assert filled.verify() == []  # the rest is a valid chain: only the outside head can tell
+    assert filled.verify() == []  # the rest is a valid chain: only the outside head shows it
     assert filled.verify(head)
     filled.reserve(planned(policy(), plan()))
     assert filled.verify(head)

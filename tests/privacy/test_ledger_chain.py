@@ -89,7 +89,7 @@ def moved(entries: Books, rng: random.Random) -> Books:
 
 
 def rewritten(entries: Books, rng: random.Random) -> Books:
-    """An edit after which every later hash was computed anew: only the head kept outside can tell."""
+    """An edit after which every later hash was computed anew: only the head kept outside shows it."""
     place = rng.randrange(len(entries))
     out = list(entries[:place])
     for entry in entries[place:]:

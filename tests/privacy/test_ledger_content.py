@@ -192,7 +192,7 @@ def test_cells_of_a_row_do_not_cancel() -> None:
 
 
 def test_one_column_is_not_enough() -> None:
-    """Numbers from 1 to n stand in many tables: the rest must tell, without the column that says most."""
+    """Numbers from 1 to n stand in many tables: the rest must decide, without the most informative column."""
     def patients(seed: int) -> pd.DataFrame:
         rng = np.random.default_rng(seed)
         return pd.DataFrame({"n": range(1, 1001), "sex": rng.permutation(["F", "M"] * 500), "age": rng.integers(0, 99, 1000)})
@@ -539,7 +539,7 @@ def test_fit_knows_a_table_in_another_cut(
 def test_what_the_books_noticed_is_told_and_shown(
     clinic_policy: Callable[..., Path], clinic_table: Callable[..., pd.DataFrame], command: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """By the command on stderr, in evidence, and in both reports; what hangs on rows in the internal ones alone."""
+    """By the command on stderr, in evidence, and in both reports; what depends on rows in the internal ones alone."""
     clinic_table().to_csv(tmp_path / "t.csv", index=False)
     fit(clinic_policy(LIFETIME), tmp_path / "t.csv", epsilon=0.5)
     fit(clinic_policy(LIFETIME, ("id: clinic", "id: renamed"), name="other.yaml"), tmp_path / "t.csv", epsilon=0.5)

@@ -122,7 +122,7 @@ def test_words_are_those_of_aes_in_counter_mode() -> None:
     stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor().update(bytes(8 * 100_004))
     source = Randomness(5)
     found = np.concatenate([source.words(n) for n in (1, 0, 3, 100_000)])
-    same = found.tobytes() == stream  # not in the assertion: pytest would take an hour to tell where they differ
+    same = found.tobytes() == stream  # not in the assertion: pytest would take an hour to show where they differ
     assert same
 
 
