@@ -46,7 +46,7 @@ HEAD = (
 class Scheme:
     """max_rows: random rows of a patient that are used at most. equal: each weighs 1/rows, else vectors are clipped.
 
-    stratum: rows per patient as a hidden column, and samples drawn in its bought mix.
+    stratum: rows per patient as a hidden column, and samples drawn in its measured mix.
     """
 
     max_rows: int
@@ -154,7 +154,7 @@ def report(rows: list[Row]) -> str:
         "Medians over repeats, ranges behind them. `clipped`: each patient's vector of counts over all tables is",
         "shortened to length 1 where it is longer (production code, also after truncation to two or four rows);",
         "`1/rows`: each row of a patient weighs that much (experiment). Stratum: rows per patient as a hidden column and",
-        "samples in its bought mix; without it an experiment. 2 shared cores; `busy`: the load was above",
+        "samples in its measured mix; without it an experiment. 2 shared cores; `busy`: the load was above",
         f"{BUSY} when a run began.", "",
         f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|",
     ]  # fmt: skip

@@ -5,7 +5,7 @@
 
 A step: draw a batch of about 1,024 out of 39,000 rows of 14 columns (Adult's size), gradients, and what the trainer does
 with them (Adam; for the critic also the terms of generated rows and of the gradient penalty; every fourth time a step of
-the generator, which the median leaves out). With privacy it is the mechanism itself: Poisson coins of every unit,
+the generator, which the median leaves out). With privacy it is the mechanism itself: a Bernoulli draw for every unit,
 clipping of every row, cryptographic noise, rounding, and double precision throughout. Without: shuffled batches and the
 mean loss, in double and in single precision. Steps are interleaved and, on the CPU, their CPU time is taken, since other
 work on the machine would decide the wall time; on a CUDA device the wall time, until the device is done. One thread. Coins

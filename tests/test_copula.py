@@ -1,4 +1,4 @@
-"""Where values lie inside of their bins: evenly by themselves, and together as the bins tell."""
+"""Where values lie inside their bins: stratified column by column, and dependent on each other as the bins show."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_narrow_line_inside_wide_bins_is_found_again() -> None:
     assert abs(apart["knowing"] - apart["real"]) < 0.5 * abs(apart["not knowing"] - apart["real"])
 
 
-def test_rows_of_a_bin_lie_evenly_in_it() -> None:
+def test_rows_of_a_bin_are_stratified() -> None:
     """In each of 50 parts of each column as many values as its share says, to within one for each bin's two ends."""
     rng = np.random.default_rng(1)
     codec = codec_of_bins()
@@ -75,7 +75,7 @@ def test_rows_of_a_bin_lie_evenly_in_it() -> None:
 
 @pytest.mark.statistical
 def test_small_samples_lie_in_bins_as_large_ones_do() -> None:
-    """Bins of few rows are not spread evenly, and yet 300 samples of 40 rows, pooled, fill each bin as the histogram says:
+    """Bins of few rows are not stratified, and yet 300 samples of 40 rows, pooled, fill each bin as the histogram says:
     a shift of .12 in the distribution within a bin is seen, which 1,000 even places exceed with a chance below 1e-11."""
     rng = np.random.default_rng(2)
     codec = codec_of_bins()

@@ -121,10 +121,10 @@ def numeric_columns(draw: st.DrawFn) -> tuple[ColumnDomain, pd.DataFrame]:
     kind = draw(st.sampled_from(["integer", "number", "date"]))
     low, high = draw(bounds) if kind != "date" else (10_957, draw(st.integers(10_958, 20_000)))
     step = 10.0 ** -draw(st.integers(0, 3)) if kind == "number" else 1.0
-    steps = draw(
+    in_units = draw(
         st.lists(st.one_of(st.none(), st.integers(low, high), st.sampled_from([low, high])), min_size=1, max_size=30)
     )
-    values = [np.nan if s is None else round(s * step, 3) for s in steps]
+    values = [np.nan if s is None else round(s * step, 3) for s in in_units]
     return ColumnDomain("x", kind, (), low, high, step), pd.DataFrame({"x": np.array(values, float)})
 
 
@@ -138,7 +138,7 @@ def test_numbers_come_back_in_their_cell(made: tuple[ColumnDomain, pd.DataFrame]
     known = back["x"].dropna()
     low, high = (round(end * column.step, 3) for end in (column.low, column.high))  # 231563747 * 0.1 is 4e-9 more
     assert (known >= low - 1e-9).all() and (known <= high + 1e-9).all()
-    assert np.allclose(known / column.step, np.round(known / column.step), atol=1e-4), "whole steps"
+    assert np.allclose(known / column.step, np.round(known / column.step), atol=1e-4), "whole grid units"
     if column.high - column.low <= FEW and not rough:
         assert np.allclose(back["x"], frame["x"], equal_nan=True, atol=1e-9)
 
@@ -162,7 +162,7 @@ def test_shares_are_a_distribution_and_noise_invents_no_missing() -> None:
         assert codec.density[2] / codec.density[1] == pytest.approx(3), "the density inside a code stays"
 
 
-def test_what_was_not_bought_folds_into_other() -> None:
+def test_categories_that_were_not_released_fold_into_other() -> None:
     frame = pd.DataFrame({"x": ["a", "rare", None, OTHER]})
     codes, back, _ = there_and_back(codec_of(ColumnDomain("x", "category", ("a", OTHER))), frame)
     assert back["x"].tolist() == ["a", OTHER, None, OTHER] and codes[:, 0].tolist() == [0, 1, 2, 1]

@@ -206,7 +206,7 @@ constraints:
         [("e", "<", "d")],
         [("a", "<", "e")],
         [("a", "<", "b"), ("b", "<", "c"), ("c", "<", "d")],
-        [("c", "<", "d"), ("b", "<", "c"), ("a", "<", "b")],  # the last rule moves what the first has mended
+        [("c", "<", "d"), ("b", "<", "c"), ("a", "<", "b")],  # the last rule moves what the first has repaired
         [("a", "<=", "d"), ("b", "<=", "d"), ("c", "<", "d")],
         [("a", "<=", "b"), ("a", "<=", "c"), ("c", "<", "d"), ("b", "<", "d")],
     ],

@@ -109,9 +109,9 @@ def test_what_stops_midway_leaves_no_file(clinic: Synthesizer, tmp_path: Path, n
 
 
 def test_progress_rises_over_all_blocks(clinic: Synthesizer) -> None:
-    told: list[float] = []
-    list(clinic.sample_blocks(100, block=25, progress=lambda what, share: told.append(share)))
-    assert told == sorted(told) and told[-1] == pytest.approx(1)
+    shares: list[float] = []
+    list(clinic.sample_blocks(100, block=25, progress=lambda what, share: shares.append(share)))
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("bad", [None, float("nan"), float("inf"), True, np.True_, "7", 0, -1, 2.5, [3]])
@@ -218,7 +218,7 @@ def test_given_samples_have_the_mix_of_the_table() -> None:
 
 @pytest.fixture(scope="module")
 def filling(clinic_text: str, clinic_table: Callable[..., pd.DataFrame]) -> Synthesizer:
-    """Besides the gap between two dates it keeps a rule that is no gap, across kinds and steps."""
+    """Besides the gap between two dates it keeps a rule that is no gap, across kinds and grid units."""
     rule = '  - {inequality: [admitted, "<=", discharged]}'
     more = f'{rule}\n  - {{inequality: [age, "<", weight]}}'
     trainer = ("{name: marginals, options: {sweeps: 4}}", NETWORK)
@@ -284,13 +284,13 @@ def test_samples_given_values_in_blocks_and_files(
     assert said.code == 0, said.err
     made = pd.read_csv(out)
     assert len(made) == 30 and (made["admitted"] == "2020-02-29").all() and (made["age"] == 41).all()
-    for wrong, told in (
+    for wrong, rule in (
         ("age", "COLUMN=VALUE"),
         ("age=old", "cannot be read"),
         ("colour=red", "not a released column"),
     ):
         said = command("sample", tmp_path / "model", "-n", 5, "--out", tmp_path / "none.csv", "--given", wrong)
-        assert said.code == 2 and told in said.err and not (tmp_path / "none.csv").exists()
+        assert said.code == 2 and rule in said.err and not (tmp_path / "none.csv").exists()
 
 
 @pytest.mark.parametrize(
@@ -325,13 +325,13 @@ def test_what_cannot_be_given_is_told(filling: Synthesizer, given: dict[str, Any
 def test_tables_that_cannot_be_filled_in_are_told(filling: Synthesizer, clinic: Synthesizer, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no rows"):
         filling.impute(pd.DataFrame({"age": []}))
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as caught:
         filling.impute(pd.DataFrame({"age": [3, 4711], "sex": ["F", "secret"], "visitor": [1, 2]}))
-    assert len(told.value.problems) == 3 and not {"4711", "secret"} & set(str(told.value).split())
+    assert len(caught.value.problems) == 3 and not {"4711", "secret"} & set(str(caught.value).split())
     (tmp_path / "headless.csv").write_text("Smith,4711\n3,4\n")
-    with pytest.raises(InputError, match="column 1: is not a released column") as told:
+    with pytest.raises(InputError, match="column 1: is not a released column") as caught:
         filling.impute(tmp_path / "headless.csv")
-    assert "Smith" not in str(told.value) and "4711" not in str(told.value)
+    assert "Smith" not in str(caught.value) and "4711" not in str(caught.value)
     for call in (lambda: clinic.impute(pd.DataFrame({"age": [3]})), lambda: clinic.sample(5, given={"age": 3})):
         with pytest.raises(
             InputError, match="was trained by `marginals`; conditional samples need the trainer `autoreg"

@@ -96,11 +96,11 @@ def _stop(pipe: Connection, child: Any, busy: dict[Connection, Any]) -> None:
 def _work(pipe: Connection, models: list[Path]) -> None:
     """The child: sends "warm", then for each number what became of its mutant."""
     from privsynth import Synthesizer
-    from privsynth.marginals import population as marginal_model
+    from privsynth.marginals import population
     from privsynth.trainers import vae
 
     warnings.simplefilter("ignore")
-    marginal_model.LEAST_FITTED = LEAST_FITTED
+    population.LEAST_FITTED = LEAST_FITTED
     vae.COMPONENTS = COMPONENTS
     saved = [Saved.read(folder) for folder in models]
     with tempfile.TemporaryDirectory() as place:

@@ -9,9 +9,8 @@ import pandas as pd
 import pytest
 
 from privsynth import Policy, Synthesizer, fit
-from privsynth.encoding import codec
-from privsynth.encoding import copula as within
-from privsynth.marginals import population as marginal_model
+from privsynth.encoding import codec, copula
+from privsynth.marginals import population
 from privsynth.trainers import vae
 
 COMPONENTS, LEAST_FITTED = 2, 300  # of the prior of a vae, and rows that are fitted together: at their full size slow
@@ -61,9 +60,9 @@ def people(rows: int = 300) -> pd.DataFrame:
 def small(patch: pytest.MonkeyPatch) -> None:
     """Makes everything small that has nothing to do with what is tested."""
     patch.setattr(vae, "COMPONENTS", COMPONENTS)
-    patch.setattr(marginal_model, "LEAST_FITTED", LEAST_FITTED)
+    patch.setattr(population, "LEAST_FITTED", LEAST_FITTED)
     patch.setattr(codec, "ROWS", 200)
-    patch.setattr(within, "ROUNDS", 2)
+    patch.setattr(copula, "ROUNDS", 2)
 
 
 def fitted(folder: Path) -> dict[str, tuple[Synthesizer, Path]]:

@@ -54,10 +54,10 @@ def test_every_conditional_is_learned(trained: MaskedPrediction, known: tuple[in
     """Mean distance from the truth over what is known, as often as it is seen; independent columns are far off."""
     far, apart = 0.0, 0.0
     for row in product(*map(range, SIZES)):
-        told = conditionals(trained, row, known)
+        predicted = conditionals(trained, row, known)
         for column in set(range(3)) - set(known):
             want = truth(row, known, column)
-            far += JOINT[row] * 0.5 * np.abs(told[column] - want).sum() / (3 - len(known))
+            far += JOINT[row] * 0.5 * np.abs(predicted[column] - want).sum() / (3 - len(known))
             apart += JOINT[row] * 0.5 * np.abs(truth(row, (), column) - want).sum() / (3 - len(known))
     assert far < 0.045
     assert not known or apart > 0.1  # there is something to learn
@@ -116,8 +116,8 @@ def test_the_loss_is_unbiased() -> None:
 def test_hidden_values_do_not_reach_the_prediction() -> None:
     network = untrained()
     for known in SUBSETS:
-        told = [
+        predicted = [
             np.concatenate(conditionals(network, row, known))
             for row in product(*([1] if j in known else range(size) for j, size in enumerate(SIZES)))
         ]
-        assert all(np.array_equal(told[0], other) for other in told)
+        assert all(np.array_equal(predicted[0], other) for other in predicted)

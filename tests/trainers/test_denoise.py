@@ -1,4 +1,4 @@
-"""Shrinking takes noise out of tables and leaves alone what is no noise. Seeded tables; figures far from their bounds."""
+"""Denoising removes noise from tables and keeps what is no noise. Seeded tables; figures far from their bounds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def table(seed: int, classes: int) -> tuple[dict[tuple[int, ...], np.ndarray], l
 
 
 def noised(pairs: dict[tuple[int, ...], np.ndarray], scale: float, seed: int) -> Pairs:
-    """With noise that differs by the pairs' sizes, as that of an anchor does."""
+    """With noise that differs by the pairs' sizes, as that of measured pairs does."""
     rng = np.random.default_rng(seed)
     sigma = {c: scale / share.size**0.16 for c, share in pairs.items()}
     return {c: (share + rng.normal(0, sigma[c], share.shape), sigma[c]) for c, share in pairs.items()}
@@ -119,11 +119,11 @@ def test_triples_keep_what_is_no_noise(lean: float, sigma: float) -> None:
         assert 0.5 * sigma <= left <= sigma
         worse, closer = worse + float(((noisy - share) ** 2).sum()), closer + float(((better - share) ** 2).sum())
         signals.append(signal)
-    told = float(((share - without_interaction(margins(share))) ** 2).sum())
+    deviation = float(((share - without_interaction(margins(share))) ** 2).sum())
     if lean == 0:
         assert np.mean([signal > 0 for signal in signals]) < 0.3  # two standard deviations of noise: a few in a hundred
     else:
-        assert np.mean(signals) == pytest.approx(told, abs=0.2 * told + 6 * sigma**2)
+        assert np.mean(signals) == pytest.approx(deviation, abs=0.2 * deviation + 6 * sigma**2)
     assert closer < (0.35 if lean == 0 else 0.9) * worse
 
 
@@ -132,11 +132,11 @@ def test_tables_of_four_columns_shrink_to_their_margins() -> None:
     flat = np.full((3, 3, 3, 3), 1 / 81)
     place = np.indices(flat.shape).sum(0) % 3 == 0
     parity = np.where(place, 1 / 27, 0.0)  # every margin is flat
-    for share, told in ((flat, False), (parity, True)):
+    for share, deviates in ((flat, False), (parity, True)):
         noisy = share + rng.normal(0, 0.003, share.shape)
         better, _, signal = beyond_margins(noisy, 0.003, margins(flat))
-        assert (signal > 0.01) == told
-        assert ((better - share) ** 2).sum() < (0.5 if told else 0.2) * ((noisy - share) ** 2).sum()
+        assert (signal > 0.01) == deviates
+        assert ((better - share) ** 2).sum() < (0.5 if deviates else 0.2) * ((noisy - share) ** 2).sum()
 
 
 def test_cells_that_hardly_anybody_can_be_in_are_trusted_less() -> None:

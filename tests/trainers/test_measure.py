@@ -1,4 +1,4 @@
-"""Which tables are bought, by which facts, and what becomes of them. No noise, or seeded noise far from the bounds."""
+"""Which tables are measured, by which facts, and what becomes of them. No noise, or seeded noise far from the bounds."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ def policy(
     return Policy.from_text("\n".join([*head, "columns:", *lines]))
 
 
-def bought(p: Policy) -> dict[str, float]:
-    """Share of each of the anchor's mechanisms in all of them."""
+def shares_of(p: Policy) -> dict[str, float]:
+    """Share of each mechanism of the marginal model in all of them."""
     items = {i.name: i.share for i in make_plan(p).items if i.share and i.name not in ("histograms", "row count")}
     return {name: share / sum(items.values()) for name, share in items.items()}
 
 
-def test_public_facts_decide_what_is_bought() -> None:
-    assert bought(policy(8, rows=400, target=False)) == {"marginals": 1.0}
-    assert bought(policy(2, rows=400)) == {"marginals": 1.0}
-    assert list(bought(policy(8, rows=400))) == ["marginals", "target triples"]
-    assert list(bought(policy(8, rows=None))) == ["marginals", "target triples"]  # bought rows are not public
-    assert list(bought(policy(8, rows=900_000))) == ["marginals", "triples", "quadruples"]
-    assert list(bought(policy(8, rows=9_000))) == ["marginals", "triples"]
-    assert list(bought(policy(40))) == ["relations", "marginals", "target triples"]
-    assert bought(policy(8, rows=400))["target triples"] == pytest.approx(rules.TARGET_SHARE)
+def test_public_facts_decide_what_is_measured() -> None:
+    assert shares_of(policy(8, rows=400, target=False)) == {"marginals": 1.0}
+    assert shares_of(policy(2, rows=400)) == {"marginals": 1.0}
+    assert list(shares_of(policy(8, rows=400))) == ["marginals", "target triples"]
+    assert list(shares_of(policy(8, rows=None))) == ["marginals", "target triples"]  # a measured number of rows is not public
+    assert list(shares_of(policy(8, rows=900_000))) == ["marginals", "triples", "quadruples"]
+    assert list(shares_of(policy(8, rows=9_000))) == ["marginals", "triples"]
+    assert list(shares_of(policy(40))) == ["relations", "marginals", "target triples"]
+    assert shares_of(policy(8, rows=400))["target triples"] == pytest.approx(rules.TARGET_SHARE)
 
 
-def test_room_for_triples_is_rows_in_a_cell_over_its_noise() -> None:
+def test_the_signal_to_noise_ratio_is_rows_in_a_cell_over_its_noise() -> None:
     few, many = (rules.Facts.of(policy(8, rows=rows)) for rows in (1000, 50_000))
     for ways in (3, 4):
         assert many.snr(ways) == pytest.approx(50 * few.snr(ways))
@@ -99,21 +99,21 @@ CAUSES = ("lost in noise", "there would be", "not public", "encoded table", "cel
 @pytest.mark.parametrize("case", WHY)
 def test_auto_says_the_true_reason(case: str, target: bool) -> None:
     public, why = WHY[case]
-    asked = policy(**public, target=target, trainer="auto")
-    tables, network = rules.reasons_for_marginals(rules.Facts.of(asked))
+    chosen = policy(**public, target=target, trainer="auto")
+    tables, network = rules.reasons_for_marginals(rules.Facts.of(chosen))
     assert tables.startswith("auto chose `marginals`: ") and why in tables
-    facts = rules.Facts.of(asked)
+    facts = rules.Facts.of(chosen)
     assert (TARGETS in tables) == (target and facts.order == 2 and len(facts.sizes) > 2)
-    told = 2 if facts.order == 3 and len(facts.sizes) > 3 else 1  # one for three columns, one for four
-    assert sum(cause in tables for cause in CAUSES) == told
+    causes = 2 if facts.order == 3 and len(facts.sizes) > 3 else 1  # one for three columns, one for four
+    assert sum(cause in tables for cause in CAUSES) == causes
     rows = public.get("rows", N)
     assert ("declares" in network) == (rows is not None) and (rows is None or network.endswith(f"declares {rows:,}"))
     assert ".md" not in tables + network
 
 
 def test_reasons_are_in_the_plan_for_programs() -> None:
-    asked = policy(8, trainer="auto")
-    assert make_plan(asked).as_checked()["reasons"] == rules.reasons_for_marginals(rules.Facts.of(asked))
+    chosen = policy(8, trainer="auto")
+    assert make_plan(chosen).as_checked()["reasons"] == rules.reasons_for_marginals(rules.Facts.of(chosen))
     assert make_plan(policy(8)).as_checked()["reasons"] == []  # nothing was chosen by rule
 
 
@@ -142,17 +142,17 @@ def codec_of(rows: np.ndarray, sizes: tuple[int, ...], kind: str = "category") -
 
 
 class Exact:
-    """Stands for a private table; answers are exact, and what was asked is written down."""
+    """Stands for a private table; answers are exact, and mechanisms are recorded."""
 
-    def __init__(self, rows: np.ndarray, asked: list[Any]):
-        self.rows, self.asked = Rows(rows, np.arange(len(rows))), asked
+    def __init__(self, rows: np.ndarray, mechanisms: list[Any]):
+        self.rows, self.mechanisms = Rows(rows, np.arange(len(rows))), mechanisms
 
     def measure(self, mechanism: Any, run: Any) -> Any:
-        self.asked.append(mechanism)
+        self.mechanisms.append(mechanism)
         return mechanism.query(self.rows)
 
     def encoded(self, groups: Groups) -> Exact:
-        return Exact(groups.encode(self.rows).values, self.asked)
+        return Exact(groups.encode(self.rows).values, self.mechanisms)
 
 
 @dataclass(frozen=True)
@@ -170,10 +170,10 @@ class Planned:
 
 
 def measured(rows: np.ndarray, sizes: tuple[int, ...], names: list[str], target: str | None) -> tuple[Any, list[Any]]:
-    asked: list[Any] = []
-    table: Any = Exact(rows, asked)
+    mechanisms: list[Any] = []
+    table: Any = Exact(rows, mechanisms)
     run: Any = SimpleNamespace(plan=Planned(tuple(names)))
-    return m.measure_marginals(table, codec_of(rows, sizes), target, run), asked
+    return m.measure_marginals(table, codec_of(rows, sizes), target, run), mechanisms
 
 
 def related(n: int, columns: int, size: int, seed: int = 0) -> np.ndarray:
@@ -188,8 +188,8 @@ def related(n: int, columns: int, size: int, seed: int = 0) -> np.ndarray:
 def test_triples_with_the_target_come_in_groups_after_pairs() -> None:
     rows = related(N, 4, 9)
     rows[:, 3] = (rows[:, 0] > 4) ^ (rows[:, 2] > 4)
-    marginal_model, asked = measured(rows, (9, 9, 9, 2), ["marginals", "target triples"], "c3")
-    pairs, triples = asked
+    marginal_model, mechanisms = measured(rows, (9, 9, 9, 2), ["marginals", "target triples"], "c3")
+    pairs, triples = mechanisms
     assert pairs.tables == tuple(combinations(range(4), 2)) and pairs.sizes == (10, 10, 10, 3)
     assert triples.tables == ((0, 1, 3), (0, 2, 3), (1, 2, 3)) and triples.sizes == (7, 7, 7, 3)
     ratio = np.array(pairs.shares) / pairs.shares[0]
@@ -213,7 +213,7 @@ def test_all_triples_tell_their_pairs_as_well() -> None:
     assert together[0, 1].sigma == pytest.approx(weight.sum() ** -0.5)
 
 
-def test_a_pair_is_as_precise_as_all_that_was_bought_of_it() -> None:
+def test_a_pair_is_as_precise_as_all_measurements_of_it() -> None:
     """Against direct sums, noise and all: what came through several tables counts once."""
     rng = np.random.default_rng(0)
     pairs, higher = (
@@ -235,32 +235,32 @@ def test_quadruples_carry_parities_of_four() -> None:
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 3, (N, 5)).astype(np.int32)
     rows[:, 3] = rows[:, :3].sum(1) % 3
-    marginal_model, asked = measured(rows, (3,) * 5, ["marginals", "triples", "quadruples"], None)
-    assert [len(mechanism.tables) for mechanism in asked] == [10, 10, 5]
+    marginal_model, mechanisms = measured(rows, (3,) * 5, ["marginals", "triples", "quadruples"], None)
+    assert [len(mechanism.tables) for mechanism in mechanisms] == [10, 10, 5]
     assert (0, 1, 2, 3) in [target_marginal.columns for target_marginal in marginal_model.targets]
     fitted = marginal_model.population(N, rng, 40)
     assert np.mean(fitted[:, :3].sum(1) % 3 == fitted[:, 3]) > 0.95
 
 
 @pytest.mark.parametrize(("snr", "many", "more"), [(1280, 10, 5), (640, 10, 2), (400, 6, 0), (70, 1, 0)])
-def test_tables_of_more_columns_than_memory_has_room_for_are_left_out(
+def test_tables_of_more_columns_than_fit_into_memory_are_left_out(
     snr: int, many: int, more: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(m, "MOST_CELLS", snr)  # pairs have 160 cells, triples 640, quadruples 1,280
     rows = np.random.default_rng(0).integers(0, 3, (N, 5)).astype(np.int32)
-    marginal_model, asked = measured(rows, (3,) * 5, ["marginals", "triples", "quadruples"], "c4")
-    triples, quadruples = (mechanism.tables for mechanism in asked[1:])
+    marginal_model, mechanisms = measured(rows, (3,) * 5, ["marginals", "triples", "quadruples"], "c4")
+    triples, quadruples = (mechanism.tables for mechanism in mechanisms[1:])
     assert (len(triples), len(quadruples)) == (many, more)
     assert all(set(combinations(table, 3)) <= set(triples) for table in quadruples)
     assert sum(4 in table for table in triples) == min(many, 6)  # those with the target come first
     assert len(marginal_model.population(100, np.random.default_rng(0), 4)) == 100
 
 
-def test_a_first_look_finds_the_pairs_that_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_screening_finds_the_pairs_that_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(m, "most_pairs", lambda columns: 3)
     rows = related(N, 12, 8)
-    marginal_model, (look, pairs) = measured(rows, (8,) * 12, ["relations", "marginals"], None)
-    assert len(look.tables) == 66 and max(look.sizes) == 5  # four groups, and one for missing
+    marginal_model, (screening, pairs) = measured(rows, (8,) * 12, ["relations", "marginals"], None)
+    assert len(screening.tables) == 66 and max(screening.sizes) == 5  # four groups, and one for missing
     assert len(pairs.tables) == 3 and set(pairs.tables) <= {(j, j + 1) for j in range(0, 12, 2)}
     coarse = [target_marginal.columns for target_marginal in marginal_model.targets if target_marginal.columns not in pairs.tables]
     assert set(coarse) == {(12 + j, 13 + j) for j in range(0, 12, 2)} - {(12 + j, 12 + k) for j, k in pairs.tables}
@@ -271,7 +271,7 @@ def test_a_table_is_wide_by_cells_too() -> None:
     noise = {item.name: item.noise for item in plan.items}
     assert noise["relations"].startswith("45 tables") and noise["marginals"].startswith("at most 45 tables")
     many_rows = rules.Facts((2_000,) * 10, 10**12, 1.0, False)
-    assert many_rows.snr(3) > rules.MIN_SNR and many_rows.order == 2  # room enough, but 8e9 cells a table
+    assert many_rows.snr(3) > rules.MIN_SNR and many_rows.order == 2  # signal enough, but 8e9 cells a table
     sizes = (2, 3, 5, 7)
     assert rules.Facts(sizes, 1, 1.0, False).pair_cells == sum(a * b for a, b in combinations(sizes, 2))
     assert rules.Facts((4_470,) * 2, 1, 1.0, False).wide is False and rules.Facts((4_480,) * 2, 1, 1.0, False).wide
@@ -283,20 +283,20 @@ def test_the_strongest_pairs_stop_at_the_limit_of_cells(monkeypatch: pytest.Monk
         return m.Noisy(np.full((2, 2), 0.25) + signal * np.array([[1, -1], [-1, 1]]), 0.01)
 
     sizes = (10, 100, 5, 20)
-    look = {(0, 1): table(0.2), (0, 2): table(0.05), (0, 3): table(0.1), (1, 3): table(0.15), (2, 3): table(0.01)}
-    shuffled = dict(sorted(look.items(), reverse=True))
+    screened = {(0, 1): table(0.2), (0, 2): table(0.05), (0, 3): table(0.1), (1, 3): table(0.15), (2, 3): table(0.01)}
+    shuffled = dict(sorted(screened.items(), reverse=True))
     for limit, most, chosen in [
-        (20_000_000, 9, sorted(look)), (20_000_000, 2, [(0, 1), (1, 3)]),
+        (20_000_000, 9, sorted(screened)), (20_000_000, 2, [(0, 1), (1, 3)]),
         (1_300, 9, [(0, 1), (0, 2), (0, 3)]),  # (1, 3) has 2,000 cells: passed over; (2, 3) no longer fits
         (1_300, 2, [(0, 1), (0, 3)]), (999, 9, [(0, 2), (0, 3), (2, 3)]), (49, 9, []),
     ]:  # fmt: skip
         monkeypatch.setattr(m, "MOST_CELLS", limit)
-        assert m.strongest(look, sizes, most, None) == m.strongest(shuffled, sizes, most, None) == chosen
+        assert m.strongest(screened, sizes, most, None) == m.strongest(shuffled, sizes, most, None) == chosen
     monkeypatch.setattr(m, "MOST_CELLS", 20_000_000)
-    assert m.strongest(look, sizes, 1, 3) == [(1, 3)]  # with the target: it counts three times
+    assert m.strongest(screened, sizes, 1, 3) == [(1, 3)]  # with the target: it counts three times
 
 
-def test_bought_categories_that_are_too_many_leave_tables_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measured_categories_that_are_too_many_leave_tables_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Public sizes let expect few codes, so nothing says which pairs are strong: small ones, with the target first."""
     monkeypatch.setattr(m, "MOST_CELLS", 149)
     marginal_model, (pairs, triples) = measured(related(N, 6, 4), (4, 4, 4, 4, 4, 9), ["marginals", "triples"], "c5")

@@ -1,4 +1,4 @@
-"""The anchor's populations: they come near the noisy pairs, keep the columns, and invent nothing."""
+"""Synthetic records of the marginal model: they come near the noisy pairs, keep the columns, and invent nothing."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def tables_of(rows: np.ndarray, sizes: tuple[int, ...], columns: list[tuple[int,
 PAIRS = list(combinations(range(len(SIZES)), 2))
 
 
-def anchor_of(rows: np.ndarray, noise: float = 0.0) -> MarginalModel:
+def marginal_model_of(rows: np.ndarray, noise: float = 0.0) -> MarginalModel:
     codec, rng, targets = codec_of(rows), np.random.default_rng(4), []
     shares = [column.shares for column in codec.columns]
     for (j, k), share in zip(PAIRS, tables_of(rows, codec.sizes, PAIRS), strict=True):
@@ -85,7 +85,7 @@ def one_way(marginal_model: MarginalModel, rows: np.ndarray) -> float:
 @pytest.mark.parametrize("noise, least", [(0.0, 8.0), (0.003, 4.0)])
 def test_population_leaves_independence_behind(noise: float, least: float) -> None:
     truth = real_rows()
-    marginal_model = anchor_of(truth, noise)
+    marginal_model = marginal_model_of(truth, noise)
     rng = np.random.default_rng(1)
     start = distance(marginal_model, marginal_model.independent(N, rng), truth)
     fitted = marginal_model.population(N, rng, 30)
@@ -95,46 +95,46 @@ def test_population_leaves_independence_behind(noise: float, least: float) -> No
     assert one_way(marginal_model, fitted) < 0.03
 
 
-def test_population_answers_to_the_goal_alone() -> None:
-    """A twin whose goal is that of other rows lands there: the truth is not looked at."""
+def test_a_population_follows_its_targets_alone() -> None:
+    """A model of other rows' marginals leads to those rows: the truth is not used."""
     truth, other = real_rows(), real_rows(1)[:, [0, 1, 2, 3]]
     other[:, 1] = np.random.default_rng(0).permutation(other[:, 1])
-    fitted = anchor_of(other).population(N, np.random.default_rng(1), 30)
-    marginal_model = anchor_of(truth)
+    fitted = marginal_model_of(other).population(N, np.random.default_rng(1), 30)
+    marginal_model = marginal_model_of(truth)
     assert distance(marginal_model, fitted, other) < 0.05 < 0.1 < distance(marginal_model, fitted, truth)
 
 
 def test_what_nobody_has_is_not_invented() -> None:
-    fitted = anchor_of(real_rows(), 0.01).population(N, np.random.default_rng(1), 10)
+    fitted = marginal_model_of(real_rows(), 0.01).population(N, np.random.default_rng(1), 10)
     assert np.all(fitted < np.array(SIZES))  # the code for "missing" has a released share of zero
 
 
-def test_refining_keeps_the_columns_and_mends_the_pairs() -> None:
+def test_calibration_keeps_the_columns_and_repairs_the_pairs() -> None:
     truth = real_rows()
-    marginal_model = anchor_of(truth)
+    marginal_model = marginal_model_of(truth)
     rng = np.random.default_rng(2)
     good = marginal_model.population(N, rng, 30)
     calibrated = marginal_model.calibrated(good, rng)
     assert one_way(marginal_model, calibrated) < 0.03 and distance(marginal_model, calibrated, truth) < 0.05
     independent = marginal_model.independent(N, rng)
     before = distance(marginal_model, independent, truth)
-    mended = marginal_model.calibrated(independent, rng)
-    assert distance(marginal_model, mended, truth) < before / 3 and one_way(marginal_model, mended) < 0.05
+    repaired = marginal_model.calibrated(independent, rng)
+    assert distance(marginal_model, repaired, truth) < before / 3 and one_way(marginal_model, repaired) < 0.05
 
 
-def test_refining_does_not_touch_its_input_and_any_number_of_rows_goes() -> None:
+def test_calibration_does_not_touch_its_input_and_any_number_of_rows_goes() -> None:
     truth = real_rows()
-    marginal_model = anchor_of(truth)
+    marginal_model = marginal_model_of(truth)
     for n in (0, 1, 7, 2500):
         rows = truth[:n].copy()
         assert marginal_model.calibrated(rows, np.random.default_rng(0)).shape == (n, len(SIZES))
         assert np.array_equal(rows, truth[:n])
 
 
-def test_large_samples_are_refined_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_samples_are_calibrated_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("privsynth.marginals.population.BLOCK", 1000)
     truth = real_rows()
-    marginal_model = anchor_of(truth)
+    marginal_model = marginal_model_of(truth)
     found = marginal_model.calibrated(marginal_model.independent(5500, np.random.default_rng(0)), np.random.default_rng(0))
     assert found.shape == (5500, len(SIZES)) and distance(marginal_model, found, truth) < 0.1
 
@@ -144,7 +144,7 @@ TRIPLES = list(combinations(range(len(SIZES)), 3))
 
 def test_a_balanced_sample_follows_the_triples_of_a_larger_one() -> None:
     """No released table has three columns here: a sample is off by chance alone, and less so when balanced."""
-    marginal_model, rng = anchor_of(real_rows()), np.random.default_rng(2)
+    marginal_model, rng = marginal_model_of(real_rows()), np.random.default_rng(2)
     rows = marginal_model.population(8 * N, rng, 20)
     plain, balanced = rows[:N], marginal_model.balanced(rows, N, rng)
     many, before, after = (tables_of(table, marginal_model.codec.sizes, TRIPLES) for table in (rows, plain, balanced))
@@ -157,7 +157,7 @@ def test_a_balanced_sample_follows_the_triples_of_a_larger_one() -> None:
 
 def test_balancing_takes_the_triples_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     truth, rng = real_rows(), np.random.default_rng(0)
-    model = anchor_of(truth)
+    model = marginal_model_of(truth)
     largest = max(np.prod([model.codec.sizes[c] for c in columns]) for columns in TRIPLES)
     assert {target_marginal.columns for target_marginal in model._triples(truth, N, rng)} == set(TRIPLES)
     monkeypatch.setattr(marginal_model, "TRIPLE_CELLS", largest - 1)
@@ -168,11 +168,11 @@ def test_balancing_takes_the_triples_that_fit(monkeypatch: pytest.MonkeyPatch) -
     assert model.balanced(truth, 2500, rng).shape == (2500, len(SIZES))
 
 
-def test_triples_pull_alike_in_blocks_of_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_triples_weigh_the_same_in_blocks_of_every_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(marginal_model, "BLOCK", 1000)
     truth, rng = real_rows(), np.random.default_rng(0)
     for n in (1000, 1002, 2997):
-        (weight,) = {g.weight(n // marginal_model.blocks_of(n), 1.0) for g in anchor_of(truth)._triples(truth, n, rng)}
+        (weight,) = {g.weight(n // marginal_model.blocks_of(n), 1.0) for g in marginal_model_of(truth)._triples(truth, n, rng)}
         assert weight == pytest.approx(marginal_model.LEAST_WEIGHT / marginal_model.TRIPLE_SIGMA**2)
 
 
@@ -187,7 +187,7 @@ class Drawing(Network):
 
 
 def test_models_balance_their_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    fitted = anchor_of(real_rows(), 0.003)
+    fitted = marginal_model_of(real_rows(), 0.003)
     population = fitted.population(N, np.random.default_rng(2), 20)
     many = np.concatenate([fitted.resampled(population, np.random.default_rng(i)) for i in range(10)])
     for model in (PopulationModel(fitted, population), NetworkModel(fitted.codec, fitted, Drawing(population))):
@@ -211,7 +211,7 @@ def test_some_triples_of_many_columns() -> None:
 
 
 def test_how_many_rows_a_sample_is_balanced_against(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = anchor_of(real_rows())
+    model = marginal_model_of(real_rows())
     assert [model.oversampling_factor(n) for n in (1, 2000, 2001, 40_000, 100_000, 110_000, 110_001)] == [1, 1, 8, 8, 3, 2, 1]
     assert model.oversampling_factor(40_000, 160_000) == 4
     monkeypatch.setattr(marginal_model, "POOL_CODES", 480_000)  # of four columns
@@ -223,7 +223,7 @@ def test_how_many_rows_a_sample_is_balanced_against(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("n", [1, 10, 3000, 5000, 9001])
 def test_samples_of_every_size(n: int) -> None:
     truth = real_rows()
-    marginal_model = anchor_of(truth)
+    marginal_model = marginal_model_of(truth)
     model = PopulationModel(marginal_model, marginal_model.population(N, np.random.default_rng(1), 10))
     rows = model.sample(n, np.random.default_rng(3), silent)
     assert rows.shape == (n, len(SIZES)) and rows.dtype == np.int32
@@ -232,9 +232,9 @@ def test_samples_of_every_size(n: int) -> None:
         assert distance(marginal_model, rows, truth) < 0.06
 
 
-def test_an_anchor_comes_back_from_its_tensors() -> None:
+def test_a_marginal_model_comes_back_from_its_tensors() -> None:
     rows = real_rows()
-    plain = anchor_of(rows, 0.003)
+    plain = marginal_model_of(rows, 0.003)
     triple = TargetMarginal((len(SIZES), 2, 3), np.full((2, 6, 3), 1 / 36, np.float32), 0.01, 0.5)
     marginal_model = replace(plain, targets=(*plain.targets, triple), groups={1: np.array([0, 0, 1, 1, 1], np.int32)})
     again = MarginalModel.restore(marginal_model.codec, marginal_model.tensors())
@@ -248,9 +248,9 @@ def test_an_anchor_comes_back_from_its_tensors() -> None:
 def test_total_comes_from_released_tables_only() -> None:
     codec = codec_of(real_rows())
     assert table_total({(0, 1): np.full((4, 5), 7.0)}, codec) == N  # declared
-    bought = Codec(Domain(codec.domain.columns, None), codec.columns, 1.0)
-    assert table_total({(0, 1): np.full((4, 5), 7.0)}, bought) == pytest.approx(140)
-    assert table_total({(0, 1): np.full((4, 5), -7.0)}, bought) == 1
+    measured = Codec(Domain(codec.domain.columns, None), codec.columns, 1.0)
+    assert table_total({(0, 1): np.full((4, 5), 7.0)}, measured) == pytest.approx(140)
+    assert table_total({(0, 1): np.full((4, 5), -7.0)}, measured) == 1
 
 
 # --- triples, and columns in groups -----------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def parity_rows(n: int = N) -> np.ndarray:
 def test_triples_carry_what_pairs_do_not_say(grouped: bool) -> None:
     """The second column's codes 0, 1 and 2, 3 behave alike: groups of codes lose nothing."""
     truth = parity_rows()
-    plain = anchor_of(truth)
+    plain = marginal_model_of(truth)
     coarse = {1: np.array([0, 0, 1, 1, 2], np.int32)} if grouped else {}
     seen = truth.copy()
     if grouped:

@@ -103,10 +103,10 @@ def test_the_ledger_shows_the_plan_and_nothing_else(trainer: str, fitted: Any) -
     assert synthesizer.privacy.epsilon <= 1.0 and ledger.verify() == []
 
 
-def test_bought_counts_and_units_are_charged_too(own_ledger: str) -> None:
-    bought, ledger = policy("marginals", rows=None), Ledger(own_ledger)
-    fit(bought, table(), ledger=ledger)
-    by_unit = Policy.from_text("\n".join(line for line in _text(bought, "{column: who, max_rows: 2}")))
+def test_measured_counts_and_units_are_charged_too(own_ledger: str) -> None:
+    counting, ledger = policy("marginals", rows=None), Ledger(own_ledger)
+    fit(counting, table(), ledger=ledger)
+    by_unit = Policy.from_text("\n".join(line for line in _text(counting, "{column: who, max_rows: 2}")))
     fit(by_unit, table(), ledger=ledger)
     charged = [json.loads(e["body"])["name"] for e in ledger.entries() if e["kind"] == "charge"]
     assert charged == [
@@ -268,17 +268,17 @@ def test_conditions_follow_released_shares_and_are_met(fitted: Any) -> None:
     torch.manual_seed(1)
     network = fitted["ctgan"][0].model.network
     _, codes, condition = network._generate(6000)
-    asked = codes >= 0
-    assert torch.all(asked.sum(1) == 1) and torch.all(condition.sum(1) == 1)
-    columns = asked.float().argmax(1)
+    given = codes >= 0
+    assert torch.all(given.sum(1) == 1) and torch.all(condition.sum(1) == 1)
+    columns = given.float().argmax(1)
     at = network.onehot.offset[columns] + codes.gather(1, columns[:, None])[:, 0]
     assert torch.all(condition.gather(1, at[:, None]) == 1)
-    for j, share in enumerate(network.asked.split(network.onehot.sizes)):
-        seen = torch.bincount(codes[:, j][asked[:, j]], minlength=len(share)) / asked[:, j].sum()
+    for j, share in enumerate(network.condition_shares.split(network.onehot.sizes)):
+        seen = torch.bincount(codes[:, j][given[:, j]], minlength=len(share)) / given[:, j].sum()
         assert 0.5 * (seen - share).abs().sum() < 0.1
     torch.manual_seed(1)
     drawn = network.draw(6000)
-    assert torch.equal(drawn[asked], codes[asked])
+    assert torch.equal(drawn[given], codes[given])
 
 
 @pytest.mark.parametrize("trainer", [name for name in SETTINGS if name != "marginals"])
@@ -306,17 +306,17 @@ def test_networks_are_trained_by_the_noisy_gradients(
 def test_a_table_of_many_cells_buys_what_fits(unit: str, cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for where in (rules, measure):
         monkeypatch.setattr(where, "MOST_CELLS", cells)
-    asked: dict[str, Marginals] = {}
+    mechanisms: dict[str, Marginals] = {}
     query = Marginals.query
 
     def watched(self: Marginals, rows: Any) -> Any:
-        asked[self.name] = self
+        mechanisms[self.name] = self
         return query(self, rows)
 
     monkeypatch.setattr(Marginals, "query", watched)
     made = fit(policy("marginals", f"release: {{rows: {cells}}}", unit), table(), ledger="sqlite://")
-    assert list(asked) == ["relations", "marginals"]
-    sizes, tables = asked["marginals"].sizes, asked["marginals"].tables
+    assert list(mechanisms) == ["relations", "marginals"]
+    sizes, tables = mechanisms["marginals"].sizes, mechanisms["marginals"].tables
     assert sum(sizes[a] * sizes[b] for a, b in tables) <= cells and (len(tables) > 0) == (cells > 9)
     assert len(made.sample(50)) == 50
 
@@ -381,8 +381,8 @@ def test_wrong_options_are_told(name: str, options: dict[str, Any], rule: str) -
     ],
 )
 def test_options_are_taken_as_written(name: str, options: dict[str, Any], rule: str, hint: str) -> None:
-    [(key, said, told)] = check_options(name, options)
-    assert key == next(iter(options)) and rule in said and hint in told and bool(hint) == bool(told)
+    [(key, said, shown)] = check_options(name, options)
+    assert key == next(iter(options)) and rule in said and hint in shown and bool(hint) == bool(shown)
 
 
 def test_right_options_pass_and_wrong_ones_stop_the_policy() -> None:
