@@ -64,7 +64,7 @@ def bounds(evidence: Evidence) -> list[str]:
     sentences = []
     for rate, most in _typical(risk.singling_out, 1e-6):
         sentences.append(
-            f"Singling out: a description that one in {1 / rate:,.0f} would match by chance, written by somebody who has the "
+            f"Singling out: a description that matches one in {1 / rate:,.0f} by chance, written by somebody who has the "
             f"release, matches {one} in the table with a probability of at most {words.chance(most)}."
         )
     for rate, most in _typical(risk.attribute_inference, 0.1):

@@ -100,7 +100,7 @@ def singling_out(evidence: Evidence) -> Table:
     heads = ["Description matches by chance", "Matches this person, at most"]
     rows = [[words.chance(weight), words.chance(most)] for weight, most in _sorted(evidence.privacy.risk.singling_out)]
     if people is not None:
-        heads.append(f"Singles out any of {people:,}, at most")
+        heads.append(f"Singles out anybody of {people:,}, at most")
         for row, (_, most) in zip(rows, _sorted(evidence.privacy.risk.singling_out), strict=True):
             row.append(words.chance(min(1.0, people * most)))
     return Table("Bound on singling out", heads, [Row([*row]) for row in rows], tuple(range(len(heads))), "compact")
