@@ -48,7 +48,7 @@ def load_framework(name: str) -> Framework:
     """The framework called `name`, or an `InputError` that lists the known ones."""
     if name not in known_frameworks():
         hint = "use one of " + ", ".join(known_frameworks())
-        raise InputError(Problem("report.frameworks", f"there is no framework called {name!r}", hint))
+        raise InputError(Problem("report.frameworks", f"there is no framework called {name[:60]!r}", hint))
     import yaml
 
     return _parse(name, yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
