@@ -251,7 +251,7 @@ def test_replay_finds_a_twin_that_peeks(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(
         measure, "measure_marginals",
         lambda table, codec, target, run: replace(
-            honest(table, codec, target, run), strength=1 + len(fence._FENCED[table]) / 1e4
+            honest(table, codec, target, run), signal_weight=1 + len(fence._FENCED[table]) / 1e4
         ),
     )  # fmt: skip
     one = replayed("marginals", table(400, 1), tmp_path / "one", monkeypatch)
