@@ -321,7 +321,7 @@ def test_no_line_changes_another(base: str, end: bytes) -> None:
         (b'a,b\n1,2\n3,"4""x\n5,6\n', "line 3: a quoted value opens that is still open at the end"),
         (b'a,b\n"1\n1",2\n"5"0,"x\n5,6\n', "line 4: text follows a closing quote"),
         (b'a,b\n1,5" pipe\n', "line 2: a quote occurs inside a value"),
-        (b"a,b\n1,2\r3,4\n", "line 2: a carriage return stands alone"),
+        (b"a,b\n1,2\r3,4\n", "line 2: a carriage return is not followed by a line feed"),
         (b'a,b\n1,"2\r3"\n1,2,3\n', "line 3 has 3 fields where the header has 2"),
         (b'a,b\n\n1,"2\n3"\n\n1\n', "line 6 has 1 fields where the header has 2"),
         (b'a,"b\n1,2\n', "has no header line that can be read"),
@@ -341,7 +341,7 @@ def test_lines_may_be_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         for line in LINES:
             leaves_others_alone(base, line, 2, b"\n")
     test_a_refusal_names_the_line_and_no_content(
-        b'a,b\n"1\n1",2\n"5"0,"x\n5,6\n', "line 4: text stands behind", tmp_path
+        b'a,b\n"1\n1",2\n"5"0,"x\n5,6\n', "line 4: text follows", tmp_path
     )
 
 

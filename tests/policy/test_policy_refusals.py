@@ -116,7 +116,7 @@ def test_a_format_that_loses_the_day_is_refused_before_anything_is_reserved(clin
     with pytest.raises(PolicyError) as error:
         Policy.from_text(text, "p.yaml")
     (problem,) = error.value.problems
-    assert problem.place.endswith(": columns.admitted.format") and "so that it can be read again" in problem.rule
+    assert problem.place.endswith(": columns.admitted.format") and "such that it can be read back" in problem.rule
     assert "`%Y-%m-%d`" in problem.hint and problem.rule.isprintable()
 
 
