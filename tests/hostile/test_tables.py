@@ -196,6 +196,15 @@ def test_slow_texts_are_read_in_time() -> None:
         reader._read_csv(b"a,b\n1," + b'"' * 2_000_001 + b"\n", Path("t.csv"))
 
 
+def test_many_names_are_looked_at_once(tmp_path: Path) -> None:
+    """Each name was counted among all others: these would have taken minutes."""
+    (tmp_path / "t.csv").write_text(",".join(f"c{i}" for i in range(120_000)) + "\n")
+    assert len(read_header(tmp_path / "t.csv")) == 120_000
+    (tmp_path / "t.csv").write_text(",".join(f"c{i % 119_999}" for i in range(120_000)) + "\n")
+    with pytest.raises(InputError, match="column names repeat: columns 1, 120000"):
+        read_header(tmp_path / "t.csv")
+
+
 def test_what_is_no_file_on_a_disk(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path / ("x" * 300), tmp_path):
