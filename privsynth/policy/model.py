@@ -148,7 +148,7 @@ class Column(_Strict):
     nullable: bool = True  # false: publicly known never to be missing
     format: str | None = None  # of dates, as in strptime; ISO by default
     generator: Generator | None = None
-    pattern: str | None = None  # invented identifiers: # is a digit, ? a letter
+    pattern: str | None = Field(default=None, max_length=1_000)  # invented identifiers: # is a digit, ? a letter
     unexpected: Unexpected | None = None
 
     @property
@@ -321,7 +321,7 @@ class PolicyModel(_Strict):
     unit: Literal["row"] | UnitSpec
     budget: Budget
     columns: dict[str, Column] = Field(min_length=1)
-    constraints: list[Constraint] = []
+    constraints: list[Constraint] = Field(default=[], max_length=200)
     trainer: TrainerSpec = TrainerSpec()
     audit: AuditSpec = AuditSpec()
     thresholds: Thresholds = Thresholds()

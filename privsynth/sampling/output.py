@@ -17,7 +17,8 @@ from privsynth.policy import Policy
 from privsynth.sampling.identifiers import Invented
 from privsynth.table.reader import RawTable
 
-WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)\Z")
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,16})\Z")
+MOST_WHOLE = 2**53  # longer codes stay text: pandas reads whole numbers as floats where one is missing
 
 Table: TypeAlias = pd.DataFrame | Iterable[pd.DataFrame]  # whole, or block after block
 
@@ -60,7 +61,7 @@ class Layout:
         columns = tuple(
             OutputColumn(
                 n, by_name[n].kind, by_name[n].released_as, by_name[n].generator, by_name[n].pattern, by_name[n].format,
-                isinstance(by_name[n].categories, list) and all(WHOLE.match(c) for c in by_name[n].categories or ()),
+                isinstance(by_name[n].categories, list) and are_whole(by_name[n].categories or ()),
             )
             for n in raw.columns if by_name[n].released_as != "drop"
         )  # fmt: skip
@@ -141,6 +142,11 @@ class Layout:
     def from_json(cls, data: dict[str, Any]) -> Layout:
         columns = tuple(OutputColumn(**column) for column in data["columns"])
         return cls(columns, data["missing"], tuple((a, b, bool(s), float(t)) for a, b, s, t in data["rules"]))
+
+
+def are_whole(categories: Iterable[str]) -> bool:
+    """True if all are whole numbers that leave as such."""
+    return all(_WHOLE.match(category) and abs(int(category)) <= MOST_WHOLE for category in categories)
 
 
 def _blocks(table: Table) -> Iterable[pd.DataFrame]:

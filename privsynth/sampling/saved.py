@@ -13,14 +13,13 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, field_validator, mo
 from privsynth.encoding.domain import STRATA, STRATUM
 from privsynth.evidence import Privacy
 from privsynth.policy.model import EPOCH, Generator
-from privsynth.sampling.output import WHOLE
+from privsynth.sampling.output import are_whole
 
 COLUMNS, CATEGORIES = 10_000, 2**20
 RULES = 200  # each of them is applied as often as there are rules
 MOST_ENTRIES = 20_000  # numbers and words of a claim
 FARTHEST = 2**62  # grid units on both sides of zero
 FIRST_DAY, LAST_DAY = 1 - EPOCH, 3_652_059 - EPOCH  # of the years 1 and 9999
-WHOLE_NUMBERS = 2**53  # of categories: pandas reads them as floats where one is missing
 STEP_SIZES = [10.0**-places for places in range(10)]
 FORMAT = r"^(?:[^%\x00]|%[aAbBcdfGHIjmMpSuUVwWxXyYzZ%])*\z"  # of dates, as in strptime
 
@@ -180,7 +179,7 @@ class SavedModel(_Part):
         kept = {c.name: c for c in self.layout.columns if c.release == "keep"}
         if {n: c.kind for n, c in learned.items()} != {n: c.kind for n, c in kept.items()}:
             raise ValueError("`layout` and `domain` must name the same kept columns, of the same kinds")
-        if not all(_whole(learned[name].categories) for name, column in kept.items() if column.whole):
+        if not all(are_whole(learned[name].categories) for name, column in kept.items() if column.whole):
             raise ValueError("categories of a column that is `whole` must be whole numbers up to 2^53")
         for small, large, _, step in self.layout.rules:
             if small not in learned or large not in learned or not comparable(learned[small], learned[large]):
@@ -208,10 +207,6 @@ def no_circle(pairs: Iterable[tuple[str, str]]) -> None:
         order.prepare()
     except CycleError:  # its text quotes the columns
         raise ValueError("the inequalities form a circle") from None
-
-
-def _whole(categories: list[str]) -> bool:
-    return all(WHOLE.match(c) and len(c) <= 17 and abs(int(c)) <= WHOLE_NUMBERS for c in categories)
 
 
 def _parts(value: Any) -> Iterator[Any]:
