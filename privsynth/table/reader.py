@@ -497,7 +497,7 @@ def _read_csv(data: bytes, path: Path) -> RawTable:
     names = _names_in(header, str(path))
     if len(header) == len(data):
         raise InputError(Problem(str(path), "has a header but no rows", "name a table with rows"))
-    _check_size(len(data), data.count(b",") + data.count(b"\n"), path)
+    _check_size(len(data), data.count(b"\n") * len(names), path)
     _check_text(data, path)
     _check_grammar(data, path)
     how = {
@@ -547,6 +547,8 @@ def _parts(data: bytes, start: int) -> Iterator[tuple[int, int]]:
 
 def _check_text(data: bytes, path: Path) -> None:
     """Raises InputError with the line of the first bytes that are not UTF-8."""
+    if data.isascii():
+        return
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         for start in range(0, len(data), SCANNED):

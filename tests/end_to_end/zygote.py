@@ -51,14 +51,14 @@ def main() -> None:
 
 
 def _watch(log: str) -> None:
-    honest = Mechanism.measure
+    honest = Mechanism.answer
 
-    def measure(self: Any, rows: Any, randomness: Any) -> Any:
+    def answer(self: Any, rows: Any, randomness: Any) -> Any:
         with open(log, "ab", buffering=0) as file:
             file.write(f"{self.name}\n".encode())
         return honest(self, rows, randomness)
 
-    Mechanism.measure = measure  # type: ignore[method-assign]
+    Mechanism.answer = answer  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
