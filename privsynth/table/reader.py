@@ -412,10 +412,18 @@ def _taken(frame: pd.DataFrame) -> RawTable:
         raise InputError(Problem("data frame", rule, "make every column text, numbers or dates")) from None
 
 
+def _as_texts(column: pd.Series) -> pa.ChunkedArray:
+    """Objects as text, object by object; where all are text, or nothing, Arrow takes them as they are, which is the same."""
+    try:
+        return pa.chunked_array([pa.array(column.to_numpy(object), pa.large_string(), from_pandas=True)])
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):  # an odd object, or half a surrogate pair
+        return _chunked([_object_as_text(value) for value in column])
+
+
 def _as_arrow(column: pd.Series) -> pa.ChunkedArray:
     one_by_one = (pd.StringDtype, pd.PeriodDtype, pd.IntervalDtype)
     if column.dtype == object or isinstance(column.dtype, one_by_one) or column.dtype.kind == "m":
-        return _chunked([_object_as_text(value) for value in column])
+        return _as_texts(column)
     if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.categories.dtype == object:
         texts = pa.array([_object_as_text(value) for value in column.cat.categories], pa.large_string())
         codes = pa.array(column.cat.codes.to_numpy(np.int64), mask=column.isna().to_numpy())
