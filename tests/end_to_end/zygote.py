@@ -58,7 +58,7 @@ def _watch(log: str) -> None:
             file.write(f"{self.name}\n".encode())
         return honest(self, rows, randomness)
 
-    Mechanism.answer = answer  # type: ignore[method-assign]
+    Mechanism.answer = answer  # type: ignore[method-assign]  # in this child process alone
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def try_all(models: Sequence[Path], numbers: Sequence[int], children: int = 2) -
             _start(context, models, left.pop(), busy)
         ready = wait(list(busy), timeout=0.5)
         for pipe in ready:
-            _hear(pipe, busy, left, found)  # type: ignore[arg-type]
+            _hear(pipe, busy, left, found)  # type: ignore[arg-type]  # `wait` gives back the pipes that it was given
         now = time.monotonic()
         for pipe, (child, number, since) in list(busy.items()):
             if now - since > LONGEST:
