@@ -26,7 +26,7 @@ quick: $(INSTALLED)  ## the fast tests, in about two minutes; says in CONTRIBUTI
 
 lint: $(INSTALLED)  ## style and types
 	$(BIN)/ruff check .
-#	$(BIN)/ruff format --check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 docs: $(INSTALLED)  ## guides and API reference into site/; a broken link fails

@@ -88,7 +88,9 @@ def prv(events: Iterable[Event]) -> float | None:
     accountant = PRVAccountant()
     accountant.history = history
     error = 0.002 * epsilon_of(events, DELTA)
-    return float(accountant._get_dprv(eps_error=error, delta_error=DELTA / 1000).compute_epsilon(DELTA, DELTA / 1000, error)[1])
+    return float(
+        accountant._get_dprv(eps_error=error, delta_error=DELTA / 1000).compute_epsilon(DELTA, DELTA / 1000, error)[1]
+    )
 
 
 def renyi(events: Iterable[Event]) -> tuple[np.ndarray, float]:
@@ -170,7 +172,9 @@ def by_adding(events: Sequence[Event], delta: float, split: bool) -> float:
     return sum(epsilon_of([event], each + getattr(event, "delta", 0.0)) for event in events)
 
 
-def strength_for(events_of: Callable[[float], list[Event]], cost: Callable[[list[Event]], float], target: float) -> float:
+def strength_for(
+    events_of: Callable[[float], list[Event]], cost: Callable[[list[Event]], float], target: float
+) -> float:
     """The largest strength whose cost is at most target, by bisection."""
     low, high = 1e-3, 64.0
     for _ in range(30):
@@ -252,7 +256,10 @@ def _scaled(plan: Plan) -> Callable[[float], list[Event]]:
 
 
 def speed() -> list[str]:
-    lines = ["| ε | policies/hospital-readmissions.yaml, ctgan | policies/demo-hospital.yaml, marginals |", "|---|---|---|"]
+    lines = [
+        "| ε | policies/hospital-readmissions.yaml, ctgan | policies/demo-hospital.yaml, marginals |",
+        "|---|---|---|",
+    ]
     for epsilon in (0.1, 1.0, 10.0, 50.0):
         seconds = []
         for name, trainer in (("hospital-readmissions", "ctgan"), ("demo-hospital", "marginals")):

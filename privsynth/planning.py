@@ -152,7 +152,9 @@ def noise_in_words(event: Event, tables: int = 0, at_most: bool = False) -> str:
                 f"by {_figure(sigma)} clip norms in each coordinate (standard deviation)"
             )
         case ApproximateDP(0.0, delta):
-            return f"no noise: nothing is released, but with a chance of at most {small(delta)} everything about one unit"
+            return (
+                f"no noise: nothing is released, but with a chance of at most {small(delta)} everything about one unit"
+            )
         case PureDP(epsilon):
             return f"choices whose odds one unit changes by a factor of {_figure(math.exp(epsilon))} at most"
         case Gaussian(sigma):

@@ -116,7 +116,9 @@ def test_a_distribution_comes_out_whatever_the_noise(cells: int, sigma: float, s
     counts = [np.append(rng.multinomial(800, np.ones(cells) / cells), 20).astype(float)]
     for inside in runs:
         counts.append(np.bincount(inside, counts[-1]))
-    consistent = ConsistentCounts.of([c + rng.normal(size=len(c)) * sigma for c in counts], [max(sigma, 1e-6)] * 3, runs)
+    consistent = ConsistentCounts.of(
+        [c + rng.normal(size=len(c)) * sigma for c in counts], [max(sigma, 1e-6)] * 3, runs
+    )
     share, used = consistent.distribution(np.ones(cells, np.int64))
     assert (share >= 0).all() and share.sum() == pytest.approx(1) and (share[~used] == 0).all()
     if sigma == 0:

@@ -102,7 +102,12 @@ ORDER = [
     {"pipeline"},
     {"cli", "demo"},
 ]
-BESIDE = {("assess", "audit"), ("assess", "utility"), ("release", "report"), ("cli", "demo")}  # in one line of the order
+BESIDE = {
+    ("assess", "audit"),
+    ("assess", "utility"),
+    ("release", "report"),
+    ("cli", "demo"),
+}  # in one line of the order
 ONLY_HERE = {"ledger": {"ledger", "pipeline", "cli", "assess"}}  # who may import a room
 
 
@@ -137,7 +142,9 @@ def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
     while grows:
         longer = {name: to.union(*(reached[other] for other in to)) for name, to in reached.items()}
         grows, reached = longer != reached, longer
-    return sorted({tuple(sorted(other for other in to if name in reached[other])) for name, to in reached.items() if name in to})
+    return sorted(
+        {tuple(sorted(other for other in to if name in reached[other])) for name, to in reached.items() if name in to}
+    )
 
 
 def test_no_module_reaches_itself() -> None:

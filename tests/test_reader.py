@@ -279,7 +279,10 @@ class TestDataFrames:
         )
         raw = read_table(frame)
         assert raw.columns == ["a", "b", "c", "5"] and len(raw) == 2
-        assert raw.cells("b", []).words().tolist()[0] == "x" and raw.numbers("c", [], True, None)[0].tolist() == [18262, 18263]
+        assert raw.cells("b", []).words().tolist()[0] == "x" and raw.numbers("c", [], True, None)[0].tolist() == [
+            18262,
+            18263,
+        ]
 
     def test_mixed_objects_become_text(self) -> None:
         raw = read_table(pd.DataFrame({"a": ["x", 1, 2.5, None]}))

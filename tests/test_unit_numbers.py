@@ -106,7 +106,11 @@ def test_numbers_ranks_and_coins_belong_to_units(values: list[Row], data: st.Dat
     owners = data.draw(st.lists(names, min_size=len(values), max_size=len(values)))
     found = number_units(frame_of(values), owners, KEY)
     assert len(set(found.units)) == len(set(owners)) == len(set(zip(owners, found.units, found.uniform, strict=True)))
-    assert found.units.dtype == np.int64 and np.all(found.units >= 0) and np.all((found.uniform >= 0) & (found.uniform < 1))
+    assert (
+        found.units.dtype == np.int64
+        and np.all(found.units >= 0)
+        and np.all((found.uniform >= 0) & (found.uniform < 1))
+    )
     for name in set(owners):
         own = np.array([owner == name for owner in owners])
         assert sorted(found.rank[own]) == list(range(own.sum()))

@@ -135,7 +135,9 @@ class Codec:
     def tensors(self) -> Tensors:
         copula = {} if self.copula is None else self.copula.tensors()
         columns = [column.tensors(f"codec.{j}.") for j, column in enumerate(self.columns)]
-        return {f"within.{name}": value for name, value in copula.items()} | {k: v for c in columns for k, v in c.items()}
+        return {f"within.{name}": value for name, value in copula.items()} | {
+            k: v for c in columns for k, v in c.items()
+        }
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -166,7 +168,9 @@ class Codec:
 
         known: values that are given, as in `encode_known`: they stay as they are, and gaps start from them.
         """
-        places = self.places(codes, rng, use_copula=known is None)  # else the places would have to depend on what is known
+        places = self.places(
+            codes, rng, use_copula=known is None
+        )  # else the places would have to depend on what is known
         in_units: dict[str, np.ndarray] = {}
         frame: dict[str, Any] = {}
         waiting = [(j, c) for j, c in enumerate(self.columns) if c.domain.name != STRATUM]

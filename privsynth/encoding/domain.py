@@ -122,7 +122,12 @@ class Domain:
         return Rows(out, rows.units)
 
     def to_json(self) -> dict[str, Any]:
-        return {"columns": [asdict(c) for c in self.columns], "rows": self.rows, "mix": list(self.mix), "units": self.units}
+        return {
+            "columns": [asdict(c) for c in self.columns],
+            "rows": self.rows,
+            "mix": list(self.mix),
+            "units": self.units,
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Domain:
@@ -186,7 +191,9 @@ def _column_domain(
         return ColumnDomain(name, "category", tuple(column.categories), nullable=column.nullable)
     step = 10.0**-column.places
     if column.bounds == "private":
-        low, high = table.measure(PrivateBounds(run.plan.event(bounds_of(name), Geometric, DiscreteGaussian), name, step), run)
+        low, high = table.measure(
+            PrivateBounds(run.plan.event(bounds_of(name), Geometric, DiscreteGaussian), name, step), run
+        )
         return ColumnDomain(name, column.kind, (), low, high, step, column.nullable, source="bought")
     assert column.steps is not None
     return ColumnDomain(name, column.kind, (), *column.steps, step, column.nullable)
@@ -239,7 +246,9 @@ def date_grid(low: int, high: int) -> np.ndarray:
     """
     if high - low <= FEW:
         return np.arange(low, high + 2, dtype=np.int64)
-    months = np.arange(np.datetime64(low, "D").astype("datetime64[M]"), np.datetime64(high, "D").astype("datetime64[M]") + 1)
+    months = np.arange(
+        np.datetime64(low, "D").astype("datetime64[M]"), np.datetime64(high, "D").astype("datetime64[M]") + 1
+    )
     step = next((s for s in (1, 3) if len(months) <= s * FEW // 3), 12)
     starts = months[months.astype(np.int64) % step == 0].astype("datetime64[D]").astype(np.int64)
     return np.unique(np.concatenate([[low], starts[(starts > low) & (starts <= high)], [high + 1]]))

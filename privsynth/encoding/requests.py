@@ -42,9 +42,7 @@ def domain_requests(policy: Policy) -> list[Request]:
             )  # fmt: skip
         else:
             requests.append(
-                Request(
-                    bounds_of(name), f"the range in which {name} lies", share, lambda mu: DiscreteGaussian(1 / mu)
-                )
+                Request(bounds_of(name), f"the range in which {name} lies", share, lambda mu: DiscreteGaussian(1 / mu))
             )
     return requests
 

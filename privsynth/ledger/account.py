@@ -164,19 +164,29 @@ class Statement:
         ]
         seeded = sum(account.seeded for account in self.accounts)
         if seeded:
-            lines.append(f"  {seeded} of the runs had a seed: whoever knows it can subtract the noise, so they claim nothing")
+            lines.append(
+                f"  {seeded} of the runs had a seed: whoever knows it can subtract the noise, so they claim nothing"
+            )
         units = sorted(set[str]().union(*(account.units for account in self.accounts)))
         if len(units) > 1:
-            lines.append(f"  runs protect different units ({', '.join(units)}): their total is a claim for none of them")
+            lines.append(
+                f"  runs protect different units ({', '.join(units)}): their total is a claim for none of them"
+            )
         if self.linked:
             lines.append(f"  the same content or columns, and one budget, with {', '.join(self.linked)}")
         known = "not known, since a plan in the books cannot be read"
-        composed = known if self.composed is None else f"epsilon {at_most(self.composed, 4)} at delta {small(self.delta)}"
+        composed = (
+            known if self.composed is None else f"epsilon {at_most(self.composed, 4)} at delta {small(self.delta)}"
+        )
         lines.append(f"  all releases composed: {composed}, if no run was chosen after looking at another")
         if rule:
-            lines.append(f"  lifetime budget ({rule.cap}{', locked' if self.locked else ''}): {rule.in_words(self.spent)}")
+            lines.append(
+                f"  lifetime budget ({rule.cap}{', locked' if self.locked else ''}): {rule.in_words(self.spent)}"
+            )
         if self.largest_run is not None:
-            lines.append(f"  one more run of Gaussian noise may have epsilon {self.largest_run:.3g} at delta {self.delta:.1e}")
+            lines.append(
+                f"  one more run of Gaussian noise may have epsilon {self.largest_run:.3g} at delta {self.delta:.1e}"
+            )
         return lines
 
 

@@ -356,7 +356,10 @@ def _stored(connection: Connection) -> set[Fact]:
     for dataset, sketch, mark in connection.execute(select(_MARKS)):
         groups.setdefault((dataset, sketch), []).append(mark)
     return {
-        *(("content", dataset, _commitment(key, dataset, whole)) for dataset, whole in connection.execute(select(_CONTENTS))),
+        *(
+            ("content", dataset, _commitment(key, dataset, whole))
+            for dataset, whole in connection.execute(select(_CONTENTS))
+        ),
         *(("marks", dataset, _sketch(key, dataset, marks)) for (dataset, _), marks in groups.items()),
         *(("marks", dataset, sketch) for dataset, sketch in groups),
         *(("link", dataset, other) for dataset, other in connection.execute(select(_LINKS))),

@@ -169,9 +169,7 @@ class Ledger:
         run.books = _in_words(noticed, own.cap)
         return run
 
-    def _noticed(
-        self, connection: Connection, own: Account, others: list[Account], cap: Cap | None
-    ) -> dict[str, Any]:
+    def _noticed(self, connection: Connection, own: Account, others: list[Account], cap: Cap | None) -> dict[str, Any]:
         """The remarks in a reservation's entry: `ledger` and `lifetime_raised`, each only where there is a reason.
 
         Raises Refused if `cap` would raise a lifetime budget that is locked, for this id or one that shares its content.
@@ -291,7 +289,9 @@ def _current(connection: Connection, account: Account) -> Account:
 def _was_opened(connection: Connection, returned: Entry) -> bool:
     """True if the run that gives its reservation back has entries that only a run with open rows writes."""
     others = select(ENTRIES.c.sequence).where(
-        ENTRIES.c.dataset == returned.dataset, ENTRIES.c.run == returned.run, ENTRIES.c.kind.not_in(("reserve", "return"))
+        ENTRIES.c.dataset == returned.dataset,
+        ENTRIES.c.run == returned.run,
+        ENTRIES.c.kind.not_in(("reserve", "return")),
     )
     return connection.scalar(others.limit(1)) is not None
 
@@ -320,7 +320,9 @@ def _in_words(noticed: dict[str, Any], cap: Cap | None) -> Books:
     if noticed.get("ledger") == "new":
         books.notes.append("The ledger was new. It knows of no earlier run, on whatever data set.")
     if cap is None:
-        books.notes.append("No policy of this data set states a lifetime budget, so its runs may spend any amount together.")
+        books.notes.append(
+            "No policy of this data set states a lifetime budget, so its runs may spend any amount together."
+        )
     return books
 
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from privsynth.policy import Policy
 
 MOST_COLUMNS = 36  # of which all pairs are measured in full
-MOST_CELLS = 20_000_000  # of all pairs in full: 160 MB of counts, and several times that while synthetic records are fitted
+MOST_CELLS = (
+    20_000_000  # of all pairs in full: 160 MB of counts, and several times that while synthetic records are fitted
+)
 MOST_TABLES = 3_000  # of three or of four columns: beyond, synthetic records take too long to fit
 USUAL_CODES = 20  # of a column whose codes are not public: most numbers get about as many
 SCREENING_SHARE, TARGET_SHARE = 0.3, 0.15

@@ -149,7 +149,13 @@ def sweep(
     # with 17 separate arguments
     sizes, offset, coarse, group = views.sizes, views.offset, views.coarse, views.group
     first, others, strides, copies = entries.first, entries.others, entries.strides, entries.copies
-    weight, residual, weight1, residual1, prior = terms.weight, terms.residual, terms.weight1, terms.residual1, terms.prior
+    weight, residual, weight1, residual1, prior = (
+        terms.weight,
+        terms.residual,
+        terms.weight1,
+        terms.residual1,
+        terms.prior,
+    )
     d = len(coarse)
     energy, part = np.zeros(sizes.max(), np.float32), np.zeros(sizes.max(), np.float32)
     turn = np.arange(d)

@@ -206,7 +206,9 @@ def combined_with_margins(pairs: Tables, higher: Tables) -> tuple[Tables, Tables
                 weight = 1 / (table.sigma**2 * np.prod([table.share.shape[axis] for axis in gone]))
                 sums[smaller] = sums[smaller] + weight * table.share.sum(gone)
                 precision[smaller] += weight
-    means = {columns: Noisy(sums[columns] / precision[columns], float(precision[columns] ** -0.5)) for columns in measured}
+    means = {
+        columns: Noisy(sums[columns] / precision[columns], float(precision[columns] ** -0.5)) for columns in measured
+    }
     return {columns: means[columns] for columns in higher}, {columns: means[columns] for columns in pairs}
 
 
@@ -232,7 +234,9 @@ def higher_targets(higher: Tables, pairs: dict[Columns, np.ndarray], view: dict[
         margins = [_oriented(known, *c) if len(c) == 2 else known[c] for c in rest]
         known[columns], sigma, signal = beyond_margins(table.share, table.sigma, margins)
         if signal > 0:
-            found.append(TargetMarginal(tuple(view[c] for c in columns), known[columns].astype(np.float32), sigma, signal))
+            found.append(
+                TargetMarginal(tuple(view[c] for c in columns), known[columns].astype(np.float32), sigma, signal)
+            )
     return found
 
 

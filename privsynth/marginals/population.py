@@ -115,7 +115,9 @@ class MarginalModel:
     def population(self, n: int, rng: np.random.Generator, sweeps: int, progress: Progress = silent) -> np.ndarray:
         """(n, columns) synthetic records, annealed from independent columns towards the released tables."""
         schedule = annealed(sweeps, POPULATION_START)
-        return self._in_blocks(self.independent(n, rng), schedule, rng, lambda s: progress("fitting synthetic records", s))
+        return self._in_blocks(
+            self.independent(n, rng), schedule, rng, lambda s: progress("fitting synthetic records", s)
+        )
 
     def calibrated(
         self, rows: np.ndarray, rng: np.random.Generator, progress: Progress = silent, n: int | None = None
@@ -129,7 +131,9 @@ class MarginalModel:
 
     def resampled(self, rows: np.ndarray, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
         """New records from copies of fitted ones: each cell is redrawn, so that hardly any record stays the same."""
-        return self._moved(rows, annealed(RESAMPLING_SWEEPS, RESAMPLING_START), rng, lambda s: progress("calibrating", s))
+        return self._moved(
+            rows, annealed(RESAMPLING_SWEEPS, RESAMPLING_START), rng, lambda s: progress("calibrating", s)
+        )
 
     def oversampling_factor(self, n: int, pool: int = POOL) -> int:
         """How many times n rows to draw for `balanced`: once where a sample is so large that sampling error hardly matters, or
@@ -165,7 +169,9 @@ class MarginalModel:
             share = (counts / len(rows)).astype(np.float32).reshape(shape)
             yield TargetMarginal((a, b, c), share, sigma, 0.0)
 
-    def _moved(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, report: ReportShare) -> np.ndarray:
+    def _moved(
+        self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, report: ReportShare
+    ) -> np.ndarray:
         """Rows after these sweeps. Large samples are moved in independent blocks; a small one is filled up with rows of its
         own and moved together with these."""
         if len(rows) == 0:
@@ -174,7 +180,9 @@ class MarginalModel:
         filled = np.concatenate([rows, rows[rng.integers(0, len(rows), more)]])
         return self._in_blocks(filled, schedule, rng, report)[: len(rows)]
 
-    def _in_blocks(self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, report: ReportShare) -> np.ndarray:
+    def _in_blocks(
+        self, rows: np.ndarray, schedule: list[float], rng: np.random.Generator, report: ReportShare
+    ) -> np.ndarray:
         """Rows fitted in independent blocks."""
         count = blocks_of(len(rows))
         blocks, rngs = np.array_split(rows, count), rng.spawn(count)
@@ -182,7 +190,12 @@ class MarginalModel:
         return in_blocks(lambda i, own: self._fitted(blocks[i], wanted, schedule, rngs[i], own), count, report)
 
     def _fitted(
-        self, rows: np.ndarray, wanted: np.ndarray, schedule: list[float], rng: np.random.Generator, progress: ReportShare
+        self,
+        rows: np.ndarray,
+        wanted: np.ndarray,
+        schedule: list[float],
+        rng: np.random.Generator,
+        progress: ReportShare,
     ) -> np.ndarray:
         """Rows after these sweeps. wanted: the target marginals' shares, laid out."""
         from privsynth.marginals.gibbs import Energy, Views, sweep
@@ -276,5 +289,7 @@ def _tables(tensors: Tensors, views: int) -> list[tuple[int, ...]]:
     tables = [tuple(c for c in line if c >= 0) for line in lines.tolist()]
     distinct = len({frozenset(columns) for columns in tables}) == len(tables)
     if not distinct or any(len(columns) < 2 or len(set(columns)) < len(columns) for columns in tables):
-        raise Damaged(f"tensor `goal_columns` must name tables of two to {MOST_WAYS} different columns, each table once")
+        raise Damaged(
+            f"tensor `goal_columns` must name tables of two to {MOST_WAYS} different columns, each table once"
+        )
     return tables

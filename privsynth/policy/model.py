@@ -251,7 +251,9 @@ class Column(_Strict):
                 return ["state `categories: [...]` (public), `categories: private` (measured) or a `grouping` file"]
             return ["`clip` means nothing for categories; write missing or refuse"] if self.unexpected == "clip" else []
         if self.bounds is None:
-            return ["numbers and dates need bounds; state `bounds: [low, high]` (public) or `bounds: private` (measured)"]
+            return [
+                "numbers and dates need bounds; state `bounds: [low, high]` (public) or `bounds: private` (measured)"
+            ]
         if self.bounds == "private":
             return ["private bounds of dates are not offered; state public ones"] if self.kind == "date" else []
         low = self.bounds[0]

@@ -47,7 +47,9 @@ class NetworkOptions(MarginalOptions):
     sampling_rate: float | None = Field(default=None, ge=1e-6, le=1)
     max_grad_norm: float = Field(default=1.0, gt=0, le=1000)
     learning_rate: float = Field(default=5e-4, gt=0, le=1)
-    pretrain_steps: int = Field(default=1500, ge=0, le=100_000)  # on synthetic records of the marginal model: costs no privacy
+    pretrain_steps: int = Field(
+        default=1500, ge=0, le=100_000
+    )  # on synthetic records of the marginal model: costs no privacy
     calibrate: bool = True  # live sweeps towards the noisy marginals after sampling
     hidden: int = Field(default=192, ge=8, le=2048)
     device: Literal["auto", "cpu"] = "auto"  # where networks train: on the machine's CUDA device, if it has one

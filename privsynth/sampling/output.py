@@ -93,7 +93,9 @@ class Layout:
                     pd.to_numeric(typed[column.name]).astype("Int64") if column.whole else typed[column.name]
                 )
             elif column.kind == "date":
-                days = typed[column.name].to_numpy().astype("datetime64[D]")  # pandas' own reader knows the years 1677 to 2262 only
+                days = (
+                    typed[column.name].to_numpy().astype("datetime64[D]")
+                )  # pandas' own reader knows the years 1677 to 2262 only
                 out[column.name] = pd.Series(days.astype("datetime64[s]"), typed.index)
             elif column.kind == "integer":
                 out[column.name] = typed[column.name].astype("Int64")

@@ -161,7 +161,9 @@ class SavedModel(_Part):
     @classmethod
     def _plain(cls, privacy: Any) -> Any:
         entries = list(islice(_parts(privacy), MOST_ENTRIES + 1))
-        if len(entries) > MOST_ENTRIES or not all(math.isfinite(entry) for entry in entries if isinstance(entry, float)):
+        if len(entries) > MOST_ENTRIES or not all(
+            math.isfinite(entry) for entry in entries if isinstance(entry, float)
+        ):
             raise ValueError(f"must hold at most {MOST_ENTRIES:,} entries, and finite numbers only")
         return privacy
 

@@ -150,15 +150,15 @@ def _texts(raw: RawTable, name: str) -> tuple[np.ndarray, list[str]]:
     places: np.ndarray = coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
     if text:
         return places, [cell.decode(errors="backslashreplace").strip() for cell in coded.dictionary.to_pylist()]
-    return places, [text or "" for text in replace(raw, frame=pa.table({name: coded.dictionary})).cells(name, ()).words()]
+    return places, [
+        text or "" for text in replace(raw, frame=pa.table({name: coded.dictionary})).cells(name, ()).words()
+    ]
 
 
 OfWords = Callable[[Sequence[str], Collection[str], bytes], np.ndarray]
 
 
-def _of_texts(
-    texts: Sequence[str], key: bytes, folds: bool, of_words: OfWords
-) -> tuple[np.ndarray, np.ndarray]:
+def _of_texts(texts: Sequence[str], key: bytes, folds: bool, of_words: OfWords) -> tuple[np.ndarray, np.ndarray]:
     """Twice (values + 1,) uint64 for distinct texts, as in `_cells`; the last for null, whose place is -1.
 
     Numbers, moments and truth values count as what they mean.

@@ -124,7 +124,9 @@ def check_header(columns: list[str], policy: Policy) -> None:
         for c in listed[:MOST_LISTED]
     ]
     if len(listed) > MOST_LISTED:
-        problems.append(Problem("table", f"and {len(listed) - MOST_LISTED:,} more columns are not declared in the policy"))
+        problems.append(
+            Problem("table", f"and {len(listed) - MOST_LISTED:,} more columns are not declared in the policy")
+        )
     if len(missing) == len(declared):
         problems = [
             Problem(

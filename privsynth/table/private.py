@@ -38,7 +38,9 @@ class Encoder(Protocol):
     def encode(self, rows: Rows[Any]) -> Rows[np.ndarray]: ...
 
 
-_FENCED: WeakKeyDictionary[Any, Rows[Any]] = WeakKeyDictionary()  # the rows of private tables, kept apart from the objects
+_FENCED: WeakKeyDictionary[Any, Rows[Any]] = (
+    WeakKeyDictionary()
+)  # the rows of private tables, kept apart from the objects
 
 
 class PrivateTable(Generic[Values]):

@@ -89,7 +89,9 @@ class MaskedPrediction(Network):
         self.onehot = OneHot(codec.sizes)
         self.private = Masked(self.onehot.width, self.columns, options.hidden)
         shares = torch.cat([torch.tensor(c.shares / c.shares.sum(), dtype=torch.float32) for c in codec.columns])
-        self.private.logits.bias.data.copy_((shares + 1e-4).log())  # released shares: training starts from independent columns
+        self.private.logits.bias.data.copy_(
+            (shares + 1e-4).log()
+        )  # released shares: training starts from independent columns
 
     def loss(self, module: Any, codes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """-log p(row), estimated without bias from one order and one cut (Hoogeboom et al. 2022, equation 5).
@@ -130,7 +132,9 @@ class MaskedPrediction(Network):
 
         weights = torch.as_tensor(weights, dtype=torch.float32).expand(self.onehot.width)
         with torch.no_grad():
-            return torch.cat([self._filled(block.clone(), rng, weights, first) for block in torch.split(codes, ORDER_BLOCK)])
+            return torch.cat(
+                [self._filled(block.clone(), rng, weights, first) for block in torch.split(codes, ORDER_BLOCK)]
+            )
 
     def _filled(
         self, codes: torch.Tensor, rng: torch.Generator | None, weights: torch.Tensor, first: Sequence[int]

@@ -59,7 +59,10 @@ def _tiny_is_zero() -> Iterator[None]:
 
 @_one_thread()
 def drawn(
-    draw: Callable[[slice, torch.Generator], torch.Tensor], n: int, rng: np.random.Generator, progress: Callable[[float], None]
+    draw: Callable[[slice, torch.Generator], torch.Tensor],
+    n: int,
+    rng: np.random.Generator,
+    progress: Callable[[float], None],
 ) -> np.ndarray:
     """(n, columns) int32 codes that a network draws, block by block. draw: takes a block's rows and a torch.Generator."""
     import numpy as np

@@ -49,9 +49,7 @@ def _labels(synthetic: pd.Series, train: pd.Series, holdout: pd.Series) -> list[
     if len(known) == 0:
         return None
     middle = np.median(known)
-    middle = (
-        middle if (known > middle).any() else known.max() - 1e-9
-    )  # most have the largest value: it is one class
+    middle = middle if (known > middle).any() else known.max() - 1e-9  # most have the largest value: it is one class
     tables = [numbers(column) for column in (synthetic, train, holdout)]
     return [np.where(np.isnan(values), -1, (values > middle).astype(np.int64)) for values in tables]
 

@@ -27,7 +27,11 @@ def table(rows: int = 20, **odd: str) -> pd.DataFrame:
         "who": [f"P{i // 2}" for i in range(rows)], "ward": [["5", "east"][i % 2] for i in range(rows)],
         "age": [str(20 + i % 7) for i in range(rows)],
     })  # fmt: skip
-    return pd.concat([pd.DataFrame([{"who": "P0", "ward": "5", "age": "20"} | odd]), frame], ignore_index=True) if odd else frame
+    return (
+        pd.concat([pd.DataFrame([{"who": "P0", "ward": "5", "age": "20"} | odd]), frame], ignore_index=True)
+        if odd
+        else frame
+    )
 
 
 def plain_values(column: pd.Series) -> list[Any]:
@@ -42,7 +46,9 @@ def plain_values(column: pd.Series) -> list[Any]:
 def test_an_odd_cell_changes_no_other_row(odd: str, column: str, policy: Any) -> None:
     plain, _, _ = comparable(table(), table(), table(), policy)
     mixed, _, _ = comparable(table(), table(**{column: odd}), table(), policy)
-    for name in {*plain.train} & {*mixed.train}:  # one name more may make names look like identifiers, which are left out
+    for name in {*plain.train} & {
+        *mixed.train
+    }:  # one name more may make names look like identifiers, which are left out
         assert plain_values(plain.train[name]) == plain_values(mixed.train[name])[1:]
     if plain.train_units is not None and mixed.train_units is not None:
         assert len(set(mixed.train_units[1:])) == len(set(plain.train_units)) == 10

@@ -72,7 +72,9 @@ def neighbours(draw: Any, most_rows: int = 1000, rows_each: int = 3) -> Neighbou
         table = pd.concat([table, unit.assign(who="twin")], ignore_index=True)
     mixed = pd.concat([table, unit], ignore_index=True)
     everywhere = np.random.default_rng(draw(st.integers(0, 999))).permutation(len(mixed))
-    order = draw(st.sampled_from([np.arange(len(mixed)), np.arange(len(mixed))[::-1], everywhere]))  # last, first, anywhere
+    order = draw(
+        st.sampled_from([np.arange(len(mixed)), np.arange(len(mixed))[::-1], everywhere])
+    )  # last, first, anywhere
     return Neighbours(table, mixed.iloc[order].reset_index(drop=True))
 
 

@@ -125,7 +125,9 @@ def compare(one: Tape, other: Tape) -> dict[str, float]:
     assert len(one.heard) == len(other.heard), "a mechanism more on one of the tables"
     found: dict[str, float] = {}
     for (mechanism, exact, _), (counterpart, another, _) in zip(one.heard, other.heard, strict=True):
-        assert settings(mechanism) == settings(counterpart), f"{mechanism.name} is set up otherwise than on the other table"
+        assert settings(mechanism) == settings(counterpart), (
+            f"{mechanism.name} is set up otherwise than on the other table"
+        )
         found[mechanism.name] = max(found.get(mechanism.name, 0.0), mechanism.distance(exact, another))
     return found
 

@@ -340,9 +340,7 @@ def test_lines_may_be_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for base in BASES.values():
         for line in LINES:
             leaves_others_alone(base, line, 2, b"\n")
-    test_a_refusal_names_the_line_and_no_content(
-        b'a,b\n"1\n1",2\n"5"0,"x\n5,6\n', "line 4: text follows", tmp_path
-    )
+    test_a_refusal_names_the_line_and_no_content(b'a,b\n"1\n1",2\n"5"0,"x\n5,6\n', "line 4: text follows", tmp_path)
 
 
 ALPHABET = [b'"', b'"', b'"', b",", b",", b"\n", b"\r", b"\r\n", b"5", b"x", b" ", b"\0", b'""', b"\xef\xbb\xbf"]

@@ -190,7 +190,9 @@ def trains_under_another_name(table: PrivateTable[Any], codec: Any, run: Reserva
     import torch
 
     module, event = torch.nn.Linear(1, 1).double(), SampledGaussian(1.0, 0.1, 3)
-    return table.measure(DPSGD(event, module, lambda m, c, z: SPY(c), lambda step: None, 1.0, 9.0, name="marginals"), run)
+    return table.measure(
+        DPSGD(event, module, lambda m, c, z: SPY(c), lambda step: None, 1.0, 9.0, name="marginals"), run
+    )
 
 
 ATTEMPTS: dict[Any, str] = {

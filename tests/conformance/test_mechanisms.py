@@ -278,7 +278,9 @@ def test_gradients_have_the_noise_of_the_clip_and_are_rounded() -> None:
     assert 1.3 * 0.7 / 32 <= granularity <= 1.3 * 0.7 / 16 and math.log2(granularity) == round(math.log2(granularity))
     assert torch.equal(noise / granularity, torch.round(noise / granularity))
     shifted = mechanism.noised([torch.full((MANY_DRAWS,), 1 / 3, dtype=torch.float64)], Randomness())[0]
-    assert set((shifted / granularity).tolist()) & set((noise / granularity).tolist()), "both inputs reach the same outputs"
+    assert set((shifted / granularity).tolist()) & set((noise / granularity).tolist()), (
+        "both inputs reach the same outputs"
+    )
 
 
 def test_a_module_in_single_precision_is_refused() -> None:

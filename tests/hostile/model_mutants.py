@@ -54,7 +54,9 @@ class Saved:
             elif kind == "tensor":
                 _change_tensors(tensors, rng)
         if "tensor" in kinds:
-            save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, folder / "model.safetensors")
+            save_file(
+                {name: np.ascontiguousarray(value) for name, value in tensors.items()}, folder / "model.safetensors"
+            )
             raw = (folder / "model.safetensors").read_bytes()
         text = json.dumps(meta).encode()
         if "bytes" in kinds:
@@ -129,7 +131,9 @@ def _change_tensors(tensors: dict[str, np.ndarray], rng: random.Random) -> None:
     elif fate < 0.85:
         del tensors[name]
     elif fate < 0.90:
-        tensors[rng.choice([name + "x", other, "model.groups.0", "model.groups.1", "within.columns", "x"])] = tensors.pop(name)
+        tensors[rng.choice([name + "x", other, "model.groups.0", "model.groups.1", "within.columns", "x"])] = (
+            tensors.pop(name)
+        )
     elif fate < 0.97:
         j = rng.randrange(6)
         size = tensors.get(f"codec.{j}.raw", np.zeros(7)).size
@@ -168,7 +172,9 @@ def _typed(value: np.ndarray, rng: random.Random) -> np.ndarray:
 
 
 def _shaped(value: np.ndarray, rng: random.Random) -> np.ndarray:
-    return rng.choice([value.ravel(), value[None], value[..., None], value.T, value[:0], value[:-1], np.repeat(value, 2, 0)])
+    return rng.choice(
+        [value.ravel(), value[None], value[..., None], value.T, value[:0], value[:-1], np.repeat(value, 2, 0)]
+    )
 
 
 CHANGES: list[Change] = [_some, _some, _some, _shifted, _shifted, _scaled, _shuffled, _shuffled, _typed, _shaped]

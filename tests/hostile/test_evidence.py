@@ -59,8 +59,14 @@ REFUSED = {
     "a delta below zero": (edited("privacy", "delta", -1.0), "delta"),
     "rows of 400 digits": (edited("dataset", "rows", 10**400), "rows"),
     "correlations that are no lists": (edited("utility", "correlations", {"columns": 5}), "correlations"),
-    "correlations of text": (edited("utility", "correlations", {"columns": ["a", "b"], "synthetic": ["ab", "cd"]}), "corr"),
-    "correlations of 400 digits": (edited("utility", "correlations", {"columns": [], "synthetic": [[10**400]]}), "corr"),
+    "correlations of text": (
+        edited("utility", "correlations", {"columns": ["a", "b"], "synthetic": ["ab", "cd"]}),
+        "corr",
+    ),
+    "correlations of 400 digits": (
+        edited("utility", "correlations", {"columns": [], "synthetic": [[10**400]]}),
+        "corr",
+    ),
     "deep options": (edited("trainer", "options", {"a": nested(100)}), "trainer.options"),
     "many attacks": (edited("audit", "findings", WHOLE["audit"]["findings"] * 500), "findings"),
     "an unknown framework": (edited("report", "frameworks", ["../../etc/passwd"]), "framework"),
@@ -102,7 +108,19 @@ def test_strange_evidence_is_drawn(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"{", b"[" * 1_000_000, b"[]", b"null", b"\xff", b"NaN", b'{"schema_version": NaN}', b'"\\ud800"', b" " * 2**25]
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[" * 1_000_000,
+        b"[]",
+        b"null",
+        b"\xff",
+        b"NaN",
+        b'{"schema_version": NaN}',
+        b'"\\ud800"',
+        b" " * 2**25,
+    ],
 )
 def test_files_that_are_no_evidence_are_refused(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "evidence.json").write_bytes(raw)
@@ -156,7 +174,9 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path, manifest: str) -> No
         verify(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "..", ".", "", "manifest.json", "a/../../secret", "\0", "x" * 5000])
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/passwd", "..", ".", "", "manifest.json", "a/../../secret", "\0", "x" * 5000]
+)
 def test_names_that_lead_elsewhere_are_files_that_are_missing(tmp_path: Path, name: str) -> None:
     """They are compared with what lies in the folder, and never opened."""
     (tmp_path / "secret").write_text("x")

@@ -230,7 +230,9 @@ def test_a_change_of_a_tensor_is_told(models: Any, tmp_path: Path, name: str) ->
     assert tensor.replace("__", ".").removeprefix("model.").removeprefix("within.") in told
 
 
-@pytest.mark.parametrize("option, value", [("hidden", 2**40), ("hidden", 9), ("latent", 2**40), ("latent", 5), ("more", 1)])
+@pytest.mark.parametrize(
+    "option, value", [("hidden", 2**40), ("hidden", 9), ("latent", 2**40), ("latent", 5), ("more", 1)]
+)
 def test_networks_are_not_made_larger_than_their_tensors(models: Any, tmp_path: Path, option: str, value: int) -> None:
     refused(edited(models["ctgan"][1], tmp_path, put("settings", "options", option, value)))
 
@@ -239,7 +241,9 @@ def test_networks_are_not_made_larger_than_their_tensors(models: Any, tmp_path: 
 def test_weights_that_overflow_are_told(models: Any, tmp_path: Path, model: str) -> None:
     """They are finite, so that only what they say shows it."""
     source = models[model][1]
-    weights = [name for name, value in Saved.read(source).tensors.items() if name.endswith("weight") and value.ndim == 2]
+    weights = [
+        name for name, value in Saved.read(source).tensors.items() if name.endswith("weight") and value.ndim == 2
+    ]
     changes = {name.replace(".", "__"): lambda t: np.where(t > 0, 3e38, -3e38).astype(np.float32) for name in weights}
     damaged = Synthesizer.load(edited(source, tmp_path, **changes))
     with pytest.raises(InputError, match="no numbers"):
@@ -270,7 +274,12 @@ def test_files_that_are_none_are_told(models: Any, tmp_path: Path, name: str) ->
 
 def test_no_message_quotes_a_file(models: Any, tmp_path: Path) -> None:
     """Neither a value, nor a key that a terminal would obey."""
-    for change in (put("\x1b[31mred", 1), put("trainer", "SECRET"), put(*COLUMN, SEX, "kind", "SECRET"), put("a" * 5000, 1)):
+    for change in (
+        put("\x1b[31mred", 1),
+        put("trainer", "SECRET"),
+        put(*COLUMN, SEX, "kind", "SECRET"),
+        put("a" * 5000, 1),
+    ):
         told = refused(edited(models["marginals"][1], tmp_path, change))
         assert "SECRET" not in told and "\x1b" not in told and "a" * 100 not in told
 

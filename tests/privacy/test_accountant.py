@@ -70,7 +70,9 @@ def by_hand(events: list[Event], pessimistic: bool) -> PrivacyLoss:
             parts.append(pld.from_discrete_gaussian_mechanism(event.noise_multiplier, **how))
         elif isinstance(event, SampledGaussian):
             q, steps = event.sampling_rate, event.steps
-            parts.append(pld.from_gaussian_mechanism(event.noise_multiplier, sampling_prob=q, **how).self_compose(steps))
+            parts.append(
+                pld.from_gaussian_mechanism(event.noise_multiplier, sampling_prob=q, **how).self_compose(steps)
+            )
         else:
             parts.append(pld.from_discrete_laplace_mechanism(event.epsilon, **how))
         for part in parts:
@@ -195,7 +197,9 @@ def rdp_epsilon(events: list[Event]) -> float:
 def test_mixes_lie_between_bounds(events: list[Event]) -> None:
     ours = epsilon_of(events, DELTA)
     least, most = (by_hand(events, pessimistic=which).epsilon(DELTA) for which in (False, True))
-    assert least <= ours <= most * 1.008  # a discrete Gaussian is dominated, not followed: by 1.1 % of its mu at sigma 2
+    assert (
+        least <= ours <= most * 1.008
+    )  # a discrete Gaussian is dominated, not followed: by 1.1 % of its mu at sigma 2
     assert ours <= rdp_epsilon(events) * 1.0001
     alone = [epsilon_of([event], DELTA) for event in events]
     assert ours > max(alone) + 1e-3
@@ -224,7 +228,9 @@ def test_many_equal_events_cost_one_convolution(monkeypatch: pytest.MonkeyPatch)
     for name in ("from_gaussian_mechanism", "from_discrete_laplace_mechanism", "from_privacy_parameters"):
         original = getattr(pld, name)
         monkeypatch.setattr(pld, name, lambda *a, _n=name, _o=original, **k: made.append(_n) or _o(*a, **k))
-    compose([ThresholdedGaussian(20.0, 1e-8)] * 15 + [DiscreteGaussian(20.0)] * 5 + [Geometric(0.1)] * 9 + [Gaussian(2.0)])
+    compose(
+        [ThresholdedGaussian(20.0, 1e-8)] * 15 + [DiscreteGaussian(20.0)] * 5 + [Geometric(0.1)] * 9 + [Gaussian(2.0)]
+    )
     assert sorted(made) == ["from_discrete_laplace_mechanism", "from_gaussian_mechanism", "from_privacy_parameters"]
 
 

@@ -22,6 +22,7 @@ from privsynth.trainers.modules import OneHot
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
 
+
 @pytest.fixture(autouse=True)
 def same_weights() -> None:
     torch.manual_seed(3)
@@ -253,7 +254,9 @@ def test_double_precision_is_needed_and_is_enough() -> None:
 
 def test_a_module_that_keeps_statistics_is_refused() -> None:
     """Running statistics of a batch would leave the mechanism without noise."""
-    keeps = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.InstanceNorm1d(2, affine=True, track_running_stats=True))
+    keeps = torch.nn.Sequential(
+        torch.nn.Linear(3, 2), torch.nn.InstanceNorm1d(2, affine=True, track_running_stats=True)
+    )
     with pytest.raises(ValueError, match="buffers"):
         DPSGD(SampledGaussian(1.0, 0.5, 1), keeps.double(), lambda m, c, z: m(c), lambda step: None, 1.0, 1.0)
 

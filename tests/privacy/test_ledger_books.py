@@ -253,7 +253,9 @@ def test_a_locked_lifetime_is_never_raised(ledger: Ledger, command: Callable[...
     address = ledger.engine.url.render_as_string(hide_password=False)
     shown = command("ledger", "show", "--ledger", address).out
     assert shown.count("; lifetime locked") == 2 and "lifetime budget (epsilon 2, delta 1.0e-05, locked): " in shown
-    assert ledger.statement("books").to_json()["locked"] is True and ledger.statement("other").to_json()["locked"] is False
+    assert (
+        ledger.statement("books").to_json()["locked"] is True and ledger.statement("other").to_json()["locked"] is False
+    )
 
 
 def test_a_lock_that_read_no_row_comes_back(ledger: Ledger) -> None:

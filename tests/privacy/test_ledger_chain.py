@@ -226,7 +226,9 @@ def test_a_forged_return_gives_nothing_back(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("show",), ("verify",), ("export", "--out", "books.json")])
-def test_whoever_reads_the_books_makes_none(words: tuple[str, ...], command: Callable[..., Any], tmp_path: Path) -> None:
+def test_whoever_reads_the_books_makes_none(
+    words: tuple[str, ...], command: Callable[..., Any], tmp_path: Path
+) -> None:
     """A slip in the address must not look like an empty, whole ledger."""
     for file in ("typo.sqlite", "folder/typo.sqlite"):
         said = command("ledger", *words, "--ledger", f"sqlite:///{tmp_path / file}")

@@ -121,7 +121,9 @@ def test_a_column_that_nothing_can_read_takes_no_part() -> None:
 
 def test_a_nul_byte_ends_no_text() -> None:
     """pandas' hash of strings stops there."""
-    tables = [pa.table({"a": pa.array(["x\0" + end, "y"], kind)}) for end in "pq" for kind in (pa.string(), pa.binary())]
+    tables = [
+        pa.table({"a": pa.array(["x\0" + end, "y"], kind)}) for end in "pq" for kind in (pa.string(), pa.binary())
+    ]
     raws = [replace(read_table(pd.DataFrame({"a": ["x"]})), frame=table) for table in tables]
     raws.append(replace(raws[0], frame=pa.table({"a": tables[0]["a"].dictionary_encode()})))
     found = [fingerprint(raw, KEY).whole for raw in raws]
@@ -141,7 +143,9 @@ def test_the_former_fingerprint_is_that_of_version_0_1_0() -> None:
 MODELLED = ["name", "age", "weight", "exact", "small", "day", "ill", "gaps"]
 
 
-def alike(one: pd.DataFrame, other: pd.DataFrame, first: list[str] = MODELLED, second: list[str] = MODELLED) -> str | None:
+def alike(
+    one: pd.DataFrame, other: pd.DataFrame, first: list[str] = MODELLED, second: list[str] = MODELLED
+) -> str | None:
     """By what the second table is recognised behind the first, as the ledger would; never by the whole."""
     before = fingerprint(read_table(one), KEY, first)
     after = fingerprint(read_table(other), KEY, second)
@@ -173,7 +177,11 @@ def test_columns_that_are_left_tell_the_rest() -> None:
     """A modelled column less or more, a changed cell in some columns, or cells paired anew: the same people's values."""
     frame = mixed()
     few = MODELLED[1:]
-    assert alike(frame, frame.drop(columns="name"), second=few) == alike(frame.drop(columns="name"), frame, few) == "7 columns"
+    assert (
+        alike(frame, frame.drop(columns="name"), second=few)
+        == alike(frame.drop(columns="name"), frame, few)
+        == "7 columns"
+    )
     assert alike(frame, frame.assign(new=1.0), second=[*MODELLED, "new"]) == "8 columns"
     changed = frame.copy()
     changed.loc[3, ["name", "age", "weight", "ill"]] = ["Bo", 100, 75.05, not frame["ill"][3]]
@@ -193,14 +201,18 @@ def test_cells_of_a_row_do_not_cancel() -> None:
 
 def test_one_column_is_not_enough() -> None:
     """Numbers from 1 to n stand in many tables: the rest must decide, without the most informative column."""
+
     def patients(seed: int) -> pd.DataFrame:
         rng = np.random.default_rng(seed)
-        return pd.DataFrame({"n": range(1, 1001), "sex": rng.permutation(["F", "M"] * 500), "age": rng.integers(0, 99, 1000)})
+        return pd.DataFrame(
+            {"n": range(1, 1001), "sex": rng.permutation(["F", "M"] * 500), "age": rng.integers(0, 99, 1000)}
+        )
 
     one, other = patients(1), patients(2)
-    assert fingerprint(read_table(one), KEY, one.columns).columns.keys() & fingerprint(
-        read_table(other), KEY, other.columns
-    ).columns.keys()
+    assert (
+        fingerprint(read_table(one), KEY, one.columns).columns.keys()
+        & fingerprint(read_table(other), KEY, other.columns).columns.keys()
+    )
     assert alike(one, other, ["n", "sex", "age"], ["n", "sex", "age"]) is None
     assert alike(one, other.assign(age=one["age"]), ["n", "sex", "age"], ["n", "sex", "age"]) == "3 columns"
 
@@ -211,7 +223,9 @@ def test_other_people_are_other_people() -> None:
         assert alike(frame, other) is None
     noisy = frame.copy()
     for column in MODELLED:  # a cell in every column
-        noisy.loc[5, column] = {"name": "Nobody", "ill": not frame["ill"][5], "day": pd.Timestamp("1999-01-01")}.get(column, 777)
+        noisy.loc[5, column] = {"name": "Nobody", "ill": not frame["ill"][5], "day": pd.Timestamp("1999-01-01")}.get(
+            column, 777
+        )
     assert alike(frame, noisy) is None
 
 
@@ -263,7 +277,9 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
     return Ledger(fresh_ledger(request.param, tmp_path))
 
 
-def run_of(ledger: Ledger, name: str, content: str | Fingerprint, epsilon: float = 1.0, lifetime: str = CAP) -> tuple[str, ...]:
+def run_of(
+    ledger: Ledger, name: str, content: str | Fingerprint, epsilon: float = 1.0, lifetime: str = CAP
+) -> tuple[str, ...]:
     run = ledger.reserve(planned(policy(name, lifetime), plan(epsilon, 1e-7)))
     try:
         return run.identify(content if isinstance(content, Fingerprint) else Fingerprint(content))
@@ -360,7 +376,9 @@ def test_a_table_in_another_cut_shares_the_budget(other: Fingerprint, by: str, l
     with pytest.raises(Refused, match=r"holds the same content as 'a', 'b'; .*epsilon 4\.5"):
         run_of(ledger, "c", other, 2.5)
     assert ledger.statement("a").linked == ["b"], "a refused run is nobody else's burden"
-    assert run_of(ledger, "d", replace(other, whole="4" * 64, former=None), 0.1) == (("a", "b") if by != "content" else ())
+    assert run_of(ledger, "d", replace(other, whole="4" * 64, former=None), 0.1) == (
+        ("a", "b") if by != "content" else ()
+    )
     assert ledger.verify() == []
 
 
@@ -419,7 +437,9 @@ def test_key_and_fingerprint_stay_inside(ledger: Ledger, command: Callable[..., 
     for text_ in (*said, (tmp_path / "books.json").read_text(), json.dumps(ledger.entries())):
         assert not any(secret in text_ for secret in (ONE, *WHOLE_ONE.marks, key.hex()))
     bodies = [json.loads(e["body"]) for e in ledger.entries() if e["kind"] == "identify"]
-    assert len({body[what] for body in bodies for what in ("content", "marks")}) == 4, "nobody can compare two ids' contents"
+    assert len({body[what] for body in bodies for what in ("content", "marks")}) == 4, (
+        "nobody can compare two ids' contents"
+    )
     shown = command("ledger", "verify", "--export", tmp_path / "books.json", "--head", ledger.entries()[2]["hash"])
     assert shown.code == 0 and "entries: 6" in shown.out
     exported = json.loads((tmp_path / "books.json").read_text())["entries"]
@@ -517,7 +537,11 @@ CUTS: dict[str, tuple[list[tuple[str, str]], Callable[[pd.DataFrame], pd.DataFra
 @pytest.mark.slow
 @pytest.mark.parametrize("cut", list(CUTS))
 def test_fit_knows_a_table_in_another_cut(
-    cut: str, clinic_policy: Callable[..., Path], clinic_table: Callable[..., pd.DataFrame], own_ledger: str, tmp_path: Path
+    cut: str,
+    clinic_policy: Callable[..., Path],
+    clinic_table: Callable[..., pd.DataFrame],
+    own_ledger: str,
+    tmp_path: Path,
 ) -> None:
     """Each evasion by itself, from a CSV against a Parquet file with rows and columns in another order."""
     changes, change, by = CUTS[cut]
@@ -537,7 +561,10 @@ def test_fit_knows_a_table_in_another_cut(
 
 @pytest.mark.slow
 def test_what_the_books_noticed_is_told_and_shown(
-    clinic_policy: Callable[..., Path], clinic_table: Callable[..., pd.DataFrame], command: Callable[..., Any], tmp_path: Path
+    clinic_policy: Callable[..., Path],
+    clinic_table: Callable[..., pd.DataFrame],
+    command: Callable[..., Any],
+    tmp_path: Path,
 ) -> None:
     """By the command on stderr, in evidence, and in both reports; what depends on rows in the internal ones alone."""
     clinic_table().to_csv(tmp_path / "t.csv", index=False)
@@ -554,5 +581,7 @@ def test_what_the_books_noticed_is_told_and_shown(
         page = html.unescape((tmp_path / "out" / face / "report.html").read_text())
         assert page.split('id="rely"')[0].count(alarm) == 1 and page.count(alarm) == 2
         assert page.count(same) == (face == "dossier") and ("renamed" in page) == (face == "dossier")
-    said = command("fit", raised, "--data", tmp_path / "t.csv", "--out", tmp_path / "m", "--epsilon", 0.5, "--ledger", "sqlite://")
+    said = command(
+        "fit", raised, "--data", tmp_path / "t.csv", "--out", tmp_path / "m", "--epsilon", 0.5, "--ledger", "sqlite://"
+    )
     assert "... The ledger is in memory only." in said.err

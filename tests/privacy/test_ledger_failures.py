@@ -283,7 +283,9 @@ def test_a_database_that_nothing_serialises_is_refused() -> None:
 def test_a_ledger_in_memory_serves_all_threads() -> None:
     ledger = Ledger("sqlite://")
     runs: list[Reservation] = []
-    threads = [threading.Thread(target=lambda: runs.append(ledger.reserve(planned(policy(), plan(0.5))))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: runs.append(ledger.reserve(planned(policy(), plan(0.5))))) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

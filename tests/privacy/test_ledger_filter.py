@@ -262,9 +262,14 @@ def test_what_was_returned_does_not_count(ledger: Ledger) -> None:
 def test_the_filter_pays_for_arithmetic_too(order: float) -> None:
     """What floating-point samplers and sums may add (accountant.slack_of) is in the Rényi cost as it is in the claim."""
     steps = SampledGaussian(1.2, 0.01, 500)
-    for events, slack in (([Gaussian(2.0)], NUMERICAL_SLACK), ([Gaussian(2.0), steps], NUMERICAL_SLACK + 500 * STEP_SLACK)):
+    for events, slack in (
+        ([Gaussian(2.0)], NUMERICAL_SLACK),
+        ([Gaussian(2.0), steps], NUMERICAL_SLACK + 500 * STEP_SLACK),
+    ):
         exact = sum(renyi_cost(event, order)[0] for event in events)
-        assert spending(1.0, 1e-6, events, order).renyi == pytest.approx(exact + slack * (1 + 1 / (2 * (order - 1))), rel=1e-12)
+        assert spending(1.0, 1e-6, events, order).renyi == pytest.approx(
+            exact + slack * (1 + 1 / (2 * (order - 1))), rel=1e-12
+        )
     assert spending(1.0, 1e-6, [Geometric(0.1)], order).approximate == geometric_trace(0.1) > 72 * 5 * 2.0**-53
 
 

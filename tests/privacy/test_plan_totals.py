@@ -54,7 +54,9 @@ def recomputed(plan: Plan, interval: float = 1e-4) -> PrivacyLoss:
             one = pld.from_discrete_gaussian_mechanism(noise, use_connect_dots=True, **i)
         else:
             assert event["kind"] == "SampledGaussian"
-            one = pld.from_gaussian_mechanism(noise, sampling_prob=event["sampling_rate"], **i).self_compose(event["steps"])
+            one = pld.from_gaussian_mechanism(noise, sampling_prob=event["sampling_rate"], **i).self_compose(
+                event["steps"]
+            )
         total = total.compose(one)
         if "delta" in event:
             seen = common.DifferentialPrivacyParameters(0.0, event["delta"])

@@ -78,7 +78,9 @@ def test_few_columns_wide_ones_and_some_pairs_get_their_margins_alone(sizes: tup
     target_marginal: Pairs = {(j, k): (np.outer(shares[j], shares[k]), 0.1) for j, k in pairs[missing:]}
     better = denoised(target_marginal, shares)
     assert list(better) == list(target_marginal)
-    assert all(np.allclose(better[c][0], share, atol=1e-7) and better[c][1] == 0.1 for c, (share, _) in target_marginal.items())
+    assert all(
+        np.allclose(better[c][0], share, atol=1e-7) and better[c][1] == 0.1 for c, (share, _) in target_marginal.items()
+    )
 
 
 # --- three columns ----------------------------------------------------------------------------------------------------

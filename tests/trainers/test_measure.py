@@ -48,7 +48,10 @@ def test_public_facts_decide_what_is_measured() -> None:
     assert shares_of(policy(8, rows=400, target=False)) == {"marginals": 1.0}
     assert shares_of(policy(2, rows=400)) == {"marginals": 1.0}
     assert list(shares_of(policy(8, rows=400))) == ["marginals", "target triples"]
-    assert list(shares_of(policy(8, rows=None))) == ["marginals", "target triples"]  # a measured number of rows is not public
+    assert list(shares_of(policy(8, rows=None))) == [
+        "marginals",
+        "target triples",
+    ]  # a measured number of rows is not public
     assert list(shares_of(policy(8, rows=900_000))) == ["marginals", "triples", "quadruples"]
     assert list(shares_of(policy(8, rows=9_000))) == ["marginals", "triples"]
     assert list(shares_of(policy(40))) == ["relations", "marginals", "target triples"]
@@ -92,7 +95,15 @@ WHY: dict[str, tuple[dict[str, Any], str]] = {  # what is public, and the one re
     "many cells": ({"columns": 10, "codes": 2_000}, "would have 180,000,000 cells and no more than 20,000,000 are measured"),
     "two columns": ({"columns": 2}, "there are two columns, and their table is all that can be measured"),
 }  # fmt: skip
-CAUSES = ("lost in noise", "there would be", "not public", "encoded table", "cells and no more", "two columns", "are enough")
+CAUSES = (
+    "lost in noise",
+    "there would be",
+    "not public",
+    "encoded table",
+    "cells and no more",
+    "two columns",
+    "are enough",
+)
 
 
 @pytest.mark.parametrize("target", [True, False])
@@ -262,7 +273,11 @@ def test_screening_finds_the_pairs_that_are_worth_it(monkeypatch: pytest.MonkeyP
     marginal_model, (screening, pairs) = measured(rows, (8,) * 12, ["relations", "marginals"], None)
     assert len(screening.tables) == 66 and max(screening.sizes) == 5  # four groups, and one for missing
     assert len(pairs.tables) == 3 and set(pairs.tables) <= {(j, j + 1) for j in range(0, 12, 2)}
-    coarse = [target_marginal.columns for target_marginal in marginal_model.targets if target_marginal.columns not in pairs.tables]
+    coarse = [
+        target_marginal.columns
+        for target_marginal in marginal_model.targets
+        if target_marginal.columns not in pairs.tables
+    ]
     assert set(coarse) == {(12 + j, 13 + j) for j in range(0, 12, 2)} - {(12 + j, 12 + k) for j, k in pairs.tables}
 
 

@@ -135,7 +135,9 @@ def test_large_samples_are_calibrated_in_blocks(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("privsynth.marginals.population.BLOCK", 1000)
     truth = real_rows()
     marginal_model = marginal_model_of(truth)
-    found = marginal_model.calibrated(marginal_model.independent(5500, np.random.default_rng(0)), np.random.default_rng(0))
+    found = marginal_model.calibrated(
+        marginal_model.independent(5500, np.random.default_rng(0)), np.random.default_rng(0)
+    )
     assert found.shape == (5500, len(SIZES)) and distance(marginal_model, found, truth) < 0.1
 
 
@@ -172,7 +174,9 @@ def test_triples_weigh_the_same_in_blocks_of_every_size(monkeypatch: pytest.Monk
     monkeypatch.setattr(marginal_model, "BLOCK", 1000)
     truth, rng = real_rows(), np.random.default_rng(0)
     for n in (1000, 1002, 2997):
-        (weight,) = {g.weight(n // marginal_model.blocks_of(n), 1.0) for g in marginal_model_of(truth)._triples(truth, n, rng)}
+        (weight,) = {
+            g.weight(n // marginal_model.blocks_of(n), 1.0) for g in marginal_model_of(truth)._triples(truth, n, rng)
+        }
         assert weight == pytest.approx(marginal_model.LEAST_WEIGHT / marginal_model.TRIPLE_SIGMA**2)
 
 
@@ -206,13 +210,25 @@ def test_some_triples_of_many_columns() -> None:
     assert sorted(marginal_model.some_triples(4, rng)) == TRIPLES and marginal_model.some_triples(2, rng) == []
     for columns in (20, 40, 300):
         found = marginal_model.some_triples(columns, rng)
-        assert len(found) == len(set(found)) == min(marginal_model.TRIPLES, 1140 if columns == 20 else marginal_model.TRIPLES)
+        assert (
+            len(found)
+            == len(set(found))
+            == min(marginal_model.TRIPLES, 1140 if columns == 20 else marginal_model.TRIPLES)
+        )
         assert all(0 <= a < b < c < columns for a, b, c in found)
 
 
 def test_how_many_rows_a_sample_is_balanced_against(monkeypatch: pytest.MonkeyPatch) -> None:
     model = marginal_model_of(real_rows())
-    assert [model.oversampling_factor(n) for n in (1, 2000, 2001, 40_000, 100_000, 110_000, 110_001)] == [1, 1, 8, 8, 3, 2, 1]
+    assert [model.oversampling_factor(n) for n in (1, 2000, 2001, 40_000, 100_000, 110_000, 110_001)] == [
+        1,
+        1,
+        8,
+        8,
+        3,
+        2,
+        1,
+    ]
     assert model.oversampling_factor(40_000, 160_000) == 4
     monkeypatch.setattr(marginal_model, "POOL_CODES", 480_000)  # of four columns
     assert [model.oversampling_factor(n) for n in (40_000, 60_000)] == [3, 2]
@@ -303,7 +319,10 @@ def test_what_a_sweep_keeps_current_is_what_a_new_count_says() -> None:
     from privsynth.marginals.gibbs import Energy, Views, sweep
 
     rng = np.random.default_rng(0)
-    sizes, tables = (3, 4, 2, 5, 2), [(0, 1), (1, 3, 2), (3, 0), (0, 2, 4), (2, 1, 0, 3)]  # the last view: two groups of column 3
+    sizes, tables = (
+        (3, 4, 2, 5, 2),
+        [(0, 1), (1, 3, 2), (3, 0), (0, 2, 4), (2, 1, 0, 3)],
+    )  # the last view: two groups of column 3
     group = np.concatenate([np.zeros(9, np.int32), np.array([0, 0, 1, 1, 1], np.int32)])
     rows = np.stack([rng.integers(0, size, 500) for size in sizes], 1).astype(np.int32)
     rows[:, 4] = group[9 + rows[:, 3]]

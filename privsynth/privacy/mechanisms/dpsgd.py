@@ -75,7 +75,9 @@ class DPSGD(Mechanism[Gradients, Gradients, Any]):
         if any(p.dtype != torch.float64 for p in self.module.parameters()):
             raise ValueError("the module must be in double precision")
         if any(True for _ in self.module.buffers()):
-            raise ValueError("the module must have no buffers: what rows leave there, as running statistics, has no noise")
+            raise ValueError(
+                "the module must have no buffers: what rows leave there, as running statistics, has no noise"
+            )
         if self.granularity > COARSEST * self.scale:
             raise ValueError("the module has too many parameters for double precision; make it smaller")
 
