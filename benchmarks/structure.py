@@ -41,7 +41,7 @@ UNEVEN = "parities4_uneven"  # group sizes differ, so that some of the structure
 CONTROLS = ["real", "shuffled"]
 SETTINGS = ["marginals", "network", "both"]
 KEY = ("structure", "rows", "epsilon", "trainer", "setting", "options", "repeat")
-MOST_JUDGED = 100_000
+MAX_JUDGED = 100_000
 ALL_SETS, SETS = 500, 100  # marginals of one order: all, if not more than that; else so many seeded ones
 # No early stop: the first trees see nothing of a structure of fourth order, and would be the last.
 JUDGE = {"max_iter": 200, "max_leaf_nodes": 63, "learning_rate": 0.2, "early_stopping": False, "random_state": 0}
@@ -178,7 +178,7 @@ def simulated(job: dict[str, Any]) -> Tables:
     from privsynth import simulate
     from privsynth.simulate.structure import SIZES
 
-    name, rows, judged_rows = job["structure"], job["rows"], min(job["rows"], MOST_JUDGED)
+    name, rows, judged_rows = job["structure"], job["rows"], min(job["rows"], MAX_JUDGED)
     make: dict[str, Callable[[int, int], Any]] = {
         "parities3": lambda n, seed: simulate.parities(n, seed, ways=3),
         "parities4": lambda n, seed: simulate.parities(n, seed, ways=4),
@@ -203,7 +203,7 @@ def real(folder: Path) -> Tables:
     train, fresh = (
         pd.read_csv(folder / f"{part}.csv", dtype=text, keep_default_na=False) for part in ("train", "holdout")
     )
-    fresh = fresh.sample(min(len(fresh), MOST_JUDGED), random_state=0)
+    fresh = fresh.sample(min(len(fresh), MAX_JUDGED), random_state=0)
     return Tables(schema, train, fresh, train.sample(len(fresh), random_state=0), [])
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-MOST_JSON, MOST_TENSORS = 2**24, 2**32  # bytes of a file
-MOST_PARTS, MOST_KEYS = 200_000, 200  # objects and lists of JSON text; of an object
+MAX_JSON, MAX_TENSORS = 2**24, 2**32  # bytes of a file
+MAX_PARTS, MAX_KEYS = 200_000, 200  # objects and lists of JSON text; of an object
 
 Checked = TypeVar("Checked", bound=BaseModel)
 Tensors = dict[str, np.ndarray]
@@ -32,7 +32,7 @@ def check_file(path: Path, most: int) -> None:
 
 def read_json(path: Path, kind: type[Checked]) -> Checked:
     """Raises OSError or Damaged."""
-    check_file(path, MOST_JSON)
+    check_file(path, MAX_JSON)
     raw = path.read_bytes()
     try:
         _check_extent(from_json(raw))
@@ -48,7 +48,7 @@ def _check_extent(read: Any) -> None:
     while left:
         part = left.pop()
         parts += 1
-        if parts > MOST_PARTS or (isinstance(part, dict) and len(part) > MOST_KEYS):
+        if parts > MAX_PARTS or (isinstance(part, dict) and len(part) > MAX_KEYS):
             raise ValueError("too many parts")
         left += [item for item in (part.values() if isinstance(part, dict) else part) if isinstance(item, (dict, list))]
 
@@ -58,11 +58,11 @@ def read_tensors(path: Path) -> Tensors:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    check_file(path, MOST_TENSORS)
+    check_file(path, MAX_TENSORS)
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")  # its length in bytes; it is JSON text as well
-    if header > MOST_JSON:
-        raise Damaged(f"`{path.name}` has a header of more than {MOST_JSON:,} bytes")
+    if header > MAX_JSON:
+        raise Damaged(f"`{path.name}` has a header of more than {MAX_JSON:,} bytes")
     try:
         return load_file(path)
     except (SafetensorError, KeyError, TypeError, ValueError):  # a damaged file, or a type that numpy does not have

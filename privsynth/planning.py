@@ -27,7 +27,7 @@ from privsynth.privacy.events import (
     SampledGaussian,
     ThresholdedGaussian,
 )
-from privsynth.privacy.noise import MOST_MOVED
+from privsynth.privacy.noise import MAX_MOVED
 from privsynth.privacy.plan import Item, Lifetime, Plan, Request, RiskCost
 from privsynth.privacy.risk import generic_epsilon, max_tpr, plain_risk, small
 from privsynth.trainers import choose
@@ -64,12 +64,12 @@ def make_plan(policy: Policy) -> Plan:
 
 
 def _refuse_too_many_cells(policy: Policy, tables: int) -> None:
-    if policy.max_rows * tables > MOST_MOVED:
+    if policy.max_rows * tables > MAX_MOVED:
         rule = (
             f"one unit could move {policy.max_rows * tables:,} cells of {tables:,} tables; floating-point noise is known to be "
-            f"exact enough for {MOST_MOVED:,}"
+            f"exact enough for {MAX_MOVED:,}"
         )
-        hint = f"let `max_rows` be at most {max(1, MOST_MOVED // tables)}, or release fewer columns"
+        hint = f"let `max_rows` be at most {max(1, MAX_MOVED // tables)}, or release fewer columns"
         raise PolicyError(Problem(policy.place("unit"), rule, hint))
 
 

@@ -14,9 +14,9 @@ from privsynth.privacy.accountant import NUMERICAL_SLACK, STEP_SLACK, geometric_
 from privsynth.privacy.events import ThresholdedGaussian
 from privsynth.privacy.mechanisms.categories import OpenCategories
 from privsynth.privacy.mechanisms.dpsgd import FINEST, MARGIN
-from privsynth.privacy.noise import LATTICE, MOST_MOVED
+from privsynth.privacy.noise import LATTICE, MAX_MOVED
 from privsynth.privacy.unit import SHARE_UNIT
-from privsynth.table.intake import LEAST_ROWS
+from privsynth.table.intake import MIN_ROWS
 
 TEXT = " ".join((Path(__file__).parents[1] / "docs" / "privacy.md").read_text(encoding="utf-8").split())
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
@@ -53,13 +53,13 @@ PHRASES: dict[str, list[float]] = {
     "Shares are multiples of #": [SHARE_UNIT],
     "rows are clipped to C (1 - #)": [MARGIN],
     "rounded to a power of two from σC/# on": [1 / FINEST],
-    "A unit that moves # million cells": [MOST_MOVED / 1e6],
+    "A unit that moves # million cells": [MAX_MOVED / 1e6],
     "a δ of N · # for a public bound N": [shared_number(1)],
     "(four times `dataset.rows`, at least #; # where it is not declared)": [
         DatasetSpec(id="x", rows=1).most_rows,
         DatasetSpec(id="x").most_rows,
     ],
-    "fewer than # rows or units": [LEAST_ROWS],
+    "fewer than # rows or units": [MIN_ROWS],
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privsynth.encoding.codec import MOST_BINS, Codec, ColumnCodec, bin_cells
+from privsynth.encoding.codec import MAX_BINS, Codec, ColumnCodec, bin_cells
 from privsynth.encoding.domain import FEW, OTHER, STRATUM, ColumnDomain, Domain, _with_gaps, public_grid, strata
 from privsynth.encoding.histograms import to_simplex
 from privsynth.policy import Policy
@@ -64,8 +64,8 @@ def test_bins_are_runs_without_gaps(share: np.ndarray) -> None:
     assert len(bins) == len(share) and bins[0] == 0 and set(np.diff(bins)) <= {0, 1}
     mass = np.bincount(bins, share)
     shared = np.bincount(bins) > 1
-    assert not shared.any() or mass[shared].max() <= 1.001 / MOST_BINS + 1e-6, "only a cell that stands alone is larger"
-    assert bins.max() + 1 <= 4 * MOST_BINS + 40
+    assert not shared.any() or mass[shared].max() <= 1.001 / MAX_BINS + 1e-6, "only a cell that stands alone is larger"
+    assert bins.max() + 1 <= 4 * MAX_BINS + 40
 
 
 def test_spikes_stand_alone() -> None:
@@ -278,7 +278,7 @@ def test_domain_survives_json() -> None:
     domain = Domain(
         (
             ColumnDomain("a", "category", ("x", "y")),
-            ColumnDomain("b", "number", (), -5, 5, 0.1, False, "a", 1, "bought"),
+            ColumnDomain("b", "number", (), -5, 5, 0.1, False, "a", 1, "measured"),
         ),
         12,
         (0.5, 0.5),

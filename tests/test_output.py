@@ -15,7 +15,8 @@ import pytest
 from privsynth.policy import Policy
 from privsynth.sampling.identifiers import Invented
 from privsynth.sampling.output import Layout
-from privsynth.table.reader import RawTable, read_table
+from privsynth.table.raw import RawTable
+from privsynth.table.reader import read_table
 
 
 def invent(n: int, generator: str | None, pattern: str | None, rng: np.random.Generator) -> list[str] | np.ndarray:

@@ -17,7 +17,8 @@ from table_files import csv, parquet
 
 from privsynth.errors import InputError
 from privsynth.table.fingerprint import fingerprint
-from privsynth.table.reader import RawTable, read_header, read_table
+from privsynth.table.raw import RawTable
+from privsynth.table.reader import read_header, read_table
 
 Make = Callable[..., pd.DataFrame]
 

@@ -19,7 +19,8 @@ from privsynth.policy import Policy
 from privsynth.privacy.noise import Randomness
 from privsynth.table.intake import take_in, typed
 from privsynth.table.private import open_rows
-from privsynth.table.reader import RawTable, read_table
+from privsynth.table.raw import RawTable
+from privsynth.table.reader import read_table
 
 Make = Callable[..., pd.DataFrame]
 AFTER: Any = SimpleNamespace(learned=True)  # a run that can learn no more: rows may be opened

@@ -14,7 +14,9 @@ from privsynth.audit.tables import AuditTables
 from privsynth.errors import InputError, Problem
 from privsynth.policy import Policy
 from privsynth.policy.model import Thresholds
-from privsynth.table.reader import RawTable, number_of, read_table
+from privsynth.table.parse import number_of
+from privsynth.table.raw import RawTable
+from privsynth.table.reader import read_table
 
 ID_LIKE = 0.5  # a text column in which more than this share of the values is distinct is taken for an identifier
 

@@ -30,7 +30,7 @@ from privsynth.audit.kernels import vote
 from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement
 
-MOST_SECRETS = 3
+MAX_SECRETS = 3
 _RAREST = 0.1  # share of people whom the second attacker attacks,
 _FEWEST = 400  # but at least so many members and as many non-members: with fewer the interval is too wide to be useful
 
@@ -114,7 +114,7 @@ def _rarest(sides: list[Coded], scene: Scene, known: list[int]) -> list[Coded]:
 
 def secrets(scene: Scene) -> list[int]:
     """Columns to guess: sensitive ones, then targets, at most three; else the last category, else the last column."""
-    named = scene.index("sensitive", "target")[:MOST_SECRETS]
+    named = scene.index("sensitive", "target")[:MAX_SECRETS]
     if named:
         return named
     categories = [i for i, flag in enumerate(scene.categorical) if flag]

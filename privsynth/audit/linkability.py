@@ -22,7 +22,7 @@ from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement
 
 CANDIDATES = 10
-_FEWEST_GROUPS = 5  # with fewer, the variance between groups cannot be estimated
+_MIN_GROUPS = 5  # with fewer, the variance between groups cannot be estimated
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Linkage:
 
     def run(self, released: Coded, scene: Scene, rng: np.random.Generator, confidence: float) -> Measurement:
         groups = scene.targets // CANDIDATES
-        if len(released) == 0 or groups < _FEWEST_GROUPS:
+        if len(released) == 0 or groups < _MIN_GROUPS:
             return Measurement.nothing()
         members, non_members = (self._success(side, released, groups) for side in (scene.members, scene.non_members))
         return advantage(

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from privsynth.encoding.copula import ENOUGH, FEWEST_ROWS, LAST, MOST, ROWS, Copula, bin_edges, stratified_places
+from privsynth.encoding.copula import ENOUGH, LAST, MIN_ROWS, MOST, ROWS, Copula, bin_edges, stratified_places
 from privsynth.encoding.domain import STRATUM, ColumnDomain, Domain
 from privsynth.encoding.histograms import SIGNIFICANT, ConsistentCounts, Scales, to_simplex
 from privsynth.loading import Damaged, Tensors, part, take, take_shares
 from privsynth.privacy.events import Gaussian
-from privsynth.privacy.mechanisms.tables import Histograms
+from privsynth.privacy.mechanisms.tables import HISTOGRAMS, Histograms
 from privsynth.privacy.run import Run
 from privsynth.privacy.unit import Rows
 from privsynth.table.private import PrivateTable
 
-MOST_BINS, FEWEST_BINS = 32, 8
+MAX_BINS, MIN_BINS = 32, 8
 BINS = 0.62  # of a numeric column: so many times the square root of rows over the noise of a cell
-MOST_CODES = 2**20  # of all columns of a model that is loaded
+MAX_CODES = 2**20  # of all columns of a model that is loaded
 RARE = 4.0  # standard deviations of its histogram's noise below which a category counts as rare
 
 
@@ -123,8 +123,8 @@ class Codec:
         """From what `tensors` returned. Raises Damaged."""
         columns = tuple(ColumnCodec.restore(c, tensors, f"codec.{j}.") for j, c in enumerate(domain.columns))
         codec, copula = cls(domain, columns, total), part(tensors, "within.")
-        if sum(codec.sizes) > MOST_CODES:
-            raise Damaged(f"the columns have more than {MOST_CODES:,} codes together")
+        if sum(codec.sizes) > MAX_CODES:
+            raise Damaged(f"the columns have more than {MAX_CODES:,} codes together")
         if domain.stratified and columns[-1].size != len(domain.mix) + 1:
             raise Damaged(f"tensor `codec.{len(columns) - 1}.bins` must have a code for each stratum")
         if not copula:
@@ -223,7 +223,7 @@ class Codec:
         opened = [j for j in numbers if self.columns[j].open]
         if not 2 <= len(opened) <= MOST:
             return self
-        rows = int(np.clip(self.total, FEWEST_ROWS, ROWS))
+        rows = int(np.clip(self.total, MIN_ROWS, ROWS))
         at = np.array(numbers if len(numbers) <= MOST else opened)  # closed ones, too, help to locate the others
         return replace(self, copula=Copula.learn(at, self._edges(at), sample(rows)[:, at], rng))
 
@@ -254,7 +254,7 @@ class Groups:
 def learn_codec(domain: Domain, table: PrivateTable[pd.DataFrame], run: Run) -> Codec:
     """Measures the histograms of all columns by one mechanism and derives everything else from them."""
     scales = Scales(domain)
-    mechanism = Histograms(run.plan.event("histograms", Gaussian), scales.sizes)
+    mechanism = Histograms(run.plan.event(HISTOGRAMS, Gaussian), scales.sizes)
     noisy = table.encoded(scales).measure(mechanism, run)
     total = released_total(noisy, domain.rows if not domain.stratified else None)
     columns = tuple(
@@ -279,7 +279,7 @@ def _column_codec(domain: ColumnDomain, counts: ConsistentCounts, total: float) 
         bins, inside, used = rare_together(shares, sigma), np.maximum(shares, 0.0), np.ones(len(shares), bool)
     else:
         inside, used = counts.distribution(np.diff(domain.edges))
-        bins = bin_cells(inside[:-1], int(np.clip(round(BINS / np.sqrt(sigma)), FEWEST_BINS, MOST_BINS)))
+        bins = bin_cells(inside[:-1], int(np.clip(round(BINS / np.sqrt(sigma)), MIN_BINS, MAX_BINS)))
         bins = np.append(bins, bins.max() + 1)
     raw = np.bincount(bins, np.where(used, shares, 0.0))
     return ColumnCodec.of(domain, bins.astype(np.int32), inside, raw, counts.noise_of(bins, used) / total)
@@ -291,13 +291,13 @@ def rare_together(shares: np.ndarray, sigma: float) -> np.ndarray:
     Inside it they are as frequent as their histogram says; how they depend on other columns could not be estimated anyway.
     """
     rare = shares[:-1] < RARE * sigma
-    if len(shares) - 1 <= MOST_BINS or rare.sum() < 2:
+    if len(shares) - 1 <= MAX_BINS or rare.sum() < 2:
         return np.arange(len(shares))
     alone = int((~rare).sum())
     return np.append(np.where(rare, alone, np.cumsum(~rare) - 1), alone + 1)
 
 
-def bin_cells(share: np.ndarray, most: int = MOST_BINS) -> np.ndarray:
+def bin_cells(share: np.ndarray, most: int = MAX_BINS) -> np.ndarray:
     """(cells,) bin of each cell: a spike stands alone, the cells between are cut into runs of about equal share."""
     step = 1 / most
     step = min(step, max(1 - share[share >= step].sum(), 1e-3) / (0.62 * most))

@@ -21,7 +21,7 @@ from scipy.special import ndtr, ndtri
 from privsynth.loading import Damaged, Tensors, take, take_shares
 from privsynth.parallel import in_blocks
 
-FEWEST_ROWS, ROWS = 2_000, 10_000  # released rows that a mixture is fitted to: as many as the table has, within these
+MIN_ROWS, ROWS = 2_000, 10_000  # released rows that a mixture is fitted to: as many as the table has, within these
 COMPONENTS, MOST = 8, 64  # of a mixture; numbers that it is about, since its cost grows with their square
 ROUNDS, SWEEPS = 20, 2  # of fitting, and of drawing
 RIDGE = 1e-4  # added to variances, so that scores that are all equal have one as well

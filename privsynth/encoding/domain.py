@@ -186,7 +186,7 @@ def _column_domain(
         if column.categories == "private":
             found = table.measure(OpenCategories(run.plan.event(categories_of(name), ThresholdedGaussian), name), run)
             names = (*(value for value in found if value != OTHER), OTHER)
-            return ColumnDomain(name, "category", names, nullable=column.nullable, source="bought")
+            return ColumnDomain(name, "category", names, nullable=column.nullable, source="measured")
         assert isinstance(column.categories, list)  # the policy's rules ensure it
         return ColumnDomain(name, "category", tuple(column.categories), nullable=column.nullable)
     step = 10.0**-column.places
@@ -194,7 +194,7 @@ def _column_domain(
         low, high = table.measure(
             PrivateBounds(run.plan.event(bounds_of(name), Geometric, DiscreteGaussian), name, step), run
         )
-        return ColumnDomain(name, column.kind, (), low, high, step, column.nullable, source="bought")
+        return ColumnDomain(name, column.kind, (), low, high, step, column.nullable, source="measured")
     assert column.steps is not None
     return ColumnDomain(name, column.kind, (), *column.steps, step, column.nullable)
 

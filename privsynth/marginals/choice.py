@@ -7,23 +7,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from privsynth.privacy.events import gaussian_of_mu
+from privsynth.privacy.mechanisms.tables import MARGINALS
 from privsynth.privacy.plan import Request
 
 if TYPE_CHECKING:
     from privsynth.policy import Policy
 
-MOST_COLUMNS = 36  # of which all pairs are measured in full
-MOST_CELLS = (
+MAX_COLUMNS = 36  # of which all pairs are measured in full
+MAX_CELLS = (
     20_000_000  # of all pairs in full: 160 MB of counts, and several times that while synthetic records are fitted
 )
-MOST_TABLES = 3_000  # of three or of four columns: beyond, synthetic records take too long to fit
+MAX_TABLES = 3_000  # of three or of four columns: beyond, synthetic records take too long to fit
 USUAL_CODES = 20  # of a column whose codes are not public: most numbers get about as many
 SCREENING_SHARE, TARGET_SHARE = 0.3, 0.15
 HIGHER_SHARES = {3: {3: 0.7}, 4: {3: 0.2, 4: 0.65}}  # {highest order: {order: share of its tables}}
 NAMES = {3: "triples", 4: "quadruples"}
 WORDS = {3: "three", 4: "four"}
 MIN_SNR = 2.0  # mean signal-to-noise ratio of a cell from which tables of an order are measured
-MOST_TRIPLES = 300  # with the target
+MAX_TRIPLES = 300  # with the target
 PAIRS_A_COLUMN = 8  # of a wide table
 # tvd3 of ctgan, vae and autoregressive against that of auto, all at their defaults: benchmarks/results/quality.jsonl
 DPSGD_ADDED, DPSGD_ROWS = "+1 to +5 %", "24,000 to 81,000"
@@ -46,7 +47,7 @@ class Facts:
     @property
     def wide(self) -> bool:
         """True if not all pairs are measured in full: there are too many of them, or too many cells in them."""
-        return len(self.sizes) > MOST_COLUMNS or self.pair_cells > MOST_CELLS
+        return len(self.sizes) > MAX_COLUMNS or self.pair_cells > MAX_CELLS
 
     @property
     def pair_cells(self) -> int:
@@ -56,14 +57,14 @@ class Facts:
     @property
     def order(self) -> int:
         """How many columns the largest tables have that are measured for all sets of columns: two, or as many as have MIN_SNR."""
-        fits = [k for k in (3, 4) if self.snr(k) >= MIN_SNR and math.comb(len(self.sizes), k) <= MOST_TABLES]
+        fits = [k for k in (3, 4) if self.snr(k) >= MIN_SNR and math.comb(len(self.sizes), k) <= MAX_TABLES]
         return 2 if self.wide else max([2, *fits])
 
     @property
     def target_triples(self) -> int:
         """How many tables of the target and two other columns are measured, in groups of codes."""
         others = len(self.sizes) - 1
-        return min(MOST_TRIPLES, math.comb(others, 2)) if self.target and self.order == 2 else 0
+        return min(MAX_TRIPLES, math.comb(others, 2)) if self.target and self.order == 2 else 0
 
     def snr(self, ways: int) -> float:
         """Signal-to-noise ratio of a cell of tables of so many columns, if all such tables shared the whole budget: its mean
@@ -110,10 +111,10 @@ def marginal_requests(facts: Facts, share: float) -> list[Request]:
     elif facts.target_triples:
         after = [("target triples", "how two columns together tell the target", TARGET_SHARE, facts.target_triples)]
     left = 1 - sum(part for _, _, part, _ in before + after)
-    wanted = [*before, ("marginals", what, left, every), *after]
-    cut = facts.pair_cells > MOST_CELLS  # which pairs fit, and so how many, is known after screening
+    wanted = [*before, (MARGINALS, what, left, every), *after]
+    cut = facts.pair_cells > MAX_CELLS  # which pairs fit, and so how many, is known after screening
     return [
-        Request(name, why, part * share, gaussian_of_mu, count, cut and name == "marginals")
+        Request(name, why, part * share, gaussian_of_mu, count, cut and name == MARGINALS)
         for name, why, part, count in wanted
     ]
 
@@ -139,7 +140,7 @@ def _higher_tables(facts: Facts) -> str:
     if facts.order == 4:
         which, held = "three and of four columns", f"{held} and {_figure(facts.snr(4))}"
     elif count:
-        not_four = "; " + (_too_many(count, 4) if count > MOST_TABLES else _below_noise(facts, 4))
+        not_four = "; " + (_too_many(count, 4) if count > MAX_TABLES else _below_noise(facts, 4))
     enough = f"standard deviations of its noise on average, and {MIN_SNR:g} are enough"
     return f"the budget is enough for all tables of {which}: a cell holds {held} {enough}{not_four}"
 
@@ -148,19 +149,19 @@ def _pairs_alone(facts: Facts) -> str:
     """Why tables of three columns are not measured for all sets of columns. Reasons that hold for any number of rows come
     first."""
     d = len(facts.sizes)
-    if d > MOST_COLUMNS:
+    if d > MAX_COLUMNS:
         return (
-            f"the encoded table has {d} columns, and more than {MOST_COLUMNS} have too many pairs to measure all "
+            f"the encoded table has {d} columns, and more than {MAX_COLUMNS} have too many pairs to measure all "
             "in full, so a screening chooses"
         )
     if facts.wide:
         return (
-            f"all pairs of columns would have {facts.pair_cells:,} cells and no more than {MOST_CELLS:,} are measured "
+            f"all pairs of columns would have {facts.pair_cells:,} cells and no more than {MAX_CELLS:,} are measured "
             "in full, so a screening chooses"
         )
     if d == 2:
         return "there are two columns, and their table is all that can be measured"
-    if math.comb(d, 3) > MOST_TABLES:
+    if math.comb(d, 3) > MAX_TABLES:
         return f"all pairs of columns are measured; {_too_many(math.comb(d, 3), 3)}"
     if facts.rows is None:
         return (
@@ -171,7 +172,7 @@ def _pairs_alone(facts: Facts) -> str:
 
 
 def _too_many(tables: int, ways: int) -> str:
-    most = f"to fit synthetic records to more than {MOST_TABLES:,} takes too long"
+    most = f"to fit synthetic records to more than {MAX_TABLES:,} takes too long"
     return f"of {WORDS[ways]} columns there would be {tables:,} tables, and {most}"
 
 
@@ -189,4 +190,4 @@ def _figure(value: float) -> str:
 
 def most_pairs(columns: int) -> int:
     """How many pairs of a wide table are measured in full, if their cells allow."""
-    return min(math.comb(columns, 2), max(math.comb(MOST_COLUMNS, 2), PAIRS_A_COLUMN * columns))
+    return min(math.comb(columns, 2), max(math.comb(MAX_COLUMNS, 2), PAIRS_A_COLUMN * columns))

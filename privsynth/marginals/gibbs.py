@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from privsynth.privacy.unit import MOST_WAYS
+from privsynth.privacy.unit import MAX_WAYS
 
 
 class Views(NamedTuple):
@@ -36,8 +36,8 @@ class Views(NamedTuple):
 class Entries(NamedTuple):
     """Which tables each view takes part in, and where their cells lie: one entry for each pair of a view and a table.
 
-    first: (views + 1,) view u has the entries first[u]:first[u + 1]. others: (entries, MOST_WAYS - 1) the table's other
-    views, padded with any of them. strides: (entries, MOST_WAYS, 1 + MOST_WAYS) for each copy of the table its start, then
+    first: (views + 1,) view u has the entries first[u]:first[u + 1]. others: (entries, MAX_WAYS - 1) the table's other
+    views, padded with any of them. strides: (entries, MAX_WAYS, 1 + MAX_WAYS) for each copy of the table its start, then
     the strides of u and of the others, zero for padding; copy 0 has u last. copies: (entries,) how many the table has, one
     for each of its columns.
     """
@@ -76,7 +76,7 @@ class Layout:
 
     @classmethod
     def of(cls, sizes: tuple[int, ...], tables: list[tuple[int, ...]]) -> Layout:
-        """sizes: codes of each view; tables: two to MOST_WAYS different views each."""
+        """sizes: codes of each view; tables: two to MAX_WAYS different views each."""
         found: list[list[tuple[int, list[int], list[list[int]]]]] = [[] for _ in sizes]
         span, at = [], 0
         for t, columns in enumerate(tables):
@@ -89,16 +89,16 @@ class Layout:
                 at += int(np.prod([sizes[c] for c in columns]))
             for u in columns:
                 rest = [c for c in columns if c != u]
-                spare = MOST_WAYS - len(columns)
+                spare = MAX_WAYS - len(columns)
                 places = [copy_of[last] for last in [u, *rest]]
                 copies = [[start, stride[u], *[stride[c] for c in rest], *[0] * spare] for start, stride in places]
-                found[u].append((t, rest + rest[:1] * spare, copies + [[0] * (1 + MOST_WAYS)] * spare))
+                found[u].append((t, rest + rest[:1] * spare, copies + [[0] * (1 + MAX_WAYS)] * spare))
         flat = [entry for column in found for entry in column]
         table = np.array([t for t, _, _ in flat], np.int32)
         entries = Entries(
             np.concatenate([[0], np.cumsum([len(column) for column in found])]).astype(np.int32),
-            np.array([rest for _, rest, _ in flat], np.int32).reshape(-1, MOST_WAYS - 1),
-            np.array([copies for _, _, copies in flat], np.int64).reshape(-1, MOST_WAYS, 1 + MOST_WAYS),
+            np.array([rest for _, rest, _ in flat], np.int32).reshape(-1, MAX_WAYS - 1),
+            np.array([copies for _, _, copies in flat], np.int64).reshape(-1, MAX_WAYS, 1 + MAX_WAYS),
             np.array([len(tables[t]) for t in table], np.int32),
         )
         once = np.unique(table, return_index=True)[1].astype(np.int32)

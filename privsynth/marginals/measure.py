@@ -1,7 +1,7 @@
 """What is measured for the marginal model: noisy tables of two to four columns, and the target marginals estimated from them.
 
 Which tables are measured, and what share of the budget each of them gets, depends on public facts and on what was released
-before. Up to `MOST_COLUMNS` columns, and `MOST_CELLS` cells, all pairs are measured. Beyond, a screening of all pairs of
+before. Up to `MAX_COLUMNS` columns, and `MAX_CELLS` cells, all pairs are measured. Beyond, a screening of all pairs of
 columns in a few groups of codes chooses the pairs to measure in full. A table of more columns counts by how far it deviates
 from what tables of fewer columns lead to.
 """
@@ -16,11 +16,11 @@ from itertools import combinations
 import numpy as np
 
 from privsynth.encoding.codec import Codec, Groups
-from privsynth.marginals.choice import MOST_CELLS, MOST_TRIPLES, NAMES, most_pairs
+from privsynth.marginals.choice import MAX_CELLS, MAX_TRIPLES, NAMES, most_pairs
 from privsynth.marginals.denoise import beyond_margins, denoised
 from privsynth.marginals.population import MarginalModel, TargetMarginal
 from privsynth.privacy.events import Gaussian
-from privsynth.privacy.mechanisms.tables import Marginals
+from privsynth.privacy.mechanisms.tables import MARGINALS, Marginals
 from privsynth.privacy.run import Run
 from privsynth.privacy.unit import to_shares
 from privsynth.table.private import PrivateTable
@@ -58,7 +58,7 @@ def measure_marginals(table: PrivateTable[np.ndarray], codec: Codec, target: str
         pairs = strongest(screened, sizes, most_pairs(d), at)
     else:  # measured category sets may be larger than the plan assumed
         pairs = smallest(pairs, sizes, at)
-    noisy = _measured("marginals", table, sizes, pairs, at, codec, run)
+    noisy = _measured(MARGINALS, table, sizes, pairs, at, codec, run)
     for order in (k for k in NAMES if NAMES[k] in run.plan):
         columns = [c for c in combinations(range(d), order) if order == 3 or higher.keys() >= {*combinations(c, 3)}]
         higher |= _measured(NAMES[order], table, sizes, smallest(columns, sizes, at), at, codec, run)
@@ -157,7 +157,7 @@ def coarse_views(groups: Groups | None, codec: Codec) -> dict[int, np.ndarray]:
 
 
 def strongest(screened: Tables, sizes: tuple[int, ...], most: int, target: int | None) -> list[Columns]:
-    """The pairs of the screening that deviate most from independence, as many as `most` and MOST_CELLS allow.
+    """The pairs of the screening that deviate most from independence, as many as `most` and MAX_CELLS allow.
 
     sizes: released codes of each column. Deviations of a pair with the target count TARGET_FACTOR times.
     """
@@ -171,14 +171,14 @@ def strongest(screened: Tables, sizes: tuple[int, ...], most: int, target: int |
 
 
 def smallest(tables: list[Columns], sizes: tuple[int, ...], target: int | None) -> list[Columns]:
-    """The tables that fit into MOST_CELLS, nearly always all of them: first those with the target, small ones first."""
+    """The tables that fit into MAX_CELLS, nearly always all of them: first those with the target, small ones first."""
     return within_cell_limit(sorted(tables, key=lambda c: (target not in c, cells_of(c, sizes))), sizes, len(tables))
 
 
 def within_cell_limit(ranked: list[Columns], sizes: tuple[int, ...], most: int) -> list[Columns]:
-    """The first of these tables, up to `most`, that have no more than MOST_CELLS together; one too large is passed over."""
+    """The first of these tables, up to `most`, that have no more than MAX_CELLS together; one too large is passed over."""
     chosen: list[Columns] = []
-    left = MOST_CELLS
+    left = MAX_CELLS
     for columns in ranked:
         cells = cells_of(columns, sizes)
         if cells <= left and len(chosen) < most:
@@ -293,8 +293,8 @@ def with_shares_of_pairs(codec: Codec, noisy: Tables) -> Codec:
 
 
 def with_target(targets: list[TargetMarginal], columns: int, target: int) -> list[Columns]:
-    """Triples of two columns and the target, of those columns that depend on it most, up to MOST_TRIPLES."""
+    """Triples of two columns and the target, of those columns that depend on it most, up to MAX_TRIPLES."""
     dependence = {sum(g.columns) - target: g.signal / g.sigma**2 for g in targets if target in g.columns}
     others = sorted((c for c in range(columns) if c != target), key=lambda c: -dependence.get(c, -np.inf))
-    most = max(m for m in range(2, len(others) + 1) if m * (m - 1) // 2 <= MOST_TRIPLES)
+    most = max(m for m in range(2, len(others) + 1) if m * (m - 1) // 2 <= MAX_TRIPLES)
     return [(*pair, target) for pair in combinations(sorted(others[:most]), 2)]

@@ -20,14 +20,14 @@ import numpy as np
 from privsynth.encoding.codec import Codec
 from privsynth.loading import Damaged, Tensors, take
 from privsynth.parallel import ReportShare, in_blocks
-from privsynth.privacy.unit import MOST_WAYS
+from privsynth.privacy.unit import MAX_WAYS
 from privsynth.progress import Progress, silent
 
 if TYPE_CHECKING:
     from privsynth.marginals.gibbs import Layout
 
 ONE_WAY_WEIGHT = 30.0
-LEAST_WEIGHT = 16.0  # of a table with little signal: it was denoised before, so what is left is followed closely
+MIN_WEIGHT = 16.0  # of a table with little signal: it was denoised before, so what is left is followed closely
 CALIBRATION_SWEEPS = 8  # of rows that a network made
 # inverse temperature of the first sweep: tvd3 came out lower by 1 to 7 % than with 1 throughout
 CALIBRATION_START = 0.05
@@ -36,17 +36,17 @@ RESAMPLING_SWEEPS = 3  # of records that were fitted already: with two tvd3 was 
 # leaves one record in 2,000 as it was, and tvd3 unchanged; with an inverse temperature of 1 throughout most stayed
 RESAMPLING_START = 0.05
 POPULATION_START = 0.02  # inverse temperature of the first sweep
-LEAST_FITTED = 2_000  # rows
+MIN_FITTED = 2_000  # rows
 LARGEST = 100_000  # synthetic records of a population
 LONG = 160_000  # rows of a sample: above what is drawn for LARGEST rows in a table's mix of strata
 SHORT = 110_000  # rows of a sample in which chance shows: above what is drawn for 70,000 in a table's mix of strata
 POOL, NETWORK_POOL = 320_000, 160_000  # rows that a sample is balanced against, about; those of a network take longer
 POOL_CODES = 16_000_000  # of all columns, about: for memory
-MOST_OVERSAMPLING = 8  # times the sample's own rows: with four tvd3 came out 1 % higher
+MAX_OVERSAMPLING = 8  # times the sample's own rows: with four tvd3 came out 1 % higher
 TRIPLES, TRIPLE_CELLS = 1_200, 16_000_000  # that it is balanced by, and their cells, at most
 TRIPLE_SIGMA = 2.0  # rows of noise, which set their weight: with four tvd3 came out 1 % higher
 # of tables that are loaded: whatever is computed from them stays finite in single precision, which kernels rely on
-MOST_TARGETS, LARGEST_SHARE, LARGEST_SIGMA, LARGEST_SIGNAL, LARGEST_SIGNAL_WEIGHT = 30_000, 1e6, 1e9, 1e9, 1e3
+MAX_TARGETS, LARGEST_SHARE, LARGEST_SIGMA, LARGEST_SIGNAL, LARGEST_SIGNAL_WEIGHT = 30_000, 1e6, 1e9, 1e9, 1e3
 BLOCK = 50_000  # rows that are fitted together: two blocks of 20,000 came out worse than one of 40,000, 40,000 as well as 80,000
 
 
@@ -86,7 +86,7 @@ class TargetMarginal:
 
     def weight(self, n: int, signal_weight: float) -> float:
         """Weight in the energy of n rows."""
-        return float(max(signal_weight * n * self.signal, LEAST_WEIGHT) / max(self.sigma * n, 0.5) ** 2)
+        return float(max(signal_weight * n * self.signal, MIN_WEIGHT) / max(self.sigma * n, 0.5) ** 2)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class MarginalModel:
     def natural_size(self) -> int:
         """Rows of a population: as many as the table is known to have, within what a machine fits in minutes."""
         rows = self.codec.domain.rows or round(self.codec.total)
-        return int(np.clip(rows * (1.5 if self.codec.domain.stratified else 1), LEAST_FITTED, LARGEST))
+        return int(np.clip(rows * (1.5 if self.codec.domain.stratified else 1), MIN_FITTED, LARGEST))
 
     def independent(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """(n, columns) rows of independent columns, each as released."""
@@ -137,11 +137,11 @@ class MarginalModel:
 
     def oversampling_factor(self, n: int, pool: int = POOL) -> int:
         """How many times n rows to draw for `balanced`: once where a sample is so large that sampling error hardly matters, or
-        so small that it is drawn at random from LEAST_FITTED fitted rows."""
+        so small that it is drawn at random from MIN_FITTED fitted rows."""
         columns = len(self.codec.sizes)
-        if not LEAST_FITTED < n <= SHORT or columns < 3:
+        if not MIN_FITTED < n <= SHORT or columns < 3:
             return 1
-        return max(2, min(MOST_OVERSAMPLING, pool // n, POOL_CODES // (n * columns)))
+        return max(2, min(MAX_OVERSAMPLING, pool // n, POOL_CODES // (n * columns)))
 
     def balanced(self, rows: np.ndarray, n: int, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
         """The first n of rows, moved so that their tables of three columns come closer to those of all rows.
@@ -176,7 +176,7 @@ class MarginalModel:
         own and moved together with these."""
         if len(rows) == 0:
             return rows
-        more = max(0, LEAST_FITTED - len(rows))
+        more = max(0, MIN_FITTED - len(rows))
         filled = np.concatenate([rows, rows[rng.integers(0, len(rows), more)]])
         return self._in_blocks(filled, schedule, rng, report)[: len(rows)]
 
@@ -247,7 +247,7 @@ class MarginalModel:
         return Layout.of(tuple(self._sizes.tolist()), [target.columns for target in self.targets])
 
     def tensors(self) -> Tensors:
-        columns = np.full((len(self.targets), MOST_WAYS), -1, np.int32)
+        columns = np.full((len(self.targets), MAX_WAYS), -1, np.int32)
         for line, target in zip(columns, self.targets, strict=True):
             line[: len(target.columns)] = target.columns
         return {
@@ -283,13 +283,11 @@ class MarginalModel:
 
 def _tables(tensors: Tensors, views: int) -> list[tuple[int, ...]]:
     """Columns, or groups of some, of each released table. Raises Damaged."""
-    lines = take(tensors, "goal_columns", "int32", (None, MOST_WAYS), -1, views - 1)
-    if len(lines) > MOST_TARGETS:
-        raise Damaged(f"tensor `goal_columns` names more than {MOST_TARGETS:,} tables")
+    lines = take(tensors, "goal_columns", "int32", (None, MAX_WAYS), -1, views - 1)
+    if len(lines) > MAX_TARGETS:
+        raise Damaged(f"tensor `goal_columns` names more than {MAX_TARGETS:,} tables")
     tables = [tuple(c for c in line if c >= 0) for line in lines.tolist()]
     distinct = len({frozenset(columns) for columns in tables}) == len(tables)
     if not distinct or any(len(columns) < 2 or len(set(columns)) < len(columns) for columns in tables):
-        raise Damaged(
-            f"tensor `goal_columns` must name tables of two to {MOST_WAYS} different columns, each table once"
-        )
+        raise Damaged(f"tensor `goal_columns` must name tables of two to {MAX_WAYS} different columns, each table once")
     return tables

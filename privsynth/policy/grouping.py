@@ -21,8 +21,8 @@ from privsynth.errors import PolicyError, Problem
 from privsynth.policy.model import CONTROL
 
 SHIPPED = Path(__file__).parent / "groupings"
-MOST_BYTES = 50_000_000
-MOST_LINES = 1_000_000
+MAX_BYTES = 50_000_000
+MAX_LINES = 1_000_000
 _RANGE = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")
 _NUMBER = re.compile(r"([0-9]{1,15})(?:\.[0-9]+)?")
 
@@ -97,14 +97,14 @@ def load_grouping(name: str, beside: Path | None) -> Grouping:
     content = _bytes_of(name, beside)
     try:
         text = content.decode("utf-8-sig")
-        lines = list(islice(csv.reader(io.StringIO(text, newline=""), strict=True), MOST_LINES + 2))
+        lines = list(islice(csv.reader(io.StringIO(text, newline=""), strict=True), MAX_LINES + 2))
     except (UnicodeDecodeError, csv.Error):
         raise PolicyError(Problem(name, "cannot be read as a CSV in UTF-8", "save it so")) from None
     header, *rest = lines or [[]]
     if [cell.strip() for cell in header] != ["code", "group"]:
         raise PolicyError(Problem(name, "a grouping file starts with the header `code,group`", "add it"))
-    if len(rest) > MOST_LINES:
-        raise PolicyError(Problem(name, f"has more than {MOST_LINES:,} lines", "join codes by a prefix or a range"))
+    if len(rest) > MAX_LINES:
+        raise PolicyError(Problem(name, f"has more than {MAX_LINES:,} lines", "join codes by a prefix or a range"))
     if CONTROL.search(text):
         hint = "leave it out: no cell that holds one can be read"
         raise PolicyError(Problem(name, "holds a control character", hint))
@@ -148,8 +148,8 @@ def _read(name: str, place: Path, folder: Path) -> bytes:
     if not real.is_file():  # to open a pipe would wait for its other end
         raise PolicyError(Problem(name, "is not a regular file", "name a CSV file `code,group`"))
     with real.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        rule = f"is larger than {MOST_BYTES:,} bytes"
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        rule = f"is larger than {MAX_BYTES:,} bytes"
         raise PolicyError(Problem(name, rule, "join codes by a prefix or a range, such as `V*` or `001-139`"))
     return content

@@ -21,8 +21,8 @@ from privsynth.policy.grouping import Grouping, load_grouping
 from privsynth.policy.rules import CAP_HINT, above_cap, large_delta, policy_warnings, violations
 
 Path_ = tuple[str | int, ...]
-MOST_CHARACTERS = 2_000_000
-MOST_NODES = 100_000  # keys, values and items, each alias counted as what it stands for
+MAX_CHARACTERS = 2_000_000
+MAX_NODES = 100_000  # keys, values and items, each alias counted as what it stands for
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Policy:
         path = Path(path)
         try:
             with path.open(encoding="utf-8") as file:
-                text = file.read(MOST_CHARACTERS + 1)  # `from_text` says what is wrong with more
+                text = file.read(MAX_CHARACTERS + 1)  # `from_text` says what is wrong with more
         except FileNotFoundError:
             raise PolicyError(Problem(str(path), "no such policy file", "check the path")) from None
         except (OSError, UnicodeDecodeError) as error:
@@ -177,8 +177,8 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.nodes += 1
-        if self.nodes > MOST_NODES:
-            raise _TooMuch(f"holds more than {MOST_NODES:,} values")
+        if self.nodes > MAX_NODES:
+            raise _TooMuch(f"holds more than {MAX_NODES:,} values")
         return super().compose_node(parent, index)
 
 
@@ -204,8 +204,8 @@ def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
     seen = count()
 
     def walk(node: yaml.Node, path: Path_) -> None:
-        if next(seen) >= MOST_NODES:  # a few lines of nested aliases can stand for billions of values
-            raise _TooMuch(f"holds more than {MOST_NODES:,} values")
+        if next(seen) >= MAX_NODES:  # a few lines of nested aliases can stand for billions of values
+            raise _TooMuch(f"holds more than {MAX_NODES:,} values")
         lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
@@ -223,8 +223,8 @@ def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
             wrong.extend(_half_characters(node, source))
 
     try:
-        if len(text) > MOST_CHARACTERS:
-            raise _TooMuch(f"is longer than {MOST_CHARACTERS:,} characters")
+        if len(text) > MAX_CHARACTERS:
+            raise _TooMuch(f"is longer than {MAX_CHARACTERS:,} characters")
         loader = _Loader(text)
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):

@@ -25,9 +25,9 @@ Generator = Literal[
 ]  # fmt: skip
 NUMERIC: tuple[Kind, ...] = ("integer", "number", "date")
 MODELLED: tuple[Kind, ...] = ("category", *NUMERIC)
-LEAST_PLACES = 4  # decimals of a number for which the policy states none
+MIN_PLACES = 4  # decimals of a number for which the policy states none
 EPOCH = 719163  # date(1970, 1, 1).toordinal()
-LEAST_EPSILON, LEAST_FPR = 1e-4, 1e-9  # for far smaller ones the accountant's arithmetic overflows
+MIN_EPSILON, MIN_FPR = 1e-4, 1e-9  # for far smaller ones the accountant's arithmetic overflows
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # what no readable cell holds (`reader.py`)
 
 
@@ -93,8 +93,8 @@ class RiskTarget(_Strict):
     def _above_chance(self) -> RiskTarget:
         if self.max_tpr <= self.fpr:
             raise ValueError("max_tpr must be above fpr: guessing alone reaches fpr")
-        if self.fpr < LEAST_FPR:
-            raise ValueError(f"an fpr below {LEAST_FPR:g} is lost in the arithmetic of the curve; state at least that")
+        if self.fpr < MIN_FPR:
+            raise ValueError(f"an fpr below {MIN_FPR:g} is lost in the arithmetic of the curve; state at least that")
         return self
 
 
@@ -121,8 +121,8 @@ class Budget(_Strict):
             raise ValueError("state either epsilon or risk, and not both")
         if self.epsilon is not None and self.epsilon > 100:
             raise ValueError("an epsilon above 100 protects nobody; state at most 100")
-        if self.epsilon is not None and self.epsilon < LEAST_EPSILON:
-            raise ValueError(f"an epsilon below {LEAST_EPSILON:g} leaves nothing but noise; state at least that")
+        if self.epsilon is not None and self.epsilon < MIN_EPSILON:
+            raise ValueError(f"an epsilon below {MIN_EPSILON:g} leaves nothing but noise; state at least that")
         if (
             self.lifetime
             and self.epsilon
@@ -170,9 +170,9 @@ class Column(_Strict):
         if self.kind != "number" or self.decimals is not None:
             return self.decimals or 0
         if self.limits is None:
-            return LEAST_PLACES
+            return MIN_PLACES
         low, high = self.limits
-        wanted = max(4 - math.floor(math.log10(high - low)), LEAST_PLACES)
+        wanted = max(4 - math.floor(math.log10(high - low)), MIN_PLACES)
         representable = math.floor(math.log10(2.0**53 / max(abs(low), abs(high))))
         return max(min(wanted, representable, 9), 0)
 

@@ -45,7 +45,8 @@ from privsynth.privacy.events import (
     ThresholdedGaussian,
 )
 
-NUMERICAL_SLACK = 1e-5  # in epsilon, part of every total: how closely floating-point samplers follow their exact distribution (`noise`)
+# in epsilon, part of every total: how closely floating-point samplers follow their exact distribution (`noise`)
+NUMERICAL_SLACK = 1e-5
 STEP_SLACK = 3e-7  # in epsilon, for each step of DP-SGD: its sums and noise are doubles (`dpsgd.DPSGD.granularity`)
 ROUNDING = 1e-15  # in delta, added for each composition: about ten times what its Fourier transforms were seen to round
 LONG_SUM = 10_000.0  # noise multiplier up to which `dominating_mu` adds up all of the discrete Gaussian

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-LEAST_BITS = 32.0  # information in the columns that agree, from which on two tables count as data of the same people
+MIN_BITS = 32.0  # information in the columns that agree, from which on two tables count as data of the same people
 
 
 @dataclass(frozen=True)
@@ -36,4 +36,4 @@ class Fingerprint:
         if self.rows in marks:
             return "modelled columns"
         bits = sorted(bits for mark, bits in self.columns.items() if mark in marks)
-        return f"{len(bits)} columns" if sum(bits[:-1]) >= LEAST_BITS else None
+        return f"{len(bits)} columns" if sum(bits[:-1]) >= MIN_BITS else None

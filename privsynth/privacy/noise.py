@@ -18,7 +18,7 @@ For the geometric, at x = epsilon |k|, with blocks at least 1/32 wide and two nu
 So each probability is that of the exact law within a factor 1 +- eta, eta = 2^-39, wherever it is above 1e-31 (z <= 12,
 x <= 72); beyond, eta grows in proportion to z or x until doubles end at 1e-300. A unit that moves m cells, all its rows in
 all tables of a run, shifts its privacy loss by 2 m eta more: (epsilon, delta) becomes (epsilon + 2 m eta, (1 + m eta)
-delta). For m = `MOST_MOVED`, all of them 12 deviations out, that is 9.9e-6 in epsilon; a plan with more is refused.
+delta). For m = `MAX_MOVED`, all of them 12 deviations out, that is 9.9e-6 in epsilon; a plan with more is refused.
 `tests/privacy/test_noise_distributions.py` computes these bounds and measures their premises.
 """
 
@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-MOST_MOVED = 2_700_000  # cells that one unit may move in a run: what `accountant.NUMERICAL_SLACK` is enough for
+MAX_MOVED = 2_700_000  # cells that one unit may move in a run: what `accountant.NUMERICAL_SLACK` is enough for
 LATTICE = 2.0**-10  # counts, weights and their noise are whole multiples of this
 
 Shape = int | tuple[int, ...]

@@ -50,7 +50,7 @@ class Rows(Generic[Values]):
         return self.spans[0]
 
 
-MOST_WAYS = 4  # columns of a released table
+MAX_WAYS = 4  # columns of a released table
 SHARE_UNIT = 2.0**-30  # shares of tables are whole multiples of this
 
 
@@ -70,7 +70,7 @@ def unit_weights(
 ) -> Floats:
     """(rows,) weight of each row, equal within a unit: min(1, 1 / ||v||), rounded down to the noise lattice.
 
-    codes: (rows, columns), sorted by unit. tables: one to MOST_WAYS columns each; shares: (tables,) multiples of SHARE_UNIT
+    codes: (rows, columns), sorted by unit. tables: one to MAX_WAYS columns each; shares: (tables,) multiples of SHARE_UNIT
     that sum to at most 1. For a unit with rows r, s: ||v||^2 = sum over r, s of the shares of all tables in whose columns
     r and s agree, since both then lie in one cell. These are sums of multiples of SHARE_UNIT below 2^22, which doubles
     hold exactly: no weight depends on the order in which a matrix kernel adds, and so on how many other rows there are.
@@ -80,8 +80,8 @@ def unit_weights(
     start = np.concatenate([[True], units[1:] != units[:-1]])
     unit_of = np.cumsum(start) - 1
     rows_of = np.bincount(unit_of)
-    filled = [[*table, *[-1] * MOST_WAYS][:MOST_WAYS] for table in tables]  # -1: always agrees
-    members = np.array(filled, np.int64).reshape(-1, MOST_WAYS)
+    filled = [[*table, *[-1] * MAX_WAYS][:MAX_WAYS] for table in tables]  # -1: always agrees
+    members = np.array(filled, np.int64).reshape(-1, MAX_WAYS)
     squared = rows_of * float(shares.sum())
     for lag in range(1, int(rows_of.max())):
         first = np.flatnonzero(units[lag:] == units[:-lag])

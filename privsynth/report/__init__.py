@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
-MOST_BYTES, MOST_FAULTS = 2**24, 1_000  # size of an evidence.json; invalid fields that are counted
+MAX_BYTES, MAX_FAULTS = 2**24, 1_000  # size of an evidence.json; invalid fields that are counted
 
 
 def report(evidence: Source, out: str | PathLike[str] | None = None) -> str:
@@ -60,7 +60,7 @@ def _load(source: Source) -> Evidence:
         raise InputError(Problem(place, _what_is_wrong([_fault(each) for each in errors]), hint)) from error
     except ValueError as error:  # not JSON, or not UTF-8; the text of the error could quote the file, so it is left out
         raise InputError(Problem(place, "this is not a JSON file", hint)) from error
-    if wrong := list(islice(faults(evidence), MOST_FAULTS)):
+    if wrong := list(islice(faults(evidence), MAX_FAULTS)):
         raise InputError(Problem(place, _what_is_wrong(wrong), hint))
     return evidence
 
@@ -69,7 +69,7 @@ def _read(path: Path) -> Any:
     """Raises OSError, or ValueError for a file that is not JSON, is nested too deeply or is too large to be evidence."""
     from pydantic_core import from_json
 
-    if path.is_file() and path.stat().st_size > MOST_BYTES:
+    if path.is_file() and path.stat().st_size > MAX_BYTES:
         raise ValueError("too large")
     return from_json(path.read_bytes())
 

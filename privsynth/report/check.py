@@ -8,9 +8,9 @@ from typing import Any
 from privsynth.evidence import Evidence
 
 LARGEST = 1e15  # largest number that is shown
-LEAST_RATE = 1e-15  # smallest rate for which a bound is shown
+MIN_RATE = 1e-15  # smallest rate for which a bound is shown
 DEEPEST = 50  # largest nesting of lists and objects
-MOST_ATTACKS = 200  # each is compared with all controls, and shown
+MAX_ATTACKS = 200  # each is compared with all controls, and shown
 
 
 def faults(evidence: Evidence) -> Iterator[str]:
@@ -23,8 +23,8 @@ def faults(evidence: Evidence) -> Iterator[str]:
             yield f"privacy.risk.{name}: must map rates above 0 and up to 1 to bounds from 0 to 1"
     if not (evidence.privacy.epsilon >= 0 and 0 <= evidence.privacy.delta <= 1):
         yield "privacy: epsilon must not be negative, and delta must lie from 0 to 1"
-    if max(len(evidence.audit.findings), len(evidence.audit.controls)) > MOST_ATTACKS:
-        yield f"audit: must hold at most {MOST_ATTACKS} findings and controls"
+    if max(len(evidence.audit.findings), len(evidence.audit.controls)) > MAX_ATTACKS:
+        yield f"audit: must hold at most {MAX_ATTACKS} findings and controls"
     if evidence.utility.correlations is not None:
         yield from _correlations(evidence.utility.correlations)
 
@@ -41,7 +41,7 @@ def _numbers(value: Any, place: tuple[str, ...]) -> Iterator[str]:
 
 def _is_rate(key: str) -> bool:
     try:
-        return LEAST_RATE <= float(key) <= 1
+        return MIN_RATE <= float(key) <= 1
     except ValueError:
         return False
 

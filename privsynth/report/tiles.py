@@ -16,8 +16,8 @@ from markupsafe import Markup
 from privsynth.evidence import ColumnUtility, Finding
 from privsynth.report import words
 
-MOST_TILES = 60
-_MOST_BARS, _MOST_LABELS = 24, 10
+MAX_TILES = 60
+_MAX_BARS, _MAX_LABELS = 24, 10
 _WIDTH, _HEIGHT = 240, 92
 Matrix = list[list[float | None]]
 _ORDERED = ("integer", "number", "date", "datetime", "time")
@@ -34,9 +34,9 @@ class Tile:
 
 
 def tiles(columns: Sequence[ColumnUtility]) -> list[Tile]:
-    """A tile for each column that has a histogram, at most `MOST_TILES`."""
+    """A tile for each column that has a histogram, at most `MAX_TILES`."""
     drawn = [c for c in columns if c.labels and len(c.labels) == len(c.synthetic)]
-    return [Tile(c.name, c.kind, words.number(c.tvd), _histogram(c)) for c in drawn[:MOST_TILES]]
+    return [Tile(c.name, c.kind, words.number(c.tvd), _histogram(c)) for c in drawn[:MAX_TILES]]
 
 
 def _histogram(column: ColumnUtility) -> Markup:
@@ -46,7 +46,7 @@ def _histogram(column: ColumnUtility) -> Markup:
     if column.reference is not None and len(column.reference) == len(labels):
         reference = [_share(v) for v in column.reference]
     description = _description(column, labels, synthetic, reference)
-    if column.kind in _ORDERED or len(labels) > _MOST_BARS * 4:
+    if column.kind in _ORDERED or len(labels) > _MAX_BARS * 4:
         return _vertical(*_merge(labels, synthetic, reference), description)
     return _horizontal(*_top(labels, synthetic, reference), description)
 
@@ -69,7 +69,7 @@ def _merge(
     labels: list[str], synthetic: list[float], reference: list[float] | None
 ) -> tuple[list[str], list[float], list[float] | None]:
     """Adjacent bins merged until there are few enough to see."""
-    step = math.ceil(len(labels) / _MOST_BARS)
+    step = math.ceil(len(labels) / _MAX_BARS)
     starts = range(0, len(labels), step)
 
     def join(values: list[float]) -> list[float]:
@@ -85,10 +85,10 @@ def _top(
     labels: list[str], synthetic: list[float], reference: list[float] | None
 ) -> tuple[list[str], list[float], list[float] | None]:
     """The most frequent labels in their own order, and all others as one."""
-    if len(labels) <= _MOST_LABELS:
+    if len(labels) <= _MAX_LABELS:
         return labels, synthetic, reference
     weight = reference or synthetic
-    first = sorted(sorted(range(len(labels)), key=lambda i: (-weight[i], i))[: _MOST_LABELS - 1])
+    first = sorted(sorted(range(len(labels)), key=lambda i: (-weight[i], i))[: _MAX_LABELS - 1])
 
     def join(values: list[float]) -> list[float]:
         chosen = [values[i] for i in first]

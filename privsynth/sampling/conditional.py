@@ -20,7 +20,9 @@ from privsynth.encoding.domain import ColumnDomain
 from privsynth.errors import InputError, Problem
 from privsynth.progress import Progress
 from privsynth.sampling.output import Layout
-from privsynth.table.reader import UNREADABLE, RawTable, read_table
+from privsynth.table.cells import UNREADABLE
+from privsynth.table.raw import RawTable
+from privsynth.table.reader import read_table
 
 
 @runtime_checkable

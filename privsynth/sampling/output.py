@@ -15,10 +15,10 @@ import pyarrow.parquet
 
 from privsynth.policy import Policy
 from privsynth.sampling.identifiers import Invented
-from privsynth.table.reader import RawTable
+from privsynth.table.raw import RawTable
 
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,16})\Z")
-MOST_WHOLE = 2**53  # longer codes stay text: pandas reads whole numbers as floats where one is missing
+MAX_WHOLE = 2**53  # longer codes stay text: pandas reads whole numbers as floats where one is missing
 
 Table: TypeAlias = pd.DataFrame | Iterable[pd.DataFrame]  # whole, or block after block
 
@@ -148,7 +148,7 @@ class Layout:
 
 def are_whole(categories: Iterable[str]) -> bool:
     """True if all are whole numbers that leave as such."""
-    return all(_WHOLE.match(category) and abs(int(category)) <= MOST_WHOLE for category in categories)
+    return all(_WHOLE.match(category) and abs(int(category)) <= MAX_WHOLE for category in categories)
 
 
 def _blocks(table: Table) -> Iterable[pd.DataFrame]:

@@ -17,7 +17,7 @@ from privsynth.sampling.output import are_whole
 
 COLUMNS, CATEGORIES = 10_000, 2**20
 RULES = 200  # each of them is applied as often as there are rules
-MOST_ENTRIES = 20_000  # numbers and words of a claim
+MAX_ENTRIES = 20_000  # numbers and words of a claim
 FARTHEST = 2**62  # grid units on both sides of zero
 FIRST_DAY, LAST_DAY = 1 - EPOCH, 3_652_059 - EPOCH  # of the years 1 and 9999
 STEP_SIZES = [10.0**-places for places in range(10)]
@@ -160,11 +160,9 @@ class SavedModel(_Part):
     @field_validator("privacy", mode="before")
     @classmethod
     def _plain(cls, privacy: Any) -> Any:
-        entries = list(islice(_parts(privacy), MOST_ENTRIES + 1))
-        if len(entries) > MOST_ENTRIES or not all(
-            math.isfinite(entry) for entry in entries if isinstance(entry, float)
-        ):
-            raise ValueError(f"must hold at most {MOST_ENTRIES:,} entries, and finite numbers only")
+        entries = list(islice(_parts(privacy), MAX_ENTRIES + 1))
+        if len(entries) > MAX_ENTRIES or not all(math.isfinite(entry) for entry in entries if isinstance(entry, float)):
+            raise ValueError(f"must hold at most {MAX_ENTRIES:,} entries, and finite numbers only")
         return privacy
 
     @field_validator("privacy")

@@ -13,8 +13,8 @@ Three things are kept of a table, all of them the same for CSV, Parquet and a da
 *When two tables are the same.* By 1 always. By 2 and 3 if what agrees holds enough information. For a multiset of n cells
 with counts n_1, n_2, ..., `bits` is -log2 of the chance that n independent draws have exactly these counts, under the
 population that makes this most likely (shares n_v / n). So an independent sample, of whatever population, agrees with
-chance 2^-bits at most: about 2^-(1/2 sum log2(2 pi n_v) - 1/2 log2(2 pi n)), by Stirling. 2 counts from `LEAST_BITS` on.
-For 3, the columns that agree must reach `LEAST_BITS` without the most informative of them: numbers like 1 to n are the
+chance 2^-bits at most: about 2^-(1/2 sum log2(2 pi n_v) - 1/2 log2(2 pi n)), by Stirling. 2 counts from `MIN_BITS` on.
+For 3, the columns that agree must reach `MIN_BITS` without the most informative of them: numbers like 1 to n are the
 same in many tables, though by the formula nothing is more informative. With 32 bits, a ledger of a thousand tables of as
 many populations has a false alarm with chance 1e6 / 2 / 2^32 = 1e-4 at most, by 2; by 3 as far as columns are independent.
 
@@ -39,8 +39,9 @@ import pyarrow.compute as pc
 from scipy.special import gammaln
 
 from privsynth.errors import InputError
-from privsynth.privacy.content import LEAST_BITS, Fingerprint
-from privsynth.table.reader import RawTable, is_text
+from privsynth.privacy.content import MIN_BITS, Fingerprint
+from privsynth.table.cells import is_text
+from privsynth.table.raw import RawTable
 
 _MISSING = {  # whatever a policy says: what readers of CSV take for missing, and what tables often write for it
     "", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "none",
@@ -71,7 +72,7 @@ def fingerprint(raw: RawTable, key: bytes, modelled: Collection[str] = (), forme
             rows += _mixed(folded ^ _word(key, "any column"))
             columns.update([_mark(folded, key, "modelled column")])
     mark, bits = _mark(rows, key, "modelled rows")
-    marks = _mark(whole, key, "rows")[0], mark if bits >= LEAST_BITS else None, columns
+    marks = _mark(whole, key, "rows")[0], mark if bits >= MIN_BITS else None, columns
     return Fingerprint(*marks, _former(raw, key) if former else None)
 
 

@@ -14,11 +14,11 @@ from privsynth.policy import Policy
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows
 from privsynth.table.private import PrivateTable
-from privsynth.table.reader import RawTable
+from privsynth.table.raw import RawTable
 from privsynth.table.units import Numbered, number_units
 
-LEAST_ROWS = 50
-MOST_LISTED = 20  # undeclared columns that a message lists by name
+MIN_ROWS = 50
+MAX_LISTED = 20  # undeclared columns that a message lists by name
 
 
 @dataclass
@@ -45,11 +45,9 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
         rule = f"has more than {policy.most_rows:,} rows, four times what the policy declares and more than the plan counts on"
         raise InputError(Problem("table", rule, "declare in `dataset.rows` how many rows it has, roughly"))
     frame, unexpected = typed(raw, policy)
-    if len(frame) < LEAST_ROWS:
+    if len(frame) < MIN_ROWS:
         raise InputError(
-            Problem(
-                "table", f"has fewer than {LEAST_ROWS} rows", "a handful of people cannot be hidden among each other"
-            )
+            Problem("table", f"has fewer than {MIN_ROWS} rows", "a handful of people cannot be hidden among each other")
         )
     share = policy.model.audit.holdout if holdout is None else holdout
     owners = raw.cells(policy.unit_column, policy.model.dataset.missing).words() if policy.unit_column else None
@@ -57,8 +55,8 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
     frame = frame[known].reset_index(drop=True)
     numbered = number_units(frame, None if owners is None else list(owners[known]), randomness.bytes(32))
     rows_of_unit = np.unique(numbered.units, return_counts=True)[1]
-    if len(rows_of_unit) < LEAST_ROWS:
-        rule = f"has rows of fewer than {LEAST_ROWS} units ({policy.unit_column})"
+    if len(rows_of_unit) < MIN_ROWS:
+        rule = f"has rows of fewer than {MIN_ROWS} units ({policy.unit_column})"
         hint = "a handful of people cannot be hidden among each other; a name that holds a control character does not count"
         raise InputError(Problem("table", rule, hint))
     kept = numbered.rank < policy.max_rows
@@ -121,11 +119,11 @@ def check_header(columns: list[str], policy: Policy) -> None:
             f"column {c!r} is not declared in the policy" if c else f"column {columns.index(c) + 1} has no name",
             "declare it; `release: drop` is enough" if c else "name it, or leave it out (a saved row index?)",
         )
-        for c in listed[:MOST_LISTED]
+        for c in listed[:MAX_LISTED]
     ]
-    if len(listed) > MOST_LISTED:
+    if len(listed) > MAX_LISTED:
         problems.append(
-            Problem("table", f"and {len(listed) - MOST_LISTED:,} more columns are not declared in the policy")
+            Problem("table", f"and {len(listed) - MAX_LISTED:,} more columns are not declared in the policy")
         )
     if len(missing) == len(declared):
         problems = [

@@ -70,9 +70,9 @@ class PopulationModel:
     def sample(self, n: int, rng: np.random.Generator, progress: Progress) -> np.ndarray:
         import numpy as np
 
-        from privsynth.marginals.population import LEAST_FITTED
+        from privsynth.marginals.population import MIN_FITTED
 
-        size, many = len(self.population), max(n, LEAST_FITTED)  # a small sample is fitted among more rows
+        size, many = len(self.population), max(n, MIN_FITTED)  # a small sample is fitted among more rows
 
         def copies() -> np.ndarray:
             return np.concatenate([rng.permutation(size)[:many], rng.integers(0, size, max(0, many - size))])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from privsynth.parallel import in_blocks
 from privsynth.policy.options import NetworkOptions
 from privsynth.privacy.events import SampledGaussian, sampled_gaussian_of_mu
+from privsynth.privacy.mechanisms import DP_SGD
 from privsynth.progress import Progress, silent
 from privsynth.trainers.base import Model, Trainer
 
@@ -99,7 +100,7 @@ class NetworkTrainer(Trainer):
         o, rate = self.options, self._rate(facts)
         requests = [
             Request(
-                "dp-sgd", f"what {self.name} learns from rows beyond that", 1 - o.anchor,
+                DP_SGD, f"what {self.name} learns from rows beyond that", 1 - o.anchor,
                 lambda mu: sampled_gaussian_of_mu(mu, rate, o.steps),
             )
         ]  # fmt: skip
@@ -158,7 +159,7 @@ class NetworkTrainer(Trainer):
 
         units = codec.domain.units or codec.domain.rows or codec.total
         mechanism = DPSGD(
-            run.plan.event("dp-sgd", SampledGaussian), network.private, network.loss, after, self.options.max_grad_norm,
+            run.plan.event(DP_SGD, SampledGaussian), network.private, network.loss, after, self.options.max_grad_norm,
             float(units), network.latent,
         )  # fmt: skip
         table.measure(mechanism, run)

@@ -15,20 +15,20 @@ from scipy.stats import rankdata
 
 from privsynth.utility.cells import Grid, is_category, numbers
 
-MOST_COLUMNS = 30
-MOST_ROWS = 20_000
+MAX_COLUMNS = 30
+MAX_ROWS = 20_000
 _BINS = 10
-_MOST_CATEGORIES = 200  # with more, a table of counts is mostly empty and V is meaningless
+_MAX_CATEGORIES = 200  # with more, a table of counts is mostly empty and V is meaningless
 
 
 def correlations(synthetic: pd.DataFrame, real: pd.DataFrame, rng: np.random.Generator) -> dict[str, Any]:
     """{"columns": names, "synthetic": matrix, "reference": matrix}; the first 30 columns, on 20,000 random rows."""
-    usable = [n for n in real.columns if not (is_category(real[n]) and len(real[n].cat.categories) > _MOST_CATEGORIES)]
-    names = usable[:MOST_COLUMNS]
+    usable = [n for n in real.columns if not (is_category(real[n]) and len(real[n].cat.categories) > _MAX_CATEGORIES)]
+    names = usable[:MAX_COLUMNS]
     grid = Grid.fit(real[names], _BINS)
     matrices = []
     for frame in (synthetic, real):
-        rows = np.sort(rng.permutation(len(frame))[:MOST_ROWS])
+        rows = np.sort(rng.permutation(len(frame))[:MAX_ROWS])
         matrices.append(_matrix(frame[names].iloc[rows], grid))
     return {"columns": names, "synthetic": matrices[0], "reference": matrices[1]}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 BINS = 20
-MOST_TRIPLES = 100
+MAX_TRIPLES = 100
 _DENSE = 1 << 21  # cells up to which a marginal is counted in a full array; larger ones are sorted first
 
 
@@ -96,8 +96,8 @@ def tvd(one: np.ndarray, two: np.ndarray, sizes: list[int], ways: int) -> float 
     which triples count is part of the definition, not random. None if there are fewer columns than ways.
     """
     sets = list(itertools.combinations(range(len(sizes)), ways))
-    if ways == 3 and len(sets) > MOST_TRIPLES:
-        sets = [sets[i] for i in np.random.default_rng(0).choice(len(sets), MOST_TRIPLES, replace=False)]
+    if ways == 3 and len(sets) > MAX_TRIPLES:
+        sets = [sets[i] for i in np.random.default_rng(0).choice(len(sets), MAX_TRIPLES, replace=False)]
     if not sets or one.shape[1] == 0 or two.shape[1] == 0:
         return None
     return float(np.mean([marginal_distance(one, two, sizes, columns) for columns in sets]))

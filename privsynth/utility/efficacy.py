@@ -7,9 +7,9 @@ import pandas as pd
 
 from privsynth.utility.cells import is_category, known_numbers, numbers
 
-MOST_ROWS = 30_000
-MOST_CLASSES = 20
-_MOST_CATEGORIES = 254  # scikit-learn's limit for a categorical feature, less one for missing
+MAX_ROWS = 30_000
+MAX_CLASSES = 20
+_MAX_CATEGORIES = 254  # scikit-learn's limit for a categorical feature, less one for missing
 
 
 def efficacy(
@@ -32,7 +32,7 @@ def efficacy(
     found = []
     for index in (0, 1):
         labelled = np.flatnonzero(labels[index] >= 0)
-        rows = np.sort(rng.permutation(labelled)[:MOST_ROWS])
+        rows = np.sort(rng.permutation(labelled)[:MAX_ROWS])
         found.append(
             _area(features[index].iloc[rows], labels[index][rows], features[2].iloc[keep], labels[2][keep], seed)
         )
@@ -42,7 +42,7 @@ def efficacy(
 def _labels(synthetic: pd.Series, train: pd.Series, holdout: pd.Series) -> list[np.ndarray] | None:
     """Class numbers of the three tables, -1 for missing; None if there are too many classes."""
     if is_category(train):
-        if train.nunique() > MOST_CLASSES:
+        if train.nunique() > MAX_CLASSES:
             return None
         return [column.cat.codes.to_numpy().astype(np.int64) for column in (synthetic, train, holdout)]
     known = known_numbers(train)
@@ -59,7 +59,7 @@ def _features(frame: pd.DataFrame) -> pd.DataFrame:
     columns = {}
     for name in frame.columns:
         column = frame[name]
-        wide = is_category(column) and len(column.cat.categories) > _MOST_CATEGORIES
+        wide = is_category(column) and len(column.cat.categories) > _MAX_CATEGORIES
         columns[name] = column.cat.codes.astype(float) if wide else column
     return pd.DataFrame(columns, index=frame.index)
 

@@ -11,7 +11,7 @@ from privsynth.evidence import ColumnUtility
 from privsynth.utility.cells import is_category, known_numbers, numbers
 from privsynth.utility.labels import day, short, year
 
-MOST_BARS = 24
+MAX_BARS = 24
 _STEPS = (1, 2, 5, 10)
 
 
@@ -42,7 +42,7 @@ def _category_bars(synthetic: pd.Series, real: pd.Series) -> tuple[list[str], li
     counts = [np.bincount(column.cat.codes.to_numpy() + 1, minlength=len(names) + 1) for column in (synthetic, real)]
     shares = [count / max(count.sum(), 1) for count in counts]
     both = shares[0][1:] + shares[1][1:]
-    most = MOST_BARS - 2
+    most = MAX_BARS - 2
     top = np.arange(len(names)) if len(names) <= most else np.sort(np.argsort(-both, kind="stable")[:most])
     rest = np.setdiff1d(np.arange(len(names)), top)
     bars = [[*share[1:][top], *([share[1:][rest].sum()] if len(rest) else []), share[0]] for share in shares]
@@ -67,7 +67,7 @@ def _bins(known: np.ndarray, kind: str) -> tuple[np.ndarray, list[str]]:
     if len(known) == 0:
         return np.empty(0), ["any value"]
     distinct = np.unique(known)
-    if kind != "date" and len(distinct) <= MOST_BARS - 1:
+    if kind != "date" and len(distinct) <= MAX_BARS - 1:
         return distinct[1:], [short(value) for value in distinct]
     low, high = np.quantile(known, [0.01, 0.99])
     if low == high:
@@ -75,9 +75,9 @@ def _bins(known: np.ndarray, kind: str) -> tuple[np.ndarray, list[str]]:
     if kind == "date":
         return _date_bins(low, high)
     whole = bool(np.all(distinct == np.rint(distinct)))
-    step = _round_step((high - low) / (MOST_BARS - 6), whole)
+    step = _round_step((high - low) / (MAX_BARS - 6), whole)
     edges = np.arange(np.floor(low / step) + 1, np.floor(high / step) + 1) * step
-    edges = np.unique(edges)[: MOST_BARS - 2]
+    edges = np.unique(edges)[: MAX_BARS - 2]
     if len(edges) == 0:
         return np.empty(0), [short(low)]
     inner = [_span(a, b, step, whole) for a, b in itertools.pairwise(edges)]
@@ -88,13 +88,13 @@ def _date_bins(low: float, high: float) -> tuple[np.ndarray, list[str]]:
     """Whole years if there are three or more, else whole days."""
     first, last = year(low), year(high)
     if last - first >= 3:
-        step = int(_round_step((last - first + 1) / (MOST_BARS - 6), True))
-        years = list(range(first - first % step + step, last + 1, step))[: MOST_BARS - 2]
+        step = int(_round_step((last - first + 1) / (MAX_BARS - 6), True))
+        years = list(range(first - first % step + step, last + 1, step))[: MAX_BARS - 2]
         edges = np.array([np.datetime64(f"{start:04d}-01-01", "D").astype(np.int64) for start in years], float)
         inner = [str(a) if step == 1 else f"{a}–{b - 1}" for a, b in itertools.pairwise(years)]
         return edges, [f"before {years[0]}", *inner, f"{years[-1]} or later"]
-    step = max(1.0, np.ceil((high - low) / (MOST_BARS - 6)))
-    edges = np.unique(np.floor(low) + step * np.arange(1, MOST_BARS - 5))
+    step = max(1.0, np.ceil((high - low) / (MAX_BARS - 6)))
+    edges = np.unique(np.floor(low) + step * np.arange(1, MAX_BARS - 5))
     edges = edges[edges <= np.floor(high)]
     if len(edges) == 0:
         return np.empty(0), [day(low)]

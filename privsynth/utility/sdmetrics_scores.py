@@ -11,7 +11,7 @@ import pandas as pd
 
 from privsynth.utility.cells import is_category
 
-MOST_ROWS = 10_000
+MAX_ROWS = 10_000
 _EPOCH = pd.Timestamp("1970-01-01")
 
 
@@ -28,7 +28,7 @@ def quality(
         return None, None
     tables = []
     for frame in (real, synthetic):
-        rows = np.sort(rng.permutation(len(frame))[:MOST_ROWS])
+        rows = np.sort(rng.permutation(len(frame))[:MAX_ROWS])
         tables.append(_plain(frame[names].iloc[rows].reset_index(drop=True), kinds))
     if any(table[name].isna().all() for table in tables for name in names):
         names = [n for n in names if not any(table[n].isna().all() for table in tables)]

@@ -11,9 +11,9 @@ from privsynth.evidence import GroupUtility
 from privsynth.utility.cells import Grid, is_category, tvd
 from privsynth.utility.labels import day, short
 
-FEWEST_ROWS = 50
-MOST_GROUPS = 12
-MOST_COLUMNS = 2
+MIN_ROWS = 50
+MAX_GROUPS = 12
+MAX_COLUMNS = 2
 _PARTS = 4  # a number or date is split at its quartiles
 
 
@@ -25,7 +25,7 @@ def subgroups(
     Only levels with at least 50 real rows are reported. `tvd1` is None for a level that the synthetic table lacks.
     `kinds`: "date" columns are labelled as dates.
     """
-    chosen = [name for name in groups if name in real.columns][:MOST_COLUMNS]
+    chosen = [name for name in groups if name in real.columns][:MAX_COLUMNS]
     grid = Grid.fit(real)
     made, truth = grid.encode(synthetic), grid.encode(real)
     found = []
@@ -37,8 +37,8 @@ def subgroups(
         here, there = parts.encode(synthetic[[name]])[0], parts.encode(real[[name]])[0]
         texts = _texts(real[name], parts.edges[0], kinds.get(name, ""))
         counts = np.bincount(there, minlength=len(texts))
-        largest = np.argsort(-counts, kind="stable")[: MOST_GROUPS // len(chosen)]
-        for level in np.sort(largest[counts[largest] >= FEWEST_ROWS]):
+        largest = np.argsort(-counts, kind="stable")[: MAX_GROUPS // len(chosen)]
+        for level in np.sort(largest[counts[largest] >= MIN_ROWS]):
             inside = (made[rest][:, here == level], truth[rest][:, there == level])
             distance = tvd(*inside, [grid.sizes[i] for i in rest], 1)
             found.append(GroupUtility(group=f"{name} = {texts[level]}", rows_real=int(counts[level]), tvd1=distance))

@@ -26,8 +26,10 @@ from privsynth.policy import Policy
 from privsynth.privacy.events import ThresholdedGaussian
 from privsynth.privacy.mechanisms.categories import OpenCategories
 from privsynth.privacy.unit import Rows
+from privsynth.table.cells import MISSING, UNREADABLE, Cells
+from privsynth.table.formats.csv import check_grammar, read_csv
 from privsynth.table.intake import typed
-from privsynth.table.reader import MISSING, UNREADABLE, Cells, _check_grammar, _read_csv, read_table
+from privsynth.table.reader import read_table
 from privsynth.table.units import number_units
 
 POLICY = """\
@@ -287,7 +289,7 @@ BASES = {
 
 def rows_of(lines: list[bytes], end: bytes = b"\n") -> list[tuple[str | None, ...]]:
     """The rows of a CSV of these lines behind a header; as the reader reads the bytes of a file."""
-    raw = _read_csv(end.join([b"a,b", *lines, b""]), Path("t.csv"))
+    raw = read_csv(end.join([b"a,b", *lines, b""]), Path("t.csv"))
     return list(zip(*(raw.frame.column(name).to_pylist() for name in raw.columns), strict=True))
 
 
@@ -336,7 +338,7 @@ def test_a_refusal_names_the_line_and_no_content(lines: bytes, said: str, tmp_pa
 
 def test_lines_may_be_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check goes block by block: a quote opens in one and closes in another."""
-    monkeypatch.setattr("privsynth.table.reader.SCANNED", 7)
+    monkeypatch.setattr("privsynth.table.formats.csv.SCANNED", 7)
     for base in BASES.values():
         for line in LINES:
             leaves_others_alone(base, line, 2, b"\n")
@@ -369,7 +371,7 @@ def test_a_million_random_lines() -> None:
         for line in set(lines) - set(whole):
             if RAGGED.match(line) is None:
                 with pytest.raises(InputError):
-                    _check_grammar(b"\n".join([b"a,b", *base[:3], line, *base[3:], b""]), Path("t.csv"))
+                    check_grammar(b"\n".join([b"a,b", *base[:3], line, *base[3:], b""]), Path("t.csv"))
             elif rng.random() < 0.02:
                 assert not leaves_others_alone(base, line, rng.randint(0, 6), rng.choice([b"\n", b"\r\n"]))
         accepted, refused = accepted + len(whole), refused + len(lines) - len(whole)

@@ -88,7 +88,7 @@ def small_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vae, "COMPONENTS", 2)
     monkeypatch.setattr(codec, "ROWS", 200)
     monkeypatch.setattr(within, "ROUNDS", 2)
-    monkeypatch.setattr(marginal_model, "LEAST_FITTED", 300)
+    monkeypatch.setattr(marginal_model, "MIN_FITTED", 300)
 
 
 def fitted(policy: Policy) -> Callable[[Any, Tape], dict[str, bytes]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from model_mutants import Saved
-from tiny import COMPONENTS, LEAST_FITTED
+from tiny import COMPONENTS, MIN_FITTED
 
 ROWS = 20
 LONGEST = 10.0  # seconds of a mutant
@@ -100,7 +100,7 @@ def _work(pipe: Connection, models: list[Path]) -> None:
     from privsynth.trainers import vae
 
     warnings.simplefilter("ignore")
-    population.LEAST_FITTED = LEAST_FITTED
+    population.MIN_FITTED = MIN_FITTED
     vae.COMPONENTS = COMPONENTS
     saved = [Saved.read(folder) for folder in models]
     with tempfile.TemporaryDirectory() as place:

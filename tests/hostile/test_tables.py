@@ -14,9 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from privsynth.errors import InputError
-from privsynth.table import reader
+from privsynth.table import limits
 from privsynth.table.fingerprint import fingerprint
-from privsynth.table.reader import RawTable, number_of, read_header, read_table
+from privsynth.table.formats import csv
+from privsynth.table.parse import number_of
+from privsynth.table.raw import RawTable
+from privsynth.table.reader import read_header, read_table
 
 ROWS = ['V,"x\r\ny"', 'W,"x\ny"', "U,x", 'T,"""\r\n"', 'S,"\r\n\r\n"']
 
@@ -33,7 +36,7 @@ def test_where_a_part_ends_changes_no_value(end: str, tmp_path: Path, monkeypatc
     expected = rows(path)
     assert expected[0] == {"a": "V", "b": "x\r\ny"}
     for part in (1, 3, 8, 21, 64):
-        monkeypatch.setattr(reader, "PART", part)
+        monkeypatch.setattr(csv, "PART", part)
         for length in range(40):
             path.write_bytes(end.join(["a,b", "N" * length + ",q", *ROWS, ""]).encode())
             assert rows(path)[1:] == expected
@@ -42,15 +45,15 @@ def test_where_a_part_ends_changes_no_value(end: str, tmp_path: Path, monkeypatc
 def test_a_part_never_ends_inside_of_quotes(monkeypatch: pytest.MonkeyPatch) -> None:
     data = ("a,b\r\n" + "\r\n".join(ROWS * 3) + "\r\n").encode()
     for size in range(1, 60):
-        monkeypatch.setattr(reader, "PART", size)
-        parts = list(reader._parts(data, 5))
+        monkeypatch.setattr(csv, "PART", size)
+        parts = list(csv._parts(data, 5))
         assert parts[0][0] == 5 and parts[-1][1] == len(data)
         assert [end for _, end in parts[:-1]] == [start for start, _ in parts[1:]]
         assert all(data[end - 1 : end] == b"\n" and data[:end].count(b'"') % 2 == 0 for _, end in parts)
 
 
 def test_a_part_starts_without_a_byte_order_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "PART", 1)
+    monkeypatch.setattr(csv, "PART", 1)
     (tmp_path / "t.csv").write_text("a,b\n\ufeff1,2\n\ufeff3,4\n")
     assert [row["a"] for row in rows(tmp_path / "t.csv")] == ["\ufeff1", "\ufeff3"]
 
@@ -173,7 +176,7 @@ def test_a_file_that_unpacks_to_more_than_memory_is_refused(tmp_path: Path, monk
     paths = sorted(tmp_path.iterdir())
     for path in paths:
         assert len(read_table(path)) > 0
-    monkeypatch.setattr(reader, "memory", lambda: 8_000_000)
+    monkeypatch.setattr(limits, "memory", lambda: 8_000_000)
     for path in paths:
         with pytest.raises(InputError, match="unpacks to more than fits into this machine's"):
             read_table(path)
@@ -193,7 +196,7 @@ def test_slow_texts_are_read_in_time() -> None:
     """Each of these took hours by a pattern that tries again, or a search that copies."""
     assert np.isnan(number_of("1" * 1_000_000 + "x")) and np.isnan(number_of("1." * 300_000))
     with pytest.raises(InputError, match="line 2: a quoted value opens that is still open"):
-        reader._read_csv(b"a,b\n1," + b'"' * 2_000_001 + b"\n", Path("t.csv"))
+        csv.read_csv(b"a,b\n1," + b'"' * 2_000_001 + b"\n", Path("t.csv"))
 
 
 def test_many_names_are_looked_at_once(tmp_path: Path) -> None:

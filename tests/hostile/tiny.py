@@ -13,7 +13,7 @@ from privsynth.encoding import codec, copula
 from privsynth.marginals import population
 from privsynth.trainers import vae
 
-COMPONENTS, LEAST_FITTED = 2, 300  # of the prior of a vae, and rows that are fitted together: at their full size slow
+COMPONENTS, MIN_FITTED = 2, 300  # of the prior of a vae, and rows that are fitted together: at their full size slow
 NETWORK = "steps: 4, pretrain_steps: 1, hidden: 8, sweeps: 4, sampling_rate: 0.3"
 PERSON = "{column: who, max_rows: 3}"
 MODELS = {  # name: (trainer, unit)
@@ -60,7 +60,7 @@ def people(rows: int = 300) -> pd.DataFrame:
 def small(patch: pytest.MonkeyPatch) -> None:
     """Makes everything small that has nothing to do with what is tested."""
     patch.setattr(vae, "COMPONENTS", COMPONENTS)
-    patch.setattr(population, "LEAST_FITTED", LEAST_FITTED)
+    patch.setattr(population, "MIN_FITTED", MIN_FITTED)
     patch.setattr(codec, "ROWS", 200)
     patch.setattr(copula, "ROUNDS", 2)
 

@@ -35,7 +35,7 @@ from privsynth.ledger import ledger
 from privsynth.privacy import accountant, noise, unit
 from privsynth.privacy.mechanisms import categories, dpsgd, tables
 from privsynth.sampling import synthesizer
-from privsynth.table import intake, private, reader, units
+from privsynth.table import cells, formats, intake, private, units
 from privsynth.trainers import marginals
 from privsynth.trainers import modules as networks
 from privsynth.trainers import network as anchored
@@ -233,7 +233,7 @@ def _described_by_its_rows(patch: pytest.MonkeyPatch, kind: str, read: Callable[
 
     def column_domain(name: str, column: Any, policy: Any, private: Any, run: Any) -> Any:
         found = honest(name, column, policy, private, run)
-        described = (found.source, found.kind) == ("bought", kind)
+        described = (found.source, found.kind) == ("measured", kind)
         return read(found, behind_the_fence(private).values[name]) if described else found
 
     put(patch, domain, "_column_domain", column_domain)
@@ -290,7 +290,7 @@ def texts_known_by_a_hash_that_stops_at_nul(patch: pytest.MonkeyPatch) -> None:
         places, distinct = pd.factorize(plain.cast(pa.large_string()).to_pandas())
         return places, [text.encode() for text in distinct]
 
-    put(patch, reader, "_exactly_coded", coded)
+    put(patch, cells, "_exactly_coded", coded)
 
 
 def contents_known_by_a_hash_that_stops_at_nul(patch: pytest.MonkeyPatch) -> None:
@@ -314,7 +314,7 @@ def only_a_quote_that_is_open_at_the_end_is_refused(patch: pytest.MonkeyPatch) -
             if "unexpected end of data" in str(error):
                 raise InputError(Problem(str(path), "a quoted value is still open at the end")) from None
 
-    put(patch, reader, "_check_grammar", check)
+    put(patch, formats.csv, "check_grammar", check)
 
 
 def no_noise_where_there_is_one_column(patch: pytest.MonkeyPatch) -> None:

@@ -90,9 +90,9 @@ def test_size_is_capped(clinic_text: str, tmp_path: Path, monkeypatch: pytest.Mo
         file.truncate(10**12)  # holes: it takes no space on the disk
     assert "larger than 50,000,000 bytes" in refusal(grouped(clinic_text), tmp_path).rule
     path.write_text(GROUPS)
-    monkeypatch.setattr(grouping, "MOST_LINES", 1)
+    monkeypatch.setattr(grouping, "MAX_LINES", 1)
     assert "more than 1 lines" in refusal(grouped(clinic_text), tmp_path).rule
-    monkeypatch.setattr(grouping, "MOST_LINES", 2)
+    monkeypatch.setattr(grouping, "MAX_LINES", 2)
     assert Policy.from_text(grouped(clinic_text), folder=tmp_path)
 
 

@@ -58,7 +58,7 @@ def test_more_cells_than_noise_is_exact_enough_for(
     """privacy/noise.py says how exact; as shipped it takes some 2,700 tables and the most rows of a unit."""
     path = clinic_policy(("unit: row", "unit: {column: visit, max_rows: 1000}"))
     assert command("check", path).code == 0
-    monkeypatch.setattr("privsynth.planning.MOST_MOVED", 5_000)
+    monkeypatch.setattr("privsynth.planning.MAX_MOVED", 5_000)
     said = command("check", path)
     assert said.code == 2 and "one unit could move" in said.err and "exact enough for 5,000" in said.err
     most = int(said.err.split("let `max_rows` be at most ")[1].split(",")[0])
@@ -181,8 +181,8 @@ def test_a_policy_that_is_too_large_is_refused_at_once(clinic_text: str, tmp_pat
     nested = "x0: &x0 [a, a, a, a, a, a, a, a, a, a]\n" + "".join(
         f"x{i}: &x{i} [{', '.join([f'*x{i - 1}'] * 10)}]\n" for i in range(1, 12)
     )  # ten lines that stand for a trillion values
-    flat = f"x: [{'a,' * reading.MOST_NODES}a]\n"
-    long = "#" * (reading.MOST_CHARACTERS + 1)
+    flat = f"x: [{'a,' * reading.MAX_NODES}a]\n"
+    long = "#" * (reading.MAX_CHARACTERS + 1)
     for more, rule in ((nested, "holds more than 100,000 values"), (flat, "holds more than"), (long, "is longer than")):
         with pytest.raises(PolicyError, match=rule) as error:
             Policy.from_text(clinic_text + more, "p.yaml")

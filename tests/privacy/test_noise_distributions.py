@@ -21,7 +21,7 @@ from scipy.special import ndtr, ndtri
 
 from privsynth.privacy import noise
 from privsynth.privacy.accountant import NUMERICAL_SLACK
-from privsynth.privacy.noise import LATTICE, MOST_MOVED, Randomness
+from privsynth.privacy.noise import LATTICE, MAX_MOVED, Randomness
 
 MILLION = 1_000_000
 ALARM = 7e-11  # of each p-value: 6.5 deviations
@@ -399,7 +399,7 @@ def test_what_double_precision_adds_to_a_claim() -> None:
     assert gaussian.max() < 2.0**-39 and laplace.max() < 2.0**-39
     discrete = np.interp(z, x, laplace) + 3 * z**2 * 2.0**-52  # a proposal z deviations out has x < z
     assert discrete.max() < 2.0**-39
-    assert 2 * MOST_MOVED * 2.0**-39 < 9.9e-6 < NUMERICAL_SLACK
+    assert 2 * MAX_MOVED * 2.0**-39 < 9.9e-6 < NUMERICAL_SLACK
     one_cell = 2 * 12 * 3.5 * 2.0**-52 * 1e4 / LATTICE  # both edges of a rounded double
     assert 3e-3 < 2 * 10_000 * one_cell < 5e-3
 

@@ -246,7 +246,7 @@ def test_wide_tables_stay_small() -> None:
     whole.utility.correlations = {"columns": [f"c{i}" for i in size], "synthetic": [[0.5 for _ in size] for _ in size],
                                   "reference": [[-0.5 for _ in size] for _ in size]}  # fmt: skip
     html = report(whole)
-    assert len(html) < 1_500_000 and html.count('class="tile"') == tiles.MOST_TILES
+    assert len(html) < 1_500_000 and html.count('class="tile"') == tiles.MAX_TILES
     assert "30 more columns are not drawn here" in html
 
 

@@ -257,7 +257,7 @@ def test_quadruples_carry_parities_of_four() -> None:
 def test_tables_of_more_columns_than_fit_into_memory_are_left_out(
     snr: int, many: int, more: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(m, "MOST_CELLS", snr)  # pairs have 160 cells, triples 640, quadruples 1,280
+    monkeypatch.setattr(m, "MAX_CELLS", snr)  # pairs have 160 cells, triples 640, quadruples 1,280
     rows = np.random.default_rng(0).integers(0, 3, (N, 5)).astype(np.int32)
     marginal_model, mechanisms = measured(rows, (3,) * 5, ["marginals", "triples", "quadruples"], "c4")
     triples, quadruples = (mechanism.tables for mechanism in mechanisms[1:])
@@ -305,15 +305,15 @@ def test_the_strongest_pairs_stop_at_the_limit_of_cells(monkeypatch: pytest.Monk
         (1_300, 9, [(0, 1), (0, 2), (0, 3)]),  # (1, 3) has 2,000 cells: passed over; (2, 3) no longer fits
         (1_300, 2, [(0, 1), (0, 3)]), (999, 9, [(0, 2), (0, 3), (2, 3)]), (49, 9, []),
     ]:  # fmt: skip
-        monkeypatch.setattr(m, "MOST_CELLS", limit)
+        monkeypatch.setattr(m, "MAX_CELLS", limit)
         assert m.strongest(screened, sizes, most, None) == m.strongest(shuffled, sizes, most, None) == chosen
-    monkeypatch.setattr(m, "MOST_CELLS", 20_000_000)
+    monkeypatch.setattr(m, "MAX_CELLS", 20_000_000)
     assert m.strongest(screened, sizes, 1, 3) == [(1, 3)]  # with the target: it counts three times
 
 
 def test_measured_categories_that_are_too_many_leave_tables_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Public sizes let expect few codes, so nothing says which pairs are strong: small ones, with the target first."""
-    monkeypatch.setattr(m, "MOST_CELLS", 149)
+    monkeypatch.setattr(m, "MAX_CELLS", 149)
     marginal_model, (pairs, triples) = measured(related(N, 6, 4), (4, 4, 4, 4, 4, 9), ["marginals", "triples"], "c5")
     assert pairs.tables == ((0, 1), (0, 5), (1, 5))  # of 25, 50 and 50 cells, with that for missing values
     assert triples.tables == ((0, 1, 2),)  # of 125; those with the target have 250

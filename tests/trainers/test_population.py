@@ -177,7 +177,7 @@ def test_triples_weigh_the_same_in_blocks_of_every_size(monkeypatch: pytest.Monk
         (weight,) = {
             g.weight(n // marginal_model.blocks_of(n), 1.0) for g in marginal_model_of(truth)._triples(truth, n, rng)
         }
-        assert weight == pytest.approx(marginal_model.LEAST_WEIGHT / marginal_model.TRIPLE_SIGMA**2)
+        assert weight == pytest.approx(marginal_model.MIN_WEIGHT / marginal_model.TRIPLE_SIGMA**2)
 
 
 class Drawing(Network):

@@ -305,7 +305,7 @@ def test_networks_are_trained_by_the_noisy_gradients(
 @pytest.mark.parametrize("cells", [1_000, 9])
 def test_a_table_of_many_cells_buys_what_fits(unit: str, cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for where in (rules, measure):
-        monkeypatch.setattr(where, "MOST_CELLS", cells)
+        monkeypatch.setattr(where, "MAX_CELLS", cells)
     mechanisms: dict[str, Marginals] = {}
     query = Marginals.query
 

@@ -16,7 +16,7 @@ from privsynth.evidence import Utility
 from privsynth.utility import measure
 from privsynth.utility.association import cramers_v
 from privsynth.utility.cells import Grid, marginal_distance, tvd
-from privsynth.utility.histograms import MOST_BARS, histogram
+from privsynth.utility.histograms import MAX_BARS, histogram
 from privsynth.utility.labels import day, short, year
 
 KINDS = {"sex": "category", "place": "category", "age": "integer", "pay": "number", "day": "date", "ill": "category"}
@@ -116,7 +116,7 @@ def test_the_same_table_is_at_no_distance() -> None:
 def test_columns_are_readable(found: Utility) -> None:
     assert [c.name for c in found.columns] == list(TRAIN.columns)
     for column in found.columns:
-        assert len(column.labels) == len(column.synthetic) == len(column.reference) <= MOST_BARS
+        assert len(column.labels) == len(column.synthetic) == len(column.reference) <= MAX_BARS
         assert len(set(column.labels)) == len(column.labels)
         assert sum(column.synthetic) == pytest.approx(1, abs=1e-4)
         assert sum(column.reference) == pytest.approx(1, abs=1e-4)
@@ -133,7 +133,7 @@ def test_many_categories_fold_into_other() -> None:
     codes = np.minimum(np.random.default_rng(0).geometric(0.1, 3000) - 1, 59)
     column = pd.Series(pd.Categorical.from_codes(codes, names))
     bars = histogram("x", "category", column, column, 0.0)
-    assert len(bars.labels) <= MOST_BARS and bars.labels[-1] == "other" and bars.labels[0] == "v0"
+    assert len(bars.labels) <= MAX_BARS and bars.labels[-1] == "other" and bars.labels[0] == "v0"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_odd_columns_have_bars(values: list[float], kind: str) -> None:
     if kind == "date":
         column = column.clip(-1e5, 1e5)
     bars = histogram("x", kind, column, column, 0.0)
-    assert 1 <= len(bars.labels) <= MOST_BARS
+    assert 1 <= len(bars.labels) <= MAX_BARS
     assert bars.synthetic == bars.reference
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms.base import Mechanism
 from privsynth.privacy.noise import Randomness
-from privsynth.privacy.unit import MOST_WAYS, SHARE_UNIT, Rows, to_shares, unit_weights
+from privsynth.privacy.unit import MAX_WAYS, SHARE_UNIT, Rows, to_shares, unit_weights
 
 Floats = NDArray[np.float64]
 HISTOGRAMS, MARGINALS = "histograms", "marginals"  # the mechanisms' names in plans and ledgers
@@ -71,7 +71,7 @@ class Histograms(Mechanism[list[Floats], list[Floats], list[Floats]]):
 
 @dataclass(frozen=True)
 class Marginals(Mechanism[Tables, Tables, Tables]):
-    """Tables of two to MOST_WAYS columns. sizes: number of codes of each column; shares: one for each table, from
+    """Tables of two to MAX_WAYS columns. sizes: number of codes of each column; shares: one for each table, from
     `to_shares`. All are public, or follow from earlier releases.
 
     Released: {columns: noisy weighted counts, one axis a column}.
@@ -86,11 +86,7 @@ class Marginals(Mechanism[Tables, Tables, Tables]):
     def __post_init__(self) -> None:
         columns = range(len(self.sizes))
         for table in self.tables:
-            if (
-                len(set(table)) != len(table)
-                or not 2 <= len(table) <= MOST_WAYS
-                or not all(c in columns for c in table)
-            ):
+            if len(set(table)) != len(table) or not 2 <= len(table) <= MAX_WAYS or not all(c in columns for c in table):
                 raise ValueError("a table has two to four different columns")
         shares = np.array(self.shares)
         if len(set(self.tables)) != len(shares) or len(self.tables) != len(shares):
