@@ -6,6 +6,7 @@ one field are defined beside it; rules on several are in `rules.py`, so that all
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from datetime import date
@@ -43,6 +44,11 @@ def _text(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_text)]
+Thousands = Literal[",", ".", " ", "'", "\u2019", "\u00a0", "\u202f", "_"]
+ENCODINGS = frozenset({
+    "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "ascii", "cp437", "cp850", "cp852", "cp866",
+    "koi8-r", "koi8-u", "gbk", "gb18030", "big5", "shift_jis", "cp932", "euc_jp", "euc_kr", "cp949",
+})  # fmt: skip
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Bound = int | float | date
@@ -60,6 +66,54 @@ class _Strict(BaseModel):
         return value
 
 
+class CsvSpec(_Strict):
+    """How a CSV is written. What leaves as CSV is written in the same way."""
+
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    decimal: Literal[".", ","] = "."
+    thousands: Thousands | None = None
+    quote: Literal['"', "'", ""] = '"'  # "" where no character quotes
+    skip_rows: int = Field(default=0, ge=0, le=10_000)  # lines above the header, such as a title
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, delimiter: str) -> str:
+        if len(delimiter) != 1 or not delimiter.isascii() or delimiter.isalnum() or delimiter in "\"'\r\n\0.+-":
+            raise ValueError('the delimiter is one ASCII character such as `","`, `";"`, `"|"` or `"\\t"`')
+        return delimiter
+
+    @field_validator("encoding")
+    @classmethod
+    def _stateless(cls, encoding: str) -> str:
+        """In an encoding with shift states one line could change how the others are read."""
+        try:
+            name = codecs.lookup(encoding).name
+        except (LookupError, ValueError):
+            name = ""
+        if name not in ENCODINGS and not name.startswith(("iso8859-", "cp12", "mac-")):
+            raise ValueError(f"no such encoding, or one that is not offered; known: {', '.join(sorted(ENCODINGS))}")
+        return name
+
+    @model_validator(mode="after")
+    def _distinct(self) -> CsvSpec:
+        if self.thousands == self.decimal:
+            raise ValueError("`decimal` and `thousands` are the same character")
+        if self.delimiter == self.quote:
+            raise ValueError("`delimiter` and `quote` are the same character")
+        return self
+
+
+class NumberSpec(_Strict):
+    """How the numbers of one column are written, where that is not plainly: 1,234.50, (12.00), € 3, 85%."""
+
+    decimal: Literal[".", ","] | None = None  # None: as in `dataset.csv`
+    thousands: Thousands | None = None
+    currency: str | None = Field(default=None, min_length=1, max_length=10)  # before or behind the digits
+    parentheses: bool = False  # (12.00) is -12.00, as accountants write it
+    percent: bool = False  # 85% is read, and written, as 85
+
+
 class DatasetSpec(_Strict):
     """Which table this is. `id` names its lifetime budget."""
 
@@ -68,6 +122,13 @@ class DatasetSpec(_Strict):
     rows: int | None = Field(default=None, ge=1, le=10**12)  # public row count; without it the count is measured
     missing: list[Text] = []  # tokens that mean "missing"; the empty cell always does
     unexpected: Unexpected | None = None  # the rule of every column that states none
+    unreadable: float = Field(default=0.02, ge=0, lt=1)  # share of a column's cells above which a run stops
+    csv: CsvSpec = CsvSpec()
+    table: str | None = None  # of a database, or the sheet of a workbook
+    query: str | None = None  # of a database, in place of a table
+    language: str = Field(
+        default="en", pattern=r"^[a-z]{2,3}([_-][A-Za-z]{2,4})?$"
+    )  # of the names of months and weekdays
 
     @property
     def most_rows(self) -> int:

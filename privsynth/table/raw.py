@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -23,9 +23,18 @@ UNREAD = b"privsynth.unread"  # key of a field's metadata: the type of a column 
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table as read: all text from CSV; with the source's types from Parquet (text as a dictionary) or a data frame."""
+    """A table as read: all text from CSV; with the source's types from Parquet (text as a dictionary) or a data frame.
+
+    labels: for each column whose file declares labels (SPSS, Stata, SAS) the label of each code, both as text.
+    dtypes: for each column of a data frame its pandas dtype, by name. bom: a CSV that began with a byte order mark.
+    typed: False where all is text since the format has no types.
+    """
 
     frame: pa.Table
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    bom: bool = False
+    typed: bool = True
 
     @property
     def columns(self) -> list[str]:
