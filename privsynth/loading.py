@@ -89,7 +89,7 @@ def take(
         raise Damaged(f"tensor `{name}` must be of type {dtype}")
     if tensor.ndim != len(shape) or any(n not in (m, None) for m, n in zip(tensor.shape, shape, strict=True)):
         wanted = " x ".join("any" if n is None else f"{n:,}" for n in shape)
-        raise Damaged(f"tensor `{name}` must be of shape {wanted}: the tensors do not go together")
+        raise Damaged(f"tensor `{name}` must be of shape {wanted}: the tensors have inconsistent shapes")
     if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
         raise Damaged(f"tensor `{name}` must hold finite numbers only")
     if not np.all((tensor >= low) & (tensor <= high)):

@@ -120,7 +120,7 @@ def _requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
 
 
 def _unit_numbers(policy: Policy) -> Request:
-    """The cost of a collision in `table.number_units`, which may give two units the same number: no noise, a part of delta."""
+    """The cost of a collision in `units.number_units`, which may give two units the same number: no noise, a part of delta."""
     purpose = "which rows belong together: units get numbers by a keyed hash, and two share one with a tiny chance"
     event = ApproximateDP(0.0, shared_number(policy.most_rows))
     return Request("unit numbers", purpose, 0.0, lambda mu: event)

@@ -153,5 +153,5 @@ def test_it_is_saved_as_plain_arrays_and_damage_is_seen() -> None:
     assert copula is not None
     again = Copula.restore(copula.tensors())
     assert all((getattr(again, name) == value).all() for name, value in copula.tensors().items())
-    with pytest.raises(ValueError, match="do not go together"):
+    with pytest.raises(ValueError, match="inconsistent shapes"):
         Copula.restore(copula.tensors() | {"columns": np.arange(3)})

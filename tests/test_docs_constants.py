@@ -52,7 +52,7 @@ PHRASES: dict[str, list[float]] = {
     "rounded down to a multiple of #": [LATTICE],
     "Shares are multiples of #": [SHARE_UNIT],
     "rows are clipped to C (1 - #)": [MARGIN],
-    "rounded to a power of two from σC/# on": [1 / FINEST],
+    "rounded to multiples of a power of two that is at least σC/#": [1 / FINEST],
     "A unit that moves # million cells": [MAX_MOVED / 1e6],
     "a δ of N · # for a public bound N": [shared_number(1)],
     "(four times `dataset.rows`, at least #; # where it is not declared)": [
@@ -76,7 +76,7 @@ def test_rows_that_are_declared() -> None:
 @pytest.mark.parametrize("epsilon", [0.003, 0.1, 1.0, 3.0, 10.0])
 def test_trace_of_the_geometric_sampler(epsilon: float) -> None:
     end, grid = quoted(
-        "so its law ends near #/ε and has holes before: a δ of 36/ε · (1 + exp(ε)) · # that the accountant adds"
+        "so the support is truncated near #/ε and has gaps before that: a δ of 36/ε · (1 + exp(ε)) · # that the accountant adds"
     )
     assert geometric_trace(epsilon) == pytest.approx(end / epsilon * (1 + math.exp(epsilon)) * grid, abs=0)
 

@@ -99,7 +99,7 @@ def load_grouping(name: str, beside: Path | None) -> Grouping:
         text = content.decode("utf-8-sig")
         lines = list(islice(csv.reader(io.StringIO(text, newline=""), strict=True), MAX_LINES + 2))
     except (UnicodeDecodeError, csv.Error):
-        raise PolicyError(Problem(name, "cannot be read as a CSV in UTF-8", "save it so")) from None
+        raise PolicyError(Problem(name, "cannot be read as a CSV in UTF-8", "save it as UTF-8 CSV")) from None
     header, *rest = lines or [[]]
     if [cell.strip() for cell in header] != ["code", "group"]:
         raise PolicyError(Problem(name, "a grouping file starts with the header `code,group`", "add it"))
@@ -125,8 +125,8 @@ def _bytes_of(name: str, beside: Path | None) -> bytes:
         try:
             if folder is not None and ((place := folder / name).exists() or place.is_symlink()):
                 return _read(name, place, folder)
-        except (OSError, ValueError, RuntimeError):  # no rights, a name too long or of no text, links in a circle
-            raise PolicyError(Problem(name, "cannot be read", "check the file and its rights")) from None
+        except (OSError, ValueError, RuntimeError):  # no permission, a name too long or not text, a cycle of links
+            raise PolicyError(Problem(name, "cannot be read", "check the file and its permissions")) from None
     shipped = ", ".join(sorted(p.name for p in SHIPPED.glob("*.csv")))
     raise PolicyError(
         Problem(name, "no such grouping file beside the policy", f"put it there, or name one of: {shipped}")

@@ -52,7 +52,7 @@ class Policy:
             reason = (
                 "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error.strerror}"
             )
-            raise PolicyError(Problem(str(path), reason, "name a policy in YAML")) from None
+            raise PolicyError(Problem(str(path), reason, "pass the path of a YAML policy")) from None
         return cls.from_text(text, source=str(path), folder=path.parent)
 
     @classmethod
@@ -213,7 +213,7 @@ def _parse(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
                 wrong.extend(_half_characters(key, source))
                 if here in lines:
                     rule = f"key {_dotted(here)!r} appears twice, first on line {lines[here]}"
-                    wrong.append(Problem(f"{source}:{key.start_mark.line + 1}", rule, "leave one of them out"))
+                    wrong.append(Problem(f"{source}:{key.start_mark.line + 1}", rule, "remove one of them"))
                 lines[here] = key.start_mark.line + 1
                 walk(value, here)
         elif isinstance(node, yaml.SequenceNode):
@@ -257,7 +257,7 @@ def _half_characters(node: yaml.Node, source: str) -> Iterator[Problem]:
     """A lone surrogate, as "\\ud800" in quotes, is text that could never be written to a table or a page."""
     if isinstance(node, yaml.ScalarNode) and _SURROGATE.search(node.value):
         place = f"{source}:{node.start_mark.line + 1}"
-        yield Problem(place, "holds half a character (a surrogate)", "write the character itself")
+        yield Problem(place, "holds a lone surrogate (half a character)", "write the character itself")
 
 
 def _dotted(loc: Path_) -> str:
@@ -293,8 +293,8 @@ def _explained(error: ValidationError, content: Any, lines: dict[Path_, int], so
 
 
 _MISSING = {
-    "max_rows": "write how many rows of one person are used at most, such as `unit: {column: NAME, max_rows: 4}`; the "
-    "noise grows with it, and rows beyond it are left out at random",
+    "max_rows": "write how many rows of one person are used at most, such as `unit: {column: NAME, max_rows: 4}`; rows "
+    "beyond it are left out at random, and the more rows of a person are used, the less each of them weighs",
     "column": "name the column whose values identify people, as in `unit: {column: NAME, max_rows: 4}`",
     "unit": "write `unit: row` if every row is another person, else `unit: {column: NAME, max_rows: N}`",
     "delta": "add it, well below one part in the number of people, such as `delta: 1.0e-6`",

@@ -145,7 +145,7 @@ class UnitSpec(_Strict):
 
 
 class RiskTarget(_Strict):
-    """Asks for a risk in place of an epsilon: no attack finds more than `max_tpr` at `fpr` false positives."""
+    """Asks for a risk in place of an epsilon: no attack has a true-positive rate above `max_tpr` at `fpr` false positives."""
 
     fpr: Share
     max_tpr: Share
@@ -160,7 +160,7 @@ class RiskTarget(_Strict):
 
 
 class Lifetime(_Strict):
-    """Cap on all runs on this data set together (`privacy.filter`); the ledger refuses the run that would pass it."""
+    """Cap on all runs on this data set together (`ledger.filter`); the ledger refuses the run that would pass it."""
 
     epsilon: Positive
     delta: Share
@@ -357,7 +357,7 @@ class AuditSpec(_Strict):
 
 
 class Thresholds(_Strict):
-    """What the audit may find at most; fixed before anything is measured. 0.09: EMA policy 0070, Health Canada."""
+    """Maximum success of an attack, for each family; fixed before anything is measured. 0.09: EMA policy 0070, Health Canada."""
 
     membership_tpr_at_1pct_fpr: float = Field(default=0.05, gt=0, le=1)
     singling_out: float = Field(default=0.09, gt=0, le=1)

@@ -11,7 +11,7 @@ from privsynth.frameworks import known_frameworks
 from privsynth.policy.model import CONTROL, NUMERIC, Budget, PolicyModel
 
 Violation = tuple[tuple[str | int, ...], str, str]  # (place in the policy, rule, hint)
-CAP_HINT = "ask for less; to raise `hard_cap` is for whoever answers for the data"
+CAP_HINT = "ask for less; only whoever is responsible for the data may raise `hard_cap`"
 SAMPLE_DAYS = (date(2004, 2, 29), date(1999, 12, 31), date(2011, 10, 8))  # that a date's format must reproduce
 LONGEST_FORMAT = 100  # characters
 
@@ -30,18 +30,21 @@ def violations(policy: PolicyModel) -> Iterator[Violation]:
 def shared_number(rows: int) -> float:
     """A bound on the probability that an added unit shares its number with another one, in a table of so many rows.
 
-    Numbers are 63 bits of a keyed hash (`table.number_units`), so each other unit has the same one with probability 2^-63.
-    Where rows are units, a row is also taken for an equal one if 128-bit hashes of what differs in them agree; both together
-    are far below 2^-62 for each row.
+    Numbers are 63 bits of a keyed hash (`table.units.number_units`), so each other unit has the same one with probability
+    2^-63. Where rows are units, a row is also taken for an equal one if 128-bit hashes of what differs in them agree; both
+    together are below 2^-62 for each row.
     """
     return rows * 2.0**-62
 
 
 def _budget(policy: PolicyModel) -> Iterator[Violation]:
     budget, rows = policy.budget, policy.dataset.rows
-    if budget.delta <= (chance := shared_number(policy.dataset.most_rows)):
-        rule = f"delta {budget.delta:g} is not above {chance:.1e}, the chance that two units get one number by a hash"
-        hint = f"write more than {chance:.1e}" + ("" if rows else ", or state the number of rows as `dataset.rows`")
+    if budget.delta <= (collision := shared_number(policy.dataset.most_rows)):
+        rule = (
+            f"delta {budget.delta:g} is not above {collision:.1e}, "
+            "the probability that the hashes of two units collide and give both the same number"
+        )
+        hint = f"write more than {collision:.1e}" + ("" if rows else ", or state the number of rows as `dataset.rows`")
         yield ("budget", "delta"), rule, hint
     if rows is not None:
         yield from large_delta(budget, rows, "rows")
@@ -52,14 +55,14 @@ def _budget(policy: PolicyModel) -> Iterator[Violation]:
 def large_delta(budget: Budget, n: int, called: str) -> Iterator[Violation]:
     """delta must stay below 1/n: publishing the whole record of one of n people, drawn at random, is (0, 1/n)-DP.
 
-    n counts everybody in the table and not only the training part: each person is published with probability 1/n, whether
-    it is the split into train and holdout or the draw that spares them. There are at least as many rows as units, so that
-    a count of rows gives the stricter rule.
+    n counts everybody in the table and not only the training part: a person is published only if the split puts them into
+    that part and the draw then picks them, and both together have probability 1/n. There are at least as many rows as
+    units, so that a count of rows gives the stricter rule.
     """
     if budget.delta >= 1 / n:
         rule = (
             f"delta {budget.delta:g} is not below 1/{called} = {1 / n:.2g}: "
-            "it would allow one person to be published whole"
+            "it would allow one person's complete record to be published"
         )
         yield ("budget", "delta"), rule, f"write at most {0.1 / n:.1e}"
 
@@ -90,7 +93,7 @@ def _unit(policy: PolicyModel) -> Iterator[Violation]:
 def _roles(policy: PolicyModel) -> Iterator[Violation]:
     targets = [name for name, column in policy.columns.items() if column.role == "target"]
     if len(targets) > 1:
-        yield ("columns", targets[1], "role"), f"two targets: {targets[0]!r} and {targets[1]!r}", "leave one"
+        yield ("columns", targets[1], "role"), f"two targets: {targets[0]!r} and {targets[1]!r}", "keep one"
     for name in targets:
         if not policy.columns[name].modelled:
             yield ("columns", name, "role"), f"target {name!r} is not kept", "keep it, or give it another role"
@@ -119,7 +122,7 @@ def _constraints(policy: PolicyModel) -> Iterator[Violation]:
             ahead += larger.get(at, set()) - above
             above.add(at)
         if small in above:
-            yield place, "the constraints form a circle", "leave one of them out"
+            yield place, "the constraints form a cycle", "remove one of them"
         else:
             larger.setdefault(small, set()).add(large)
 
@@ -141,7 +144,7 @@ def _names(policy: PolicyModel) -> Iterator[Violation]:
 def _formats(policy: PolicyModel) -> Iterator[Violation]:
     for name, column in policy.columns.items():
         if column.format is not None and not _is_date_format(column.format):
-            rule = f"{column.format[:LONGEST_FORMAT]!r} does not write a day such that it can be read back"
+            rule = f"{column.format[:LONGEST_FORMAT]!r} does not round-trip dates"
             hint = "name year, month and day as strptime does, such as `%Y-%m-%d`"
             yield ("columns", name, "format"), rule, hint
 

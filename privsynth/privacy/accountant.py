@@ -12,10 +12,10 @@ the stage's own sensitivity. The composition of such a list of pairs dominates t
 there is a later stage: that takes a privacy filter.
 
 What dominates each kind of event:
-- Gaussian: itself. Gaussians compose exactly, their mu adding up in squares (Dong, Roth, Su 2022, Corollary 2).
+- Gaussian: itself. Gaussians compose exactly: their mu squared adds up (Dong, Roth, Su 2022, Corollary 2).
 - DiscreteGaussian: the Gaussian of `dominating_mu`.
 - PureDP: randomised response (Kairouz, Oh, Viswanath 2015). Geometric: the same, as its privacy loss takes the same
-  two values with the same chances; and a small delta, since diffprivlib draws it by inverting one 53-bit number, so
+  two values with the same probabilities; and a small delta, since diffprivlib draws it by inverting one 53-bit number, so
   that its support ends at about 36 / epsilon and has gaps before that.
 - ApproximateDP: randomised response and, with probability delta, a release of everything (the same source).
 - ThresholdedGaussian: its Gaussian and, with probability delta, a release of everything.

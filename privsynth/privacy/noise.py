@@ -1,4 +1,6 @@
-"""The source of all random numbers that protect privacy: AES-256 in counter mode (`cryptography`), keyed by the OS.
+"""The source of the random numbers that protect privacy: AES-256 in counter mode (`cryptography`), keyed by the OS.
+
+One exception: the noise of geometric counts is drawn by diffprivlib (`mechanisms/counts.py`), from the OS directly.
 
 A seed is for development: it fixes the key, so that whoever knows the seed can subtract the noise. What is made with a
 seed is marked and never released.

@@ -26,7 +26,7 @@ Values = TypeVar("Values")  # a data frame of typed values, or an array of codes
 class Rows(Generic[Values]):
     """values: one row per record, sorted by unit, the rows of a unit in random order. units: (rows,) int64.
 
-    A unit's number is a keyed hash of its own name or content (`table.take_in`): adding a unit changes no other
+    A unit's number is a keyed hash of its own name or content (`table.units`): adding a unit changes no other
     unit's number, position relative to the others, or order of rows.
     """
 

@@ -88,7 +88,7 @@ class SavedDomain(_Part):
         gaps = [(c.gap_from, c.name) for c in self.columns if c.gap_from is not None]
         if len(gaps) > RULES:
             raise ValueError("too many columns are stored as gaps")
-        no_circle(gaps)
+        no_cycle(gaps)
         return self
 
     def _stratum(self) -> None:
@@ -141,7 +141,7 @@ class SavedLayout(_Part):
             raise ValueError("a column stands twice")
         if len({(small, large) for small, large, _, _ in self.rules}) < len(self.rules):
             raise ValueError("a rule stands twice")
-        no_circle((small, large) for small, large, _, _ in self.rules)
+        no_cycle((small, large) for small, large, _, _ in self.rules)
         return self
 
 
@@ -198,7 +198,7 @@ def comparable(one: SavedColumn, other: SavedColumn) -> bool:
     return "category" not in (one.kind, other.kind) and dates[0] == dates[1]
 
 
-def no_circle(pairs: Iterable[tuple[str, str]]) -> None:
+def no_cycle(pairs: Iterable[tuple[str, str]]) -> None:
     """pairs: (smaller column, larger column). Raises ValueError if some column comes out smaller than itself."""
     order = TopologicalSorter[str]()
     for small, large in pairs:
@@ -206,7 +206,7 @@ def no_circle(pairs: Iterable[tuple[str, str]]) -> None:
     try:
         order.prepare()
     except CycleError:  # its text quotes the columns
-        raise ValueError("the inequalities form a circle") from None
+        raise ValueError("the inequalities form a cycle") from None
 
 
 def _parts(value: Any) -> Iterator[Any]:

@@ -26,11 +26,11 @@ from privsynth.simulate.people import (
     Array,
     Rng,
     calendar_days,
-    chance,
     check_size,
     choose,
     names,
     postcodes,
+    sigmoid,
     to_dates,
     weekday,
 )
@@ -96,7 +96,7 @@ def finance(applications: int, seed: int = 0) -> pd.DataFrame:
             **loan,
         }
     )
-    table["credit_score"] = table["credit_score"].mask(rng.random(n) < chance(-1.2 - 0.12 * (people.age - 22)))
+    table["credit_score"] = table["credit_score"].mask(rng.random(n) < sigmoid(-1.2 - 0.12 * (people.age - 22)))
     status, decided = _decision(rng, people, past, loan, applied)
     table["interest_rate"] = table["interest_rate"].mask(status == "declined")
     table["status"], table["applied"], table["decided"] = status, to_dates(applied), decided
@@ -109,7 +109,7 @@ def _make_applicants(rng: Rng, n: int) -> _Applicants:
     female = rng.random(n) < 0.47
     postcode, deprivation = postcodes(rng, n)
     prudence = rng.normal(0, 1, n)
-    old, young = chance((age - 65.5) / 1.2), chance((24 - age) / 1.8)
+    old, young = sigmoid((age - 65.5) / 1.2), sigmoid((24 - age) / 1.8)
     weights = np.stack(
         [6 * (1 - old) * (1 - 0.6 * young),
          1.6 * (1 - old) * np.exp(0.3 * prudence),
@@ -140,8 +140,8 @@ def _rounded(rng: Rng, amount: Array) -> Array:
 def _credit_past(rng: Rng, people: _Applicants) -> dict[str, Array]:
     n = len(people.age)
     share = np.exp(rng.normal(-1.4 - 0.25 * people.prudence, 0.9))
-    debt = np.where(rng.random(n) < chance(-1.1 + 0.35 * people.prudence), 0.0, people.income * share)
-    troubled = rng.random(n) < chance(-2.0 - 0.9 * people.prudence + 0.35 * people.deprivation)
+    debt = np.where(rng.random(n) < sigmoid(-1.1 + 0.35 * people.prudence), 0.0, people.income * share)
+    troubled = rng.random(n) < sigmoid(-2.0 - 0.9 * people.prudence + 0.35 * people.deprivation)
     delinquencies = np.where(troubled, rng.geometric(0.5, n), 0).clip(0, 12)
     strain = np.log1p(debt / people.income)
     score = (
@@ -164,9 +164,9 @@ def _loan(rng: Rng, people: _Applicants, past: dict[str, Array]) -> dict[str, Ar
          0.4 + 0.04 * (age - 18),
          0.3 + 2.2 * (past["debt"] > 0.3 * people.income),
          one,
-         2.2 * chance((28 - age) / 3),
+         2.2 * sigmoid((28 - age) / 3),
          0.3 + 0.015 * (age - 18),
-         0.9 * chance((38 - age) / 6) + 0.1,
+         0.9 * sigmoid((38 - age) / 6) + 0.1,
          0.7 * one,
          0.8 * one],
         axis=1,
@@ -192,7 +192,7 @@ def _decision(
     n = len(applied)
     score = np.asarray(past["credit_score"], dtype=float)
     burden = (past["debt"] + loan["loan_amount"]) / people.income
-    declined = rng.random(n) < chance(-1.6 - (score - 640) / 45 + 0.9 * burden)
+    declined = rng.random(n) < sigmoid(-1.6 - (score - 640) / 45 + 0.9 * burden)
     withdrawn = rng.random(n) < 0.06
     wait = rng.poisson(np.where(people.employment == "self-employed", 7.0, 3.0) * rng.gamma(1.2, 1 / 1.2, n))
     decided = applied + wait.clip(0, LONGEST_WAIT - 2)
@@ -206,7 +206,7 @@ def _default(people: _Applicants, past: dict[str, Array], loan: dict[str, Array]
     burden = np.log1p((past["debt"] + loan["loan_amount"]) / people.income)
     score = np.asarray(past["credit_score"], dtype=float)
     unsafe = 0.8 * (people.employment == "unemployed") + 0.35 * (people.employment == "self-employed")
-    return chance(-3.4 + 0.40 * past["delinquencies"] + 1.3 * burden - (score - 650) / 110 + unsafe)
+    return sigmoid(-3.4 + 0.40 * past["delinquencies"] + 1.3 * burden - (score - 650) / 110 + unsafe)
 
 
 def _accounts(rng: Rng, n: int) -> Array:

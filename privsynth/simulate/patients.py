@@ -28,11 +28,11 @@ from privsynth.simulate.people import (
     Rng,
     blank,
     calendar_days,
-    chance,
     check_size,
     choose,
     names,
     postcodes,
+    sigmoid,
     to_dates,
     weekday,
 )
@@ -105,7 +105,7 @@ def _make_patients(rng: Rng, n: int) -> _Patients:
     age = np.clip(np.where((group > 0) & (age < 16), 16 + rng.gamma(2.0, 3.0, n), age), 0, 103)
     female = rng.random(n) < 0.53
     postcode, deprivation = postcodes(rng, n)
-    diabetic = rng.random(n) < chance(-3.0 + 0.04 * np.clip(age - 30, -20, 45) + 0.5 * deprivation - 0.2 * female)
+    diabetic = rng.random(n) < sigmoid(-3.0 + 0.04 * np.clip(age - 30, -20, 45) + 0.5 * deprivation - 0.2 * female)
     rare = rng.random(n) < RARE_PREVALENCE
     age_effect = 0.012 * np.clip(age - 40, 0, 45)
     frailty = rng.gamma(2.0, 0.5, n) * np.exp(age_effect + 0.4 * diabetic + 0.25 * deprivation + 0.8 * rare)
@@ -176,7 +176,7 @@ def _one_round(
         -3.6 + 0.022 * (age - 50) + 1.1 * severity + 0.045 * np.minimum(nights, 20) + 0.42 * np.log1p(prior)
         + 0.3 * people.deprivation[who] - 0.6 * planned
     )  # fmt: skip
-    return _Stays(who, prior, admitted, nights, planned, diagnosis, triage, rng.random(n) < chance(logit))
+    return _Stays(who, prior, admitted, nights, planned, diagnosis, triage, rng.random(n) < sigmoid(logit))
 
 
 def _identity(rng: Rng, people: _Patients) -> dict[str, Array]:
@@ -189,7 +189,7 @@ def _identity(rng: Rng, people: _Patients) -> dict[str, Array]:
     return {
         "record_number": np.array([f"MRN-{number:08d}" for number in numbers], dtype=object),
         "name": called.full,
-        "email": blank(called.email, rng.random(n) < chance(-3.0 + 0.05 * np.maximum(age - 30, -10))),
+        "email": blank(called.email, rng.random(n) < sigmoid(-3.0 + 0.05 * np.maximum(age - 30, -10))),
         "birth_date": to_dates(people.born),
         "sex": sex,
         "postcode": blank(people.postcode, rng.random(n) < np.where(people.payer == "charity", 0.25, 0.015)),
@@ -224,7 +224,7 @@ def _laboratory(rng: Rng, people: _Patients, stays: _Stays) -> dict[str, Array]:
     hba1c = np.where(
         diabetic, 7.4 + habit + rng.gamma(1.5, 0.4, n), 5.3 + 0.006 * (age - 40) + 0.2 * habit
     ) + rng.normal(0, 0.15, n)
-    unmeasured = rng.random(n) < np.where(diabetic, 0.12, chance(1.6 - 0.02 * (age - 40)))
+    unmeasured = rng.random(n) < np.where(diabetic, 0.12, sigmoid(1.6 - 0.02 * (age - 40)))
     crp = np.maximum(
         np.exp(rng.normal(1.0 + 2.0 * SEVERITY[stays.diagnosis] * diagnoses.INFLAMED[stays.diagnosis], 1.2)), CRP_LIMIT
     )

@@ -71,7 +71,7 @@ def choose(rng: Rng, options: tuple[str, ...], weights: Array) -> Array:
     return chosen
 
 
-def chance(logit: Array) -> Array:
+def sigmoid(logit: Array) -> Array:
     """Logistic function."""
     probability: Array = 1 / (1 + np.exp(-np.asarray(logit, dtype=float)))
     return probability

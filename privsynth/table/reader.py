@@ -51,7 +51,7 @@ def _readable(path: Path) -> Iterator[bytes]:
         if not path.exists():
             raise InputError(Problem(str(path), "no such file", "check --data"))
         if not path.is_file():  # reading would consume the first bytes of a pipe, or never end
-            what = "is a folder" if path.is_dir() else "is no file on a disk"
+            what = "is a folder" if path.is_dir() else "is not a regular file"
             raise InputError(Problem(str(path), what, "name one CSV or Parquet file"))
         with path.open("rb") as file:
             start = file.read(4)

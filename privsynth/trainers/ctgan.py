@@ -59,7 +59,7 @@ class GAN(Network):
         self.population = torch.as_tensor(population.astype("int64"))
         critic, generator = self._optimizers(PRETRAIN_RATE * self.options.learning_rate)
         for step in range(steps):
-            codes = self._released(PUBLIC_BATCH)
+            codes = self._public_rows(PUBLIC_BATCH)
             critic.zero_grad()
             torch.autograd.backward(self.loss(self.critic, codes).mean() + self._public_loss(codes))
             critic.step()
@@ -79,7 +79,7 @@ class GAN(Network):
 
         def learn(step: int) -> None:
             # .grad holds the noisy gradient of the real term; backward adds the public terms to it
-            torch.autograd.backward(self._public_loss(self._released(PUBLIC_BATCH)))
+            torch.autograd.backward(self._public_loss(self._public_rows(PUBLIC_BATCH)))
             critic.step()
             critic.zero_grad(set_to_none=True)
             if (step + 1) % every == 0:
@@ -100,7 +100,7 @@ class GAN(Network):
             for module in (self.critic, self.generator)
         ]
 
-    def _released(self, n: int) -> torch.Tensor:
+    def _public_rows(self, n: int) -> torch.Tensor:
         """n rows that cost no budget, for the gradient penalty: synthetic records, or generated rows."""
         import torch
 
@@ -122,14 +122,14 @@ class GAN(Network):
         noise = torch.randn(n, self.options.latent, generator=rng)
         return self.generator(noise, condition), codes, condition
 
-    def _public_loss(self, released: torch.Tensor) -> torch.Tensor:
-        """Mean score of generated rows and the gradient penalty between them and released rows: no real row in it."""
+    def _public_loss(self, public: torch.Tensor) -> torch.Tensor:
+        """Mean score of generated rows and the gradient penalty between them and public rows: no real row in it."""
         import torch
 
         with torch.no_grad():
-            fake = self.onehot.gumbel(self._generate(len(released))[0])
-        real = self.onehot(released)
-        mix = torch.rand(len(released), 1)
+            fake = self.onehot.gumbel(self._generate(len(public))[0])
+        real = self.onehot(public)
+        mix = torch.rand(len(public), 1)
         between = (mix * real + (1 - mix) * fake).requires_grad_(True)
         slope: torch.Tensor = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)[0]
         scores: torch.Tensor = self.critic(fake)

@@ -1,7 +1,8 @@
 """The networks, each on one page. Rows are codes; inside they are one-hot, side by side: (rows, width).
 
 No batch norm, no packs, no dropout: no row of a batch may affect another's gradient. The modules that see real rows,
-Critic, VAE and Masked, learn in double precision (see `privacy.dpsgd`) and take their input in whatever precision it comes.
+Critic, VAE and Masked, learn in double precision (see `privacy.mechanisms.dpsgd`) and take their input in whatever
+precision it comes.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ def draw_codes(logits: torch.Tensor, rng: Rng = None) -> torch.Tensor:
     """
     rising = logits.softmax(1).cumsum(1)
     if not rising[:, -1].isfinite().all():  # else codes that do not exist could be drawn
-        rule = "its network has weights so large that its outputs are no numbers"
-        raise InputError(Problem("model", rule, "fit the model again, or copy it afresh: it has been damaged"))
+        rule = "its network has weights so large that its outputs are not finite"
+        raise InputError(Problem("model", rule, "fit the model again, or copy it again: it has been damaged"))
     place = torch.rand(len(rising), 1, generator=rng) * rising[:, -1:]
     return torch.searchsorted(rising, place, right=True)[:, 0]
 
@@ -129,7 +130,10 @@ class VAE(nn.Module):
 
 
 class Mixture(nn.Module):
-    """A mixture of Gaussians. chance: (k,); center: (k, d); spread: (k, d, d) Cholesky factors of the covariances.
+    """A mixture of k Gaussians.
+
+    chance: (k,) their weights, which sum to 1 (model files use this name). center: (k, d) their means. spread: (k, d, d)
+    Cholesky factors of their covariances.
 
     One standard Gaussian unless fitted.
     """

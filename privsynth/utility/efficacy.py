@@ -75,9 +75,9 @@ def _area(x: pd.DataFrame, y: np.ndarray, x_real: pd.DataFrame, y_real: np.ndarr
     trees = 100 if len(classes) <= 5 else 30  # one tree a class and round
     model = HistGradientBoostingClassifier(categorical_features="from_dtype", random_state=seed, max_iter=trees)
     with threadpool_limits(1, user_api="openmp"):  # on busy cores its threads wait actively: 66 s instead of 2
-        chance = model.fit(x, y).predict_proba(x_real)
+        probabilities = model.fit(x, y).predict_proba(x_real)
     areas = [
-        roc_auc_score(y_real == value, chance[:, i])
+        roc_auc_score(y_real == value, probabilities[:, i])
         for i, value in enumerate(model.classes_)
         if 0 < (y_real == value).sum() < len(y_real)
     ]

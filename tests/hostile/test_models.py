@@ -93,8 +93,8 @@ JSON = {
     "no categories": (put(*COLUMN, SEX, "categories", []), "categories"),
     "a category twice": (put(*COLUMN, SEX, "categories", ["1", "1"]), "categories"),
     "a category more": (put(*COLUMN, SEX, "categories", ["1", "2", "3"]), "codec.0.bins"),
-    "a gap from itself": (put(*COLUMN, AGE, "gap_from", "age"), "circle"),
-    "gaps in a circle": (put(*COLUMN, WORK, "gap_from", "age"), "circle"),
+    "a gap from itself": (put(*COLUMN, AGE, "gap_from", "age"), "cycle"),
+    "gaps in a cycle": (put(*COLUMN, WORK, "gap_from", "age"), "cycle"),
     "a gap from nothing": (put(*COLUMN, AGE, "gap_from", "nothing"), "gap_from"),
     "a gap from a date": (put(*COLUMN, AGE, "gap_from", "seen"), "gap_from"),
     "a gap from a category": (put(*COLUMN, AGE, "gap_from", "sex"), "gap_from"),
@@ -121,7 +121,7 @@ JSON = {
     "words as whole numbers": (put(*OUTPUT, 3 + WARD, "whole", True), "whole"),
     "a rule about nothing": (put("layout", "rules", 0, 1, "nothing"), "layout.rules"),
     "a rule about a category": (put("layout", "rules", 0, 1, "sex"), "layout.rules"),
-    "a rule against itself": (put("layout", "rules", 0, 1, "seen"), "circle"),
+    "a rule against itself": (put("layout", "rules", 0, 1, "seen"), "cycle"),
     "a rule with another step": (put("layout", "rules", 0, 3, 1e-300), "layout.rules"),
     "rules twice": (lengthened("layout", "rules"), "stands twice"),
     "no claim": (put("privacy", {}), "privacy"),
@@ -246,7 +246,7 @@ def test_weights_that_overflow_are_told(models: Any, tmp_path: Path, model: str)
     ]
     changes = {name.replace(".", "__"): lambda t: np.where(t > 0, 3e38, -3e38).astype(np.float32) for name in weights}
     damaged = Synthesizer.load(edited(source, tmp_path, **changes))
-    with pytest.raises(InputError, match="no numbers"):
+    with pytest.raises(InputError, match="not finite"):
         damaged.sample(20)
 
 

@@ -89,7 +89,7 @@ CASES: dict[str, tuple[str, str, str, str, str]] = {
     "kept text": ("release: regenerate, generator: name", "release: keep", "columns.name", "kind text cannot be kept", ""),
     "regenerated category": ("categories: [F, M]", "categories: [F, M], release: regenerate", "columns.sex", "only kinds id and text can be regenerated", ""),
     "key of another kind": ("bounds: [0, 110]", "bounds: [0, 110], decimals: 2", "columns.age", "`decimals` does not belong to kind integer", ""),
-    "two targets": ("ward: {kind: category, ", "ward: {kind: category, role: target, ", "columns.ill.role", "two targets: 'ward' and 'ill'", "leave one"),
+    "two targets": ("ward: {kind: category, ", "ward: {kind: category, role: target, ", "columns.ill.role", "two targets: 'ward' and 'ill'", "keep one"),
     "target not kept": ('role: target, categories: ["yes", "no"]', 'role: target, release: drop', "columns.ill.role", "target 'ill' is not kept", "another role"),
     "unknown kind": ("kind: integer", "kind: int", "columns.age.kind", "'int'", ""),
     "unknown role": ("role: quasi_identifier", "role: quasi", "columns.sex.role", "'quasi'", ""),
@@ -198,20 +198,20 @@ def constraints(clinic_text: str, *rules: str) -> str:
         ('a, "<=", b', 'b, "<=", a'),
         ('a, "<", b', 'a, ">", b'),
         ('a, "<=", b', 'b, "<=", age', 'a, ">", age'),
-        ('a, "<=", b', 'a, "<=", age', 'b, "<=", a'),  # two larger sides of one column must not hide the circle
+        ('a, "<=", b', 'a, "<=", age', 'b, "<=", a'),  # two larger sides of one column must not hide the cycle
         ('a, "<=", age', 'a, "<=", b', 'age, "<=", a'),
     ],
 )
-def test_circles_of_constraints(clinic_text: str, rules: tuple[str, ...]) -> None:
+def test_cycles_of_constraints(clinic_text: str, rules: tuple[str, ...]) -> None:
     found = problems(constraints(clinic_text, *rules))
-    assert {p.rule for p in found} == {"the constraints form a circle"}
-    assert all(".inequality" in p.place and "leave one of them out" in p.hint for p in found)
+    assert {p.rule for p in found} == {"the constraints form a cycle"}
+    assert all(".inequality" in p.place and "remove one of them" in p.hint for p in found)
 
 
 @pytest.mark.parametrize(
     "rules", [('a, "<=", b', 'b, "<=", age'), ('a, "<=", b', 'a, "<=", age'), ('a, "<=", age', 'b, "<=", age'), ('a, "<", b', 'a, "<=", b')]
 )  # fmt: skip
-def test_constraints_without_a_circle(clinic_text: str, rules: tuple[str, ...]) -> None:
+def test_constraints_without_a_cycle(clinic_text: str, rules: tuple[str, ...]) -> None:
     assert len(Policy.from_text(constraints(clinic_text, *rules)).model.constraints) == len(rules)
 
 

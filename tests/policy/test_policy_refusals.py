@@ -24,10 +24,10 @@ CASES: dict[str, tuple[str, str, str, str, str]] = {
     "epsilon above the cap": ("delta: 1.0e-6", "delta: 1.0e-6\n  hard_cap: 2", "budget.epsilon", "epsilon = 3, above the hard cap of 2", "ask for less"),
     "delta of 1/rows": ("delta: 1.0e-6", "delta: 0.01", "budget.delta", "not below 1/rows", "write at most 3.3e-04"),
     "delta of nothing": ("delta: 1.0e-6", "delta: 2.4e-13", "budget", "no amount of noise in these mechanisms meets the target at delta 2.4e-13", "or a larger delta"),
-    "delta of a shared number": ("delta: 1.0e-6", "delta: 2.2e-13", "budget.delta", "not above 2.3e-13, the chance that two units get one number", "write more than 2.3e-13"),
+    "delta of a shared number": ("delta: 1.0e-6", "delta: 2.2e-13", "budget.delta", "not above 2.3e-13, the probability that the hashes of two units collide", "write more than 2.3e-13"),
     "epsilon of nothing": ("epsilon: 3.0", "epsilon: 1.0e-300", "budget", "an epsilon below 0.0001", "state at least that"),
     "fpr of nothing": ("epsilon: 3.0", "risk: {fpr: 1.0e-300, max_tpr: 0.5}", "budget.risk", "an fpr below 1e-09", "state at least that"),
-    "format that is no date": ("admitted: {kind: date, ", 'admitted: {kind: date, format: "%", ', "columns.admitted.format", "'%' does not write a day", "`%Y-%m-%d`"),
+    "format that is no date": ("admitted: {kind: date, ", 'admitted: {kind: date, format: "%", ', "columns.admitted.format", "'%' does not round-trip dates", "`%Y-%m-%d`"),
     "run above its lifetime": ("delta: 1.0e-6", "delta: 1.0e-6\n  lifetime: {epsilon: 1, delta: 1.0e-5}", "budget", "must fit into the lifetime budget", "ask for less"),
     "kept identifier": ("ward: {kind: category, ", "ward: {kind: category, role: direct_identifier, ", "columns.ward", "a direct identifier must not leave", "`release: drop`"),
     "number without bounds": ("bounds: [0, 110]", "nullable: false", "columns.age", "numbers and dates need bounds", "`bounds: private` (measured)"),
@@ -116,7 +116,7 @@ def test_a_format_that_loses_the_day_is_refused_before_anything_is_reserved(clin
     with pytest.raises(PolicyError) as error:
         Policy.from_text(text, "p.yaml")
     (problem,) = error.value.problems
-    assert problem.place.endswith(": columns.admitted.format") and "such that it can be read back" in problem.rule
+    assert problem.place.endswith(": columns.admitted.format") and "does not round-trip dates" in problem.rule
     assert "`%Y-%m-%d`" in problem.hint and problem.rule.isprintable()
 
 
