@@ -2,70 +2,81 @@
 
 from __future__ import annotations
 
-import codecs
-import gzip
+import os
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pandas as pd
-import pyarrow.parquet
 
 from privsynth.errors import InputError, Problem
-from privsynth.table.formats.csv import LONGEST_HEADER, names_in, read_csv, unpacked, whole
-from privsynth.table.formats.frame import read_frame
-from privsynth.table.formats.parquet import parquet_errors, read_parquet
+from privsynth.policy.model import DatasetSpec
+from privsynth.table.formats import apart
+from privsynth.table.formats.registry import DATABASE, FOLDER, FRAME, READABLE, Format, format_of, start_of
 from privsynth.table.limits import check_names
 from privsynth.table.raw import RawTable
 
+Source: TypeAlias = str | os.PathLike[str] | pd.DataFrame  # the URL of a database is a str
 
-def read_header(source: str | Path | pd.DataFrame) -> list[str]:
+
+def read_header(source: Source, dataset: DatasetSpec | None = None) -> list[str]:
     """Column names alone; no row is read. Raises InputError if there are none to read."""
-    if isinstance(source, pd.DataFrame):
-        return check_names([str(name) for name in source.columns], "data frame")
-    path = Path(source)
-    with _readable(path) as start, parquet_errors(path):
-        if start == b"PAR1":
-            return check_names(pyarrow.parquet.read_schema(path).names, str(path))
-        with gzip.open(path, "rb") if start[:2] == _GZIP else path.open("rb") as file:
-            return names_in(file.readline(LONGEST_HEADER + 4).removeprefix(codecs.BOM_UTF8), str(path))
+    with _opened(source) as (found, place, where):
+        names = apart.header if found.apart else _module(found).header
+        return check_names(names(*_arguments(found, place, dataset)), where)
 
 
-def read_table(source: str | Path | pd.DataFrame) -> RawTable:
-    """Reads a table from a CSV(.gz) or Parquet file, or takes a data frame. Raises InputError if it cannot be one."""
-    if isinstance(source, pd.DataFrame):
-        return _checked(read_frame(source), "data frame")
-    path = Path(source)
-    with _readable(path) as start:
-        if start == b"PAR1":
-            return _checked(read_parquet(path), str(path))
-        data = unpacked(path) if start[:2] == _GZIP else whole(path)
-        return _checked(read_csv(data, path), str(path))
+def read_table(source: Source, dataset: DatasetSpec | None = None) -> RawTable:
+    """Reads a table as `dataset` says that it is written, or takes a data frame. Raises InputError if it cannot be one."""
+    with _opened(source) as (found, place, where):
+        read = apart.read if found.apart else _module(found).read
+        raw: RawTable = read(*_arguments(found, place, dataset))
+        check_names(raw.columns, where)
+    if len(raw) == 0:
+        raise InputError(Problem(where, "has a header but no rows", "name a table with rows"))
+    return raw
+
+
+def _module(found: Format) -> Any:
+    return import_module(f"privsynth.table.formats.{found.module}")
+
+
+def _arguments(found: Format, place: Any, dataset: DatasetSpec | None) -> tuple[Any, ...]:
+    how = dataset or DatasetSpec(id="table")
+    return (found.module, place, how) if found.apart else (place, how)
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[bytes]:
-    """The first bytes of a file; errors of reading it within the block become InputError."""
+def _opened(source: Source) -> Iterator[tuple[Format, Any, str]]:
+    """(its format, what the format's module takes, how messages name it); errors of reading within the block become InputError."""
+    if isinstance(source, pd.DataFrame):
+        yield FRAME, source, "data frame"
+        return
+    if isinstance(source, str) and _URL.match(source):
+        yield DATABASE, source, "the database"
+        return
+    path = Path(source)
     try:
-        if not path.exists():
-            raise InputError(Problem(str(path), "no such file", "check --data"))
-        if not path.is_file():  # reading would consume the first bytes of a pipe, or never end
-            what = "is a folder" if path.is_dir() else "is not a regular file"
-            raise InputError(Problem(str(path), what, "name one CSV or Parquet file"))
-        with path.open("rb") as file:
-            start = file.read(4)
-        if not start:
-            raise InputError(Problem(str(path), "the file is empty", "name a CSV with a header, or a Parquet file"))
-        yield start
+        yield _format(path), path, str(path)
     except (OSError, EOFError, MemoryError, zlib.error) as error:
         raise InputError(Problem(str(path), f"cannot be read ({type(error).__name__})", "check the file")) from None
 
 
-_GZIP = b"\x1f\x8b"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\+[A-Za-z0-9_]+)?://")
 
 
-def _checked(raw: RawTable, place: str) -> RawTable:
-    if len(raw) == 0:
-        raise InputError(Problem(place, "has a header but no rows", "name a table with rows"))
-    return raw
+def _format(path: Path) -> Format:
+    if not path.exists():
+        raise InputError(Problem(str(path), "no such file", "check --data"))
+    if path.is_dir():
+        return FOLDER
+    if not path.is_file():  # reading would consume the first bytes of a pipe, or never end
+        raise InputError(Problem(str(path), "is not a regular file", f"name one table: {READABLE}"))
+    start = start_of(path)
+    if not start:
+        raise InputError(Problem(str(path), "the file is empty", f"name a table: {READABLE}"))
+    return format_of(start, path)

@@ -307,7 +307,7 @@ def contents_known_by_a_hash_that_stops_at_nul(patch: pytest.MonkeyPatch) -> Non
 def only_a_quote_that_is_open_at_the_end_is_refused(patch: pytest.MonkeyPatch) -> None:
     """A strict reader of which one error counts; text behind a closing quote is left to Arrow, which takes it."""
 
-    def check(written: bytes, path: Path) -> None:
+    def check(written: bytes, path: Path, *dialect: object) -> None:
         try:
             list(csv.reader(io.StringIO(written.decode(), newline=""), strict=True))
         except csv.Error as error:

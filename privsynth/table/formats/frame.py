@@ -9,18 +9,24 @@ import pandas as pd
 import pyarrow as pa
 
 from privsynth.errors import InputError, Problem
+from privsynth.policy.model import DatasetSpec
 from privsynth.table.limits import check_names
 from privsynth.table.raw import RawTable, as_written, chunked
 
 _NO_TEXT = "\0"  # stands for an object that is no text: unreadable by the rule on control characters
 
 
-def read_frame(frame: pd.DataFrame) -> RawTable:
+def header(frame: pd.DataFrame, dataset: DatasetSpec) -> list[str]:
+    return [str(name) for name in frame.columns]
+
+
+def read(frame: pd.DataFrame, dataset: DatasetSpec) -> RawTable:
     """A data frame as an Arrow table: columns of objects as text, object by object, other columns with their own type."""
-    names = check_names([str(name) for name in frame.columns], "data frame")
+    names = check_names(header(frame, dataset), "data frame")
+    dtypes = {name: str(dtype) for name, dtype in zip(names, frame.dtypes, strict=True)}
     try:
         columns = [_as_arrow(frame.iloc[:, j]) for j in range(len(names))]
-        return RawTable(pa.table(columns, names) if names else pa.table({}))
+        return RawTable(pa.table(columns, names) if names else pa.table({}), dtypes=dtypes)
     except (pa.ArrowException, TypeError, ValueError) as error:  # the error's own words may quote a value
         rule = f"has a column whose type cannot be taken ({type(error).__name__})"
         raise InputError(Problem("data frame", rule, "make every column text, numbers or dates")) from None

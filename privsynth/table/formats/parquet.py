@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,26 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from privsynth.errors import InputError, Problem
+from privsynth.policy.model import DatasetSpec
 from privsynth.table.cells import is_text
 from privsynth.table.limits import A_CELL, check_names, check_size
 from privsynth.table.raw import UNREAD, RawTable
 
+_INDEX = re.compile(r"__index_level_\d+__\Z")  # a row index without a name, which pandas wrote as a column
+
+
+def header(path: Path, dataset: DatasetSpec) -> list[str]:
+    with _errors(path):
+        return list(columns_of(pyarrow.parquet.read_schema(path)).names)
+
+
+def read(path: Path, dataset: DatasetSpec) -> RawTable:
+    """Text stays dictionary-encoded, as in most files: what is small in a file is then small in memory, too."""
+    return RawTable(read_file(path))
+
 
 @contextmanager
-def parquet_errors(path: Path) -> Iterator[None]:
+def _errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, UnicodeDecodeError) as error:
@@ -24,24 +38,34 @@ def parquet_errors(path: Path) -> Iterator[None]:
         raise InputError(Problem(str(path), rule, "check the file")) from None
 
 
-def read_parquet(path: Path) -> RawTable:
-    """Text stays dictionary-encoded, as in most files: what is small in a file is then small in memory, too. Columns of
-    lists, structures and extension types, which no run can use, are not read: they may hold any number of values."""
-    with parquet_errors(path), pyarrow.parquet.ParquetFile(path) as file:
-        schema, metadata = file.schema_arrow, file.metadata
+def columns_of(schema: pa.Schema) -> pa.Schema:
+    """The schema without the row index of a data frame, which is no column of the table."""
+    return pa.schema([field for field in schema if not _INDEX.match(field.name)])
+
+
+def is_flat(field: pa.Field) -> bool:
+    """False for lists, structures and extension types, which no run can use: they may hold any number of values."""
+    return not (pa.types.is_nested(field.type) or isinstance(field.type, pa.BaseExtensionType))
+
+
+def with_unread(read: pa.Table, schema: pa.Schema, rows: int) -> pa.Table:
+    """The flat columns that were read, at their places between the others, of which only names and types are kept."""
+    fields = [f if is_flat(f) else pa.field(f.name, pa.null(), metadata={UNREAD: str(f.type)}) for f in schema]
+    columns = [read.column(f.name) if is_flat(f) else pa.nulls(rows) for f in schema]
+    return pa.table(columns, pa.schema([f.with_type(c.type) for f, c in zip(fields, columns, strict=True)]))
+
+
+def read_file(path: Path, before: int = 0) -> pa.Table:
+    """before: bytes of the parts of this table that were already read."""
+    with _errors(path), pyarrow.parquet.ParquetFile(path) as file:
+        schema, metadata = columns_of(file.schema_arrow), file.metadata
         check_names(schema.names, str(path))
-        flat = [f for f in schema if not (pa.types.is_nested(f.type) or isinstance(f.type, pa.BaseExtensionType))]
+        flat = [field for field in schema if is_flat(field)]
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         width = sum(A_CELL + _width(field.type) for field in flat)
-        check_size(sum(max(group.total_byte_size, 0) for group in groups), 0, path)
-        check_size(0, metadata.num_rows * width // A_CELL, path)
-        read = _flat_columns(path, flat)
-        nothing = pa.nulls(metadata.num_rows)
-        fields = [f if f in flat else pa.field(f.name, pa.null(), metadata={UNREAD: str(f.type)}) for f in schema]
-        columns = [read.column(f.name) if f in flat else nothing for f in schema]
-        return RawTable(
-            pa.table(columns, pa.schema([f.with_type(c.type) for f, c in zip(fields, columns, strict=True)]))
-        )
+        check_size(before + sum(max(group.total_byte_size, 0) for group in groups), 0, path)
+        check_size(before, metadata.num_rows * width // A_CELL, path)
+        return with_unread(_flat_columns(path, flat), schema, metadata.num_rows)
 
 
 def _width(kind: pa.DataType) -> int:
