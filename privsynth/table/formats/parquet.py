@@ -16,6 +16,7 @@ from privsynth.table.cells import is_text
 from privsynth.table.limits import A_CELL, check_names, check_size
 from privsynth.table.raw import UNREAD, RawTable
 
+_NULLABLE = re.compile(r"(?:U?Int(?:8|16|32|64)|Float(?:32|64)|boolean|string(?:\[(?:python|pyarrow)\])?)\Z")
 _INDEX = re.compile(r"__index_level_\d+__\Z")  # a row index without a name, which pandas wrote as a column
 
 
@@ -26,7 +27,19 @@ def header(path: Path, dataset: DatasetSpec) -> list[str]:
 
 def read(path: Path, dataset: DatasetSpec) -> RawTable:
     """Text stays dictionary-encoded, as in most files: what is small in a file is then small in memory, too."""
-    return RawTable(read_file(path))
+    with _errors(path):
+        declared = columns_of(pyarrow.parquet.read_schema(path))
+    types = {field.name: field.type for field in declared if is_flat(field)}
+    return RawTable(read_file(path), types=types, dtypes=_pandas_dtypes(declared))
+
+
+def _pandas_dtypes(schema: pa.Schema) -> dict[str, str]:
+    """The nullable dtypes that pandas noted in a schema; other columns have the dtype of their type."""
+    try:
+        noted = (schema.pandas_metadata or {}).get("columns", [])
+        return {str(c["field_name"]): c["numpy_type"] for c in noted if _NULLABLE.match(str(c["numpy_type"]))}
+    except (ValueError, TypeError, KeyError, AttributeError):  # a note that pandas did not write
+        return {}
 
 
 @contextmanager
