@@ -16,10 +16,10 @@ from privsynth.audit.attack import attack
 from privsynth.audit.compare import categorical
 from privsynth.audit.tables import AuditTables
 from privsynth.encoding.codec import Codec, ColumnCodec
-from privsynth.encoding.domain import OTHER, STRATUM
+from privsynth.encoding.copula import LAST
+from privsynth.encoding.domain import OTHER, STRATUM, ColumnDomain
 from privsynth.encoding.histograms import to_simplex
 from privsynth.policy import Policy
-from privsynth.policy.model import EPOCH
 from privsynth.privacy.plan import Plan
 from privsynth.privacy.unit import Rows
 from privsynth.sampling.synthesizer import Synthesizer
@@ -62,7 +62,7 @@ def assess(
     thresholds, effort = policy.model.thresholds.model_dump(), policy.model.audit.effort
     audit = clock("attacking", lambda: attack(tables, thresholds, effort, rng, clock.inner))
     kinds: dict[str, str] = {name: columns[name].kind for name in made}
-    groups = [name for name in made if roles[name] == "quasi_identifier" and columns[name].kind == "category"]
+    groups = [name for name in made if roles[name] == "quasi_identifier" and columns[name].categorical]
     utility = clock("measuring", lambda: measure(made, used, unused, policy.target, kinds, groups, rng, clock.inner))
     return Assessment(audit, utility)
 
@@ -70,13 +70,14 @@ def assess(
 def _audit_frame(frame: pd.DataFrame, codec: Codec) -> pd.DataFrame:
     """Typed rows with the released categories: values merged into `__other__` in training are merged here, too."""
     out = {}
-    for domain in (c.domain for c in codec.columns if c.domain.name != STRATUM):
+    for domain in (c.domain for c in codec.columns if c.domain.name in frame):
         values = frame[domain.name]
-        if domain.kind == "category":
+        if domain.categorical:
+            names = (*domain.categories, *domain.marks)
             if domain.categories[-1] == OTHER:
-                known = set(domain.categories)
+                known = set(names)
                 values = [value if value is None or value in known else OTHER for value in values]
-            out[domain.name] = pd.Series(categorical(values, domain.categories))
+            out[domain.name] = pd.Series(categorical(values, names))
         else:
             out[domain.name] = values.astype(float)
     return pd.DataFrame(out)
@@ -161,9 +162,14 @@ def _handling(policy: Policy, intake: Intake) -> e.Handling:
         )
     if intake.rows_without_unit:
         notes.append(f"{intake.rows_without_unit} rows have no value in the unit column and were left out.")
+    counts = intake.counts.items()
     return e.Handling(
         rows_read=intake.rows_read, units=intake.units, rows_trained=intake.rows_trained,
-        rows_held_out=intake.rows_held_out, rows_over_bound=intake.rows_over_bound, unexpected=intake.unexpected, notes=notes,
+        rows_held_out=intake.rows_held_out, rows_over_bound=intake.rows_over_bound,
+        unexpected={name: found.odd for name, found in counts if found.odd},
+        unreadable={name: found.unreadable for name, found in counts if found.unreadable},
+        rounded={name: found.rounded for name, found in counts if found.rounded},
+        unforeseen={name: found.unforeseen for name, found in counts if found.unforeseen}, notes=notes,
     )  # fmt: skip
 
 
@@ -183,7 +189,7 @@ def noisy_histograms(synthesizer: Synthesizer, typed: pd.DataFrame) -> tuple[lis
         labels = _labels(column)
         shown = [i for i in range(column.size) if made[i] > 0 or measured[i] > 0]
         found.append(e.ColumnUtility(
-            name=column.domain.name, kind=column.domain.kind, tvd=float(0.5 * np.abs(made - measured).sum()),
+            name=column.domain.title, kind=column.domain.kind, tvd=float(0.5 * np.abs(made - measured).sum()),
             labels=[labels[i] for i in shown], synthetic=[float(made[i]) for i in shown],
             reference=[float(measured[i]) for i in shown], reference_name="noisy histogram",
         ))  # fmt: skip
@@ -206,24 +212,22 @@ def _measured_shares(synthesizer: Synthesizer, j: int) -> np.ndarray:
 
 
 def _labels(column: ColumnCodec) -> list[str]:
-    domain = column.domain
-    if domain.kind == "category":
-        shared = [np.flatnonzero(column.bins[:-1] == code) for code in range(column.size - 1)]
-        return [*(domain.categories[c[0]] if len(c) == 1 else f"{len(c)} rare values" for c in shared), "missing"]
-    edges, labels = domain.edges, []
+    """(codes,) what each code stands for."""
+    domain, labels = column.domain, []
+    names = [*domain.categories, *domain.marks] if domain.categorical else [*[""] * domain.regular, *domain.marks]
     for code in range(column.size - 1):
-        inside = np.flatnonzero(column.bins == code)
-        low, high = int(edges[inside[0]]), int(edges[inside[-1] + 1]) - 1
-        labels.append(_shown(low, column) if low == high else f"{_shown(low, column)} to {_shown(high, column)}")
+        cells = np.flatnonzero(column.bins == code)
+        if not domain.categorical and cells[0] < domain.regular:
+            ends = (domain.grid.value_at(cells, np.full(len(cells), place)) for place in (0.0, LAST))
+            low, high = int(next(ends).min()), int(next(ends).max())
+            labels.append(_shown(low, domain) if low == high else f"{_shown(low, domain)} to {_shown(high, domain)}")
+        else:
+            labels.append(names[cells[0]] if len(cells) == 1 else f"{len(cells)} rare values")
     return [*labels, "missing"]
 
 
-def _shown(grid_units: int, column: ColumnCodec) -> str:
-    domain = column.domain
+def _shown(value: int, domain: ColumnDomain) -> str:
+    """A value in the units of the domain's cells."""
     if domain.gap_from is not None:
-        return f"+{grid_units * domain.step:g}"
-    return (
-        str(pd.Timestamp.fromordinal(grid_units + EPOCH).date())
-        if domain.kind == "date"
-        else f"{grid_units * domain.step:g}"
-    )
+        return f"+{value * domain.step:g}"
+    return domain.text_of(value * domain.a_day)[:10] if domain.by_day else domain.text_of(value)

@@ -173,7 +173,10 @@ class Handling(_Part):
     rows_trained: int | None = None
     rows_held_out: int | None = None
     rows_over_bound: int | None = None  # dropped because their unit had more than max_rows
-    unexpected: dict[str, int] = Field(default_factory=dict)  # column -> values that the policy does not allow
+    unexpected: dict[str, int] = Field(default_factory=dict)  # column -> values that the policy does not allow, unreadable too
+    unreadable: dict[str, int] = Field(default_factory=dict)  # column -> cells that are not of its kind: they became missing
+    rounded: dict[str, int] = Field(default_factory=dict)  # column -> values that were rounded to its resolution
+    unforeseen: dict[str, int] = Field(default_factory=dict)  # column -> missing in spite of `nullable: false`
     notes: list[str] = Field(default_factory=list)
 
 

@@ -123,10 +123,10 @@ def _learn(
 
     for noticed in (*account.books.alarms, *account.books.notes):
         clock.progress(noticed, 1.0)
-    check_header(read_header(data), policy)
+    check_header(read_header(data, policy.model.dataset), policy)
     account.opened = True  # from here on a refusal would reveal something about the rows: the reservation stays
     with without_values("reading"):
-        raw = clock("reading", lambda: read_table(data))
+        raw = clock("reading", lambda: read_table(data, policy.model.dataset))
         key, former = account.ledger.fingerprint_key(), account.ledger.has_former_contents()
         modelled = [name for name, column in policy.model.columns.items() if column.modelled]
         content = clock("recognising the content", lambda: fingerprint(raw, key, modelled, former))

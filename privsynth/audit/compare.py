@@ -17,16 +17,18 @@ from privsynth.policy.model import Thresholds
 from privsynth.table.parse import number_of
 from privsynth.table.raw import RawTable
 from privsynth.table.reader import read_table
+from privsynth.table.values import NumberReader
 
 ID_LIKE = 0.5  # a text column in which more than this share of the values is distinct is taken for an identifier
 
 
 def comparable(synthetic: Any, train: Any, holdout: Any, policy: Any) -> tuple[AuditTables, dict[str, float], str]:
     """(tables, thresholds, effort). Raises InputError if the tables have no two columns in common."""
-    raws = [read_table(str(t) if isinstance(t, PathLike) else t) for t in (synthetic, train, holdout)]
+    policy = policy if policy is None or isinstance(policy, Policy) else Policy.load(Path(policy))
+    dataset = None if policy is None else policy.model.dataset
+    raws = [read_table(str(t) if isinstance(t, PathLike) else t, dataset) for t in (synthetic, train, holdout)]
     if policy is None:
         return _inferred(raws), Thresholds().model_dump(), "standard"
-    policy = policy if isinstance(policy, Policy) else Policy.load(Path(policy))
     model = policy.model
     names = [n for n, c in model.columns.items() if c.modelled and all(n in raw.columns for raw in raws)]
     _check_columns(names)
@@ -64,9 +66,9 @@ def categorical(values: Iterable[Any], categories: Sequence[str]) -> pd.Categori
 
 
 def _declared(raw: RawTable, name: str, policy: Policy) -> np.ndarray:
-    column, missing = policy.model.columns[name], policy.model.dataset.missing
-    if column.kind != "category":
-        return raw.numbers(name, missing, column.kind == "date", column.format)[0]
+    column, missing = policy.model.columns[name], policy.missing(name)
+    if not column.categorical:
+        return raw.numbers(name, NumberReader.of(policy, name)).values
     grouping = policy.groupings.get(name)
     known = set(grouping.groups) if grouping else set()  # a synthetic table already holds groups
     return raw.cells(name, missing).words(lambda v: v if grouping is None or v in known else grouping(v))

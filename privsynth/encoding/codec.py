@@ -17,7 +17,9 @@ from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms.tables import HISTOGRAMS, Histograms
 from privsynth.privacy.run import Run
 from privsynth.privacy.unit import Rows
+from privsynth.table.intake import state_of
 from privsynth.table.private import PrivateTable
+from privsynth.table.raw import BLANK, REGULAR
 
 MAX_BINS, MIN_BINS = 32, 8
 BINS = 0.62  # of a numeric column: so many times the square root of rows over the noise of a cell
@@ -82,13 +84,13 @@ class ColumnCodec:
 
     @property
     def is_number(self) -> bool:
-        return self.domain.kind != "category"
+        return not self.domain.categorical
 
     @property
     def open(self) -> bool:
         """True if some code stands for more than one value."""
-        values = np.diff(self.domain.edges) if self.is_number else np.ones(len(self.bins) - 1)
-        return bool((np.bincount(self.bins[:-1], values) > 1).any())
+        values = self.domain.grid.widths if self.is_number else np.ones(self.domain.regular)
+        return bool((np.bincount(self.bins[: self.domain.regular], values) > 1).any())
 
     def decode(self, codes: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Codes and places inside them, 0 to below 1 -> cells, by the density inside each code, and places inside those.
@@ -102,10 +104,68 @@ class ColumnCodec:
         return cells[at], np.clip(cdf, 0.0, LAST)
 
     def grid_values(self, cells: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Cells of numbers and places inside them -> whole numbers of grid units, NaN for missing."""
-        edges, at = self.domain.edges, np.minimum(cells, self.domain.cells - 1)
-        value = np.floor(edges[at] + places * (edges[at + 1] - edges[at]))
-        return np.where(cells == self.domain.cells, np.nan, np.minimum(value, edges[at + 1] - 1))
+        """Cells of numbers and places inside them -> whole numbers of grid units (days of a datetime), NaN without a value."""
+        value = self.domain.grid.value_at(np.minimum(cells, self.domain.regular - 1), places)
+        return np.where(cells >= self.domain.regular, np.nan, value)
+
+    def states(self, cells: np.ndarray) -> np.ndarray:
+        """(rows,) int8, as in `raw.Numbers`: which mark each cell is, if it is one."""
+        mark = cells - self.domain.regular
+        return np.where(mark < 0, REGULAR, np.where(cells == self.domain.cells, BLANK, mark)).astype(np.int8)
+
+
+class Drawn:
+    """Decoded columns, one after another. frame: typed values by name; states: of columns with marks."""
+
+    def __init__(self, known: pd.DataFrame | None):
+        self.known, self.units, self.frame, self.states = (
+            known,
+            dict[str, np.ndarray](),
+            dict[str, Any](),
+            dict[str, Any](),
+        )
+        self.days: dict[str, np.ndarray] = {}  # of datetimes, until their time of day comes
+
+    def take(self, column: ColumnCodec, codes: np.ndarray, places: np.ndarray) -> bool:
+        """Decodes a column; False if it has to wait for the one that it starts from."""
+        domain = column.domain
+        if domain.gap_from is not None and domain.gap_from not in self.units:
+            return False
+        if domain.clock_of is not None and domain.clock_of not in self.days:
+            return False
+        cells, inside = column.decode(codes, places)
+        if domain.categorical:
+            words = np.array([*domain.categories, *domain.marks, None], dtype=object)[cells]
+            there = None if self.known is None else self.known[domain.name]
+            self.frame[domain.name] = words if there is None else np.where(there.notna(), there, words)
+            return True
+        value = column.grid_values(cells, inside)
+        if domain.marks:
+            self.states[state_of(domain.name)] = column.states(cells)
+        if domain.by_day:
+            self.days[domain.name] = value * domain.a_day
+        elif domain.clock_of is not None:
+            self._finish(domain, domain.clock_of, self.days[domain.clock_of] + np.where(np.isnan(value), 0.0, value))
+        else:
+            if domain.gap_from is not None:
+                start = self.units[domain.gap_from]
+                value = np.minimum(start + value, np.maximum(domain.high, start + domain.least_gap))
+            self._finish(domain, domain.name, value)
+        return True
+
+    def _finish(self, domain: ColumnDomain, name: str, value: np.ndarray) -> None:
+        whole = rounded(value * domain.step, domain.step)
+        if self.known is not None:
+            there = self.known[name].to_numpy(float)
+            value = np.where(np.isnan(there), value, np.round(there / domain.step))
+            whole = np.where(np.isnan(there), whole, there)
+            states = state_of(name)
+            if states in self.states:
+                own = self.known[states].to_numpy() if states in self.known else np.full(len(there), BLANK)
+                given = np.where(np.isnan(there), own, REGULAR)
+                self.states[states] = np.where(given == BLANK, self.states[states], given).astype(np.int8)
+                whole = np.where(self.states[states] == REGULAR, whole, np.nan)
+        self.units[name], self.frame[name] = value, whole
 
 
 @dataclass(frozen=True)
@@ -158,7 +218,11 @@ class Codec:
 
         A gap is known where both of its sides are.
         """
-        full = known.notna().assign(**{STRATUM: False})
+        full = known.notna()
+        for column in self.domain.columns:
+            if column.marks and (states := state_of(column.name)) in known:
+                full[column.name] |= known[states] >= 0
+        full = full.assign(**{STRATUM: False} | {c.name: full[c.clock_of] for c in self.domain.columns if c.clock_of})
         given = [full[c.name] & (full[c.gap_from] if c.gap_from else True) for c in self.domain.columns]
         codes = self.encode(Rows(known, np.arange(len(known)))).values
         return np.where(np.stack(given, 1), codes, -1).astype(np.int32)
@@ -171,33 +235,14 @@ class Codec:
         places = self.places(
             codes, rng, use_copula=known is None
         )  # else the places would have to depend on what is known
-        in_units: dict[str, np.ndarray] = {}
-        frame: dict[str, Any] = {}
+        drawn = Drawn(known)
         waiting = [(j, c) for j, c in enumerate(self.columns) if c.domain.name != STRATUM]
         while waiting:  # a gap waits for the column that it starts from; the policy allows no cycle
             j, column = waiting.pop(0)
-            domain = column.domain
-            if domain.gap_from is not None and domain.gap_from not in in_units:
+            if not drawn.take(column, codes[:, j], places[:, j]):
                 waiting.append((j, column))
-                continue
-            cells, inside = column.decode(codes[:, j], places[:, j])
-            if domain.kind == "category":
-                names = np.array([*domain.categories, None], dtype=object)
-                frame[domain.name] = names[cells]
-                if known is not None:
-                    frame[domain.name] = np.where(known[domain.name].notna(), known[domain.name], names[cells])
-                continue
-            value = column.grid_values(cells, inside)
-            if domain.gap_from is not None:
-                start = in_units[domain.gap_from]
-                value = np.minimum(start + value, np.maximum(domain.high, start + domain.least_gap))
-            whole = _rounded(value * domain.step, domain.step)
-            if known is not None:
-                there = known[domain.name].to_numpy(float)
-                value = np.where(np.isnan(there), value, np.round(there / domain.step))
-                whole = np.where(np.isnan(there), whole, there)
-            in_units[domain.name], frame[domain.name] = value, whole
-        return pd.DataFrame({name: frame[name] for name in self.names if name != STRATUM})
+        names = [name for name in self.names if name in drawn.frame]
+        return pd.DataFrame({name: drawn.frame[name] for name in (*names, *drawn.states)} | drawn.states)
 
     def places(self, codes: np.ndarray, rng: np.random.Generator, use_copula: bool = True) -> np.ndarray:
         """(rows, columns) where in its code each value lies, 0 to below 1. use_copula: numbers by the copula, if there is one."""
@@ -231,7 +276,8 @@ class Codec:
         return [bin_edges(self.columns[j].shares[:-1]) for j in columns]
 
 
-def _rounded(values: np.ndarray, step: float) -> np.ndarray:
+def rounded(values: np.ndarray, step: float) -> np.ndarray:
+    """Without what floating-point arithmetic added beyond the decimal places of a step."""
     return np.round(values, max(0, round(-np.log10(step))))
 
 
@@ -274,37 +320,60 @@ def released_total(tables: list[np.ndarray], rows: int | None) -> float:
 
 def _column_codec(domain: ColumnDomain, counts: ConsistentCounts, total: float) -> ColumnCodec:
     """total: rows behind the counts. Codes take their shares from sums of raw cells, whose noise averages out."""
-    shares, sigma = counts.estimates[0] / total, counts.sigma / total
-    if domain.kind == "category":
-        bins, inside, used = rare_together(shares, sigma), np.maximum(shares, 0.0), np.ones(len(shares), bool)
+    shares, sigma, regular = counts.estimates[0] / total, counts.sigma / total, domain.regular
+    if domain.categorical:
+        inside, used = np.maximum(shares, 0.0), np.ones(len(shares), bool)
+        bins = (spellings if domain.kind == "boolean" else rare_together)(shares[:regular], sigma)
     else:
-        inside, used = counts.distribution(np.diff(domain.edges))
-        bins = bin_cells(inside[:-1], int(np.clip(round(BINS / np.sqrt(sigma)), MIN_BINS, MAX_BINS)))
-        bins = np.append(bins, bins.max() + 1)
+        inside, used = counts.distribution(domain.grid)
+        most = int(np.clip(round(BINS / np.sqrt(sigma)), MIN_BINS, MAX_BINS))
+        bins = bin_cells(inside[:regular], most, domain.grid.starts)
+    bins = np.concatenate([bins, marks_apart(shares[regular:], sigma) + bins.max() + 1])
+    unseen = shares < SIGNIFICANT * sigma  # no mark, and no other spelling, is invented from noise
+    unseen[: 0 if domain.kind == "boolean" else regular] = unseen[-1] = False
+    inside[unseen], used = 0.0, used & ~unseen
     raw = np.bincount(bins, np.where(used, shares, 0.0))
     return ColumnCodec.of(domain, bins.astype(np.int32), inside, raw, counts.noise_of(bins, used) / total)
 
 
+def marks_apart(shares: np.ndarray, sigma: float) -> np.ndarray:
+    """(marks + 1,) code of each mark and of the blank cell, from 0 on: marks that are no more than noise go with the blank.
+
+    >>> marks_apart(np.array([0.2, 0.001, 0.1]), 0.01).tolist()
+    [0, 1, 1]
+    """
+    common = shares[:-1] >= SIGNIFICANT * sigma
+    return np.append(np.where(common, np.cumsum(common) - 1, common.sum()), common.sum())
+
+
+def spellings(shares: np.ndarray, sigma: float) -> np.ndarray:
+    """(categories,) code of each spelling of a truth value: those that are more than noise, and one for all others."""
+    common = shares >= SIGNIFICANT * sigma
+    return np.where(common, np.cumsum(common) - 1, common.sum())
+
+
 def rare_together(shares: np.ndarray, sigma: float) -> np.ndarray:
-    """(cells,) code of each category, "missing" last. In a column of many, those close to the noise level share one.
+    """(cells,) code of each category. In a column of many, those close to the noise level share one.
 
     Inside it they are as frequent as their histogram says; how they depend on other columns could not be estimated anyway.
     """
-    rare = shares[:-1] < RARE * sigma
-    if len(shares) - 1 <= MAX_BINS or rare.sum() < 2:
+    rare = shares < RARE * sigma
+    if len(shares) <= MAX_BINS or rare.sum() < 2:
         return np.arange(len(shares))
-    alone = int((~rare).sum())
-    return np.append(np.where(rare, alone, np.cumsum(~rare) - 1), alone + 1)
+    return np.where(rare, int((~rare).sum()), np.cumsum(~rare) - 1)
 
 
-def bin_cells(share: np.ndarray, most: int = MAX_BINS) -> np.ndarray:
-    """(cells,) bin of each cell: a spike stands alone, the cells between are cut into runs of about equal share."""
+def bin_cells(share: np.ndarray, most: int = MAX_BINS, starts: np.ndarray | None = None) -> np.ndarray:
+    """(cells,) bin of each cell: a spike stands alone, the cells between are cut into runs of about equal share.
+
+    starts: (cells,) True where a bin must begin.
+    """
     step = 1 / most
     step = min(step, max(1 - share[share >= step].sum(), 1e-3) / (0.62 * most))
     spike = max(step, 1.5 / most / 4)
     bins, label, filled = np.zeros(len(share), np.int64), 0, 0.0
     for cell, mass in enumerate(share):
-        if filled and (mass >= spike or filled + mass > step * 1.0001):
+        if filled and (mass >= spike or filled + mass > step * 1.0001 or (starts is not None and starts[cell])):
             label, filled = label + 1, 0.0
         bins[cell] = label
         filled += mass + 1e-12

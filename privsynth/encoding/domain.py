@@ -1,40 +1,47 @@
 """What is released about columns: their public cells. Bounds and categories come from the policy or are measured.
 
-A number, an integer and a date are all whole numbers of grid units here (cents, units, days), so that one kind of public
-grid serves all: every value if there are few, else two significant digits, with round values as cells of their own, since
-people report 500 and 1,000. The larger side of an inequality is stored as its gap from the smaller side (a length of stay
+Numbers, dates and moments are all whole numbers of grid units here (cents, units, days, seconds), in public cells (`grids`).
+The larger side of an inequality is stored as its gap from the smaller side (a length of stay
 instead of a discharge date), which keeps the rule and the distribution of the gap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from privsynth.encoding.grids import Grid, grid_of
+from privsynth.encoding.requests import Side, stored_as_gap
 from privsynth.policy import Column, Policy
+from privsynth.policy.column import CATEGORICAL, TEMPORAL
+from privsynth.policy.moments import DAY
 from privsynth.privacy.events import DiscreteGaussian, Geometric, ThresholdedGaussian
 from privsynth.privacy.mechanisms.categories import OpenCategories, categories_of
 from privsynth.privacy.mechanisms.counts import ROW_COUNT, UNIT_SIZES, PrivateBounds, RowCount, UnitSizes, bounds_of
 from privsynth.privacy.run import Run
 from privsynth.privacy.unit import Rows
+from privsynth.table.intake import state_of
 from privsynth.table.private import PrivateTable
+from privsynth.table.written import writer_of
 
 OTHER = "__other__"
 STRATUM = "__rows__"
 STRATA = (1, 2, 3, 4, 5, 7, 10, 15, 25, 50)  # smallest number of rows of each stratum of units
-FEW = 400  # grid values that each get a cell of their own
 
 
 @dataclass(frozen=True)
 class ColumnDomain:
-    """One column's public cells.
+    """One column's public cells: those of its values, one for each mark, and one for the blank cell, which comes last.
 
-    categories: for kind category. low, high: bounds in grid units; step: size of a grid unit in the column's units.
-    gap_from: the smaller column of an inequality, if this one is stored as its gap; least_gap: 1 if strict.
+    categories: of a category or a boolean. low, high: bounds in grid units; step: size of a grid unit in the column's units.
+    marks: texts in place of a value, as in `Policy.marks`. cuts, spikes: in grid units. gap_from: the smaller column of an
+    inequality, if this one is stored as its gap; least_gap: 1 if strict. clock_of: the datetime of which this is the time of
+    day; the datetime itself is stored as its day.
     """
 
     name: str
@@ -47,27 +54,88 @@ class ColumnDomain:
     gap_from: str | None = None
     least_gap: int = 0
     source: str = "public"
+    marks: tuple[str, ...] = ()
+    cuts: tuple[int, ...] = ()
+    spikes: tuple[int, ...] = ()
+    clock_of: str | None = None
 
     @property
-    def edges(self) -> np.ndarray:
-        """(cells + 1,) rising whole numbers; cell i holds edges[i] <= value < edges[i + 1]."""
-        if self.gap_from is None:
-            return (date_grid if self.kind == "date" else public_grid)(self.low, self.high)
-        return public_grid(self.least_gap, max(self.high - self.low, self.least_gap + 1))
+    def categorical(self) -> bool:
+        return self.kind in CATEGORICAL
+
+    @property
+    def by_day(self) -> bool:
+        """True for a datetime that is stored as its day; its time of day is a column of its own."""
+        return self.kind == "datetime" and self.gap_from is None
+
+    @property
+    def a_day(self) -> int:
+        """Grid units of a day, for moments."""
+        return round(DAY / self.step)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The cells of a column that is not categorical: of values, of gaps, or of days."""
+        if self.gap_from is not None:
+            kind = "number" if self.kind in ("date", "integer", "number") else "duration"
+            return grid_of(kind, self.least_gap, max(self.high - self.low, self.least_gap + 1), self.step)
+        low, high, cuts, spikes = self.low, self.high, self.cuts, self.spikes
+        if self.by_day:
+            low, high = low // self.a_day, high // self.a_day
+            cuts, spikes = (tuple(value // self.a_day for value in values) for values in (cuts, spikes))
+        return grid_of(self.kind, low, high, self.step, cuts, spikes)
+
+    @cached_property
+    def regular(self) -> int:
+        """Cells of values."""
+        return len(self.categories) if self.categorical else len(self.grid.widths)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Its bounds in the units of its cells: days of a datetime, else grid units."""
+        return (self.low // self.a_day, self.high // self.a_day) if self.by_day else (self.low, self.high)
 
     @property
     def cells(self) -> int:
-        """Cells without the one for missing, which comes last."""
-        return len(self.categories) if self.kind == "category" else len(self.edges) - 1
+        """Cells without the one for the blank cell, which comes last."""
+        return self.regular + len(self.marks)
+
+    @property
+    def title(self) -> str:
+        """Its name for a reader."""
+        return self.name if self.clock_of is None else f"{self.clock_of}, time of day"
 
     @property
     def described(self) -> str:
-        if self.kind == "category":
+        if self.categorical:
             return f"{len(self.categories)} categories ({self.source})"
-        low, high = self.low * self.step, self.high * self.step
-        if self.kind == "date":
-            return f"{_iso(self.low)} to {_iso(self.high)} ({self.source})"
-        return f"{low:g} to {high:g} ({self.source})"
+        return f"{self.text_of(self.low)} to {self.text_of(self.high)} ({self.source})"
+
+    def text_of(self, units: int) -> str:
+        """A value in grid units for a reader."""
+        if self.kind in TEMPORAL:
+            return writer_of(self.kind, step=self.step)(units * self.step)
+        return f"{units * self.step:g}"
+
+    def places_of(self, rows: pd.DataFrame, units: Mapping[str, np.ndarray]) -> np.ndarray:
+        """(rows,) the cell of each row. units: (rows,) grid values of numbers and moments by name."""
+        if self.categorical:
+            place = {name: at for at, name in enumerate((*self.categories, *self.marks))}
+            unknown = len(self.categories) - 1 if self.categories[-1] == OTHER else -1
+            values = rows[self.name]
+            found = np.array([place.get(v, unknown) if isinstance(v, str) else -1 for v in values], np.int32)
+            return np.where(found < 0, self.cells, found)
+        if self.clock_of is not None:
+            value = np.mod(units[self.clock_of], self.a_day)
+        elif self.gap_from is not None:
+            value = np.maximum(units[self.name] - units[self.gap_from], self.least_gap)
+        else:
+            value = np.floor(units[self.name] / self.a_day) if self.by_day else units[self.name]
+        cell: np.ndarray = self.grid.cell_of(value)
+        if self.marks and (states := rows.get(state_of(self.name))) is not None:
+            marked = states.to_numpy(np.int64)
+            cell = np.where(marked >= 0, self.regular + marked, cell)
+        return np.where(cell < 0, self.cells, cell)
 
 
 @dataclass(frozen=True)
@@ -97,28 +165,13 @@ class Domain:
     def encode(self, rows: Rows[pd.DataFrame]) -> Rows[np.ndarray]:
         """(rows, columns) int32 cell numbers. Each row is encoded on its own; the stratum depends on its unit's rows alone."""
         out = np.empty((len(rows), len(self.columns)), np.int32)
-        in_units = {c.name: _grid_values(rows.values, c) for c in self.columns if c.kind != "category"}
+        units = {c.name: _grid_values(rows.values, c) for c in self.columns if not c.categorical and c.clock_of is None}
         for j, column in enumerate(self.columns):
             if column.name == STRATUM:
                 sizes = np.repeat(rows.spans[1], rows.spans[1])
-                lowest = [int(name) for name in column.categories]
-                out[:, j] = np.searchsorted(lowest, sizes, side="right") - 1
-                continue
-            if column.kind == "category":
-                place = {name: at for at, name in enumerate(column.categories)}
-                unknown = len(column.categories) - 1 if column.categories[-1] == OTHER else -1
-                values = rows.values[column.name]
-                cell = np.array([place.get(v, unknown) if isinstance(v, str) else -1 for v in values], np.int32)
+                out[:, j] = np.searchsorted([int(name) for name in column.categories], sizes, side="right") - 1
             else:
-                value = in_units[column.name]
-                if column.gap_from is not None:
-                    value = np.maximum(value - in_units[column.gap_from], column.least_gap)
-                edges = column.edges
-                cell = (np.searchsorted(edges, np.clip(value, edges[0], edges[-1] - 1), side="right") - 1).astype(
-                    np.int32
-                )
-                cell[np.isnan(value)] = -1
-            out[:, j] = np.where(cell < 0, column.cells if column.nullable else 0, cell)
+                out[:, j] = column.places_of(rows.values, units)
         return Rows(out, rows.units)
 
     def to_json(self) -> dict[str, Any]:
@@ -131,7 +184,8 @@ class Domain:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Domain:
-        columns = tuple(ColumnDomain(**(c | {"categories": tuple(c["categories"])})) for c in data["columns"])
+        listed = ("categories", "marks", "cuts", "spikes")
+        columns = tuple(ColumnDomain(**(c | {name: tuple(c[name]) for name in listed})) for c in data["columns"])
         return cls(columns, data["rows"], tuple(data["mix"]), data["units"])
 
 
@@ -145,7 +199,7 @@ def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, tr
         for name, column in policy.model.columns.items()
         if column.modelled
     ]
-    columns = _with_gaps(columns, policy)
+    columns = _with_clocks(_with_gaps(columns, policy))
     declared, units = policy.model.dataset.rows, None
     mix: tuple[float, ...] = ()
     rows = round(declared * trained) if declared is not None else None
@@ -178,81 +232,49 @@ def _middle(lowest: Sequence[int], max_rows: int) -> np.ndarray:
 def _column_domain(
     name: str, column: Column, policy: Policy, table: PrivateTable[pd.DataFrame], run: Run
 ) -> ColumnDomain:
-    if column.kind == "category":
+    own = ColumnDomain(name, column.kind, step=column.step, nullable=column.nullable, marks=policy.marks(name))
+    if column.categorical:
         if name in policy.groupings:
-            return ColumnDomain(
-                name, "category", tuple(policy.groupings[name].groups), nullable=column.nullable, source="public groups"
-            )
+            return replace(own, categories=tuple(policy.groupings[name].groups), source="public groups")
         if column.categories == "private":
             found = table.measure(OpenCategories(run.plan.event(categories_of(name), ThresholdedGaussian), name), run)
-            names = (*(value for value in found if value != OTHER), OTHER)
-            return ColumnDomain(name, "category", names, nullable=column.nullable, source="measured")
-        assert isinstance(column.categories, list)  # the policy's rules ensure it
-        return ColumnDomain(name, "category", tuple(column.categories), nullable=column.nullable)
-    step = 10.0**-column.places
+            names = [value for value in found if value != OTHER and value not in own.marks]
+            return replace(own, categories=(*names, OTHER), source="measured")
+        declared = [value for value in column.public_categories or () if value not in own.marks]
+        return replace(own, categories=tuple(declared))
     if column.bounds == "private":
-        low, high = table.measure(
-            PrivateBounds(run.plan.event(bounds_of(name), Geometric, DiscreteGaussian), name, step), run
-        )
-        return ColumnDomain(name, column.kind, (), low, high, step, column.nullable, source="measured")
+        event = run.plan.event(bounds_of(name), Geometric, DiscreteGaussian)
+        low, high = table.measure(PrivateBounds(event, name, column.step), run)
+        return replace(own, low=low, high=high, source="measured")
     assert column.steps is not None
-    return ColumnDomain(name, column.kind, (), *column.steps, step, column.nullable)
+    low, high = column.steps
+    cuts, spikes = (tuple(column.in_steps(values)) for values in (column.cuts, column.spikes))
+    return replace(own, low=low, high=high, cuts=cuts, spikes=spikes)
 
 
 def _with_gaps(columns: list[ColumnDomain], policy: Policy) -> list[ColumnDomain]:
-    """Stores the larger side of each inequality as a gap; a column is the larger side of one rule at most."""
+    """Stores the larger side of an inequality as a gap where that says more; a column is so in one rule at most."""
     by_name = {column.name: column for column in columns}
     for constraint in policy.model.constraints:
         small, large, strict = constraint.rising
         a, b = by_name[small], by_name[large]
-        # a gap says more than a bound only where both columns span a similar range: a length of stay does, an age does not
-        alike = 0.5 <= (a.high - a.low) / (b.high - b.low) <= 2
-        known = b.nullable or not a.nullable  # a gap is missing wherever the smaller side is
-        if alike and known and b.gap_from is None and a.step == b.step:
+        sides = (Side(c.low, c.high, c.step, c.nullable, bool(c.cuts)) for c in (a, b))
+        if b.gap_from is None and stored_as_gap(*sides):
             by_name[large] = replace(b, gap_from=small, least_gap=int(strict), low=min(a.low, b.low))
     return [by_name[column.name] for column in columns]
+
+
+def _with_clocks(columns: list[ColumnDomain]) -> list[ColumnDomain]:
+    """With a column for the time of day behind each datetime that is not stored as a gap."""
+    found = []
+    for column in columns:
+        found.append(column)
+        if column.by_day:
+            clock = ColumnDomain(f"__clock of {column.name}__", "time", high=column.a_day - 1, step=column.step)
+            found.append(replace(clock, nullable=column.nullable, clock_of=column.name))
+    return found
 
 
 def _grid_values(frame: pd.DataFrame, column: ColumnDomain) -> np.ndarray:
     with np.errstate(over="ignore"):  # infinity is clipped to the last cell, as is any value beyond it
         return np.asarray(np.round(frame[column.name].to_numpy(float) / column.step))
-
-
-def public_grid(low: int, high: int) -> np.ndarray:
-    """Cell edges that need no data: (cells + 1,) whole numbers from low to high + 1.
-
-    >>> public_grid(0, 3).tolist()
-    [0, 1, 2, 3, 4]
-    """
-    if high - low <= FEW:
-        return np.arange(low, high + 2, dtype=np.int64)
-    edges = {low, high, high + 1} | {e for e in range(-10, 12) if low <= e <= high}
-    scale, largest = 1, max(abs(low), abs(high))
-    while scale <= largest:
-        for digits in range(10, 100):
-            for value in (digits * scale, -digits * scale):
-                edges |= {edge for edge in (value, value + 1) if low <= edge <= high}
-        scale *= 10
-    if len(edges) < FEW // 4:  # far from zero two digits give few cells: add cells of equal width
-        edges |= set(np.linspace(low, high + 1, FEW // 2 + 1).astype(np.int64).tolist())
-    return np.array(sorted(edges), dtype=np.int64)
-
-
-def date_grid(low: int, high: int) -> np.ndarray:
-    """Cell edges of dates, in days since 1970: every day if they are few, else calendar months, quarters or years.
-
-    >>> date_grid(0, 1460)[:3].tolist()
-    [0, 31, 59]
-    """
-    if high - low <= FEW:
-        return np.arange(low, high + 2, dtype=np.int64)
-    months = np.arange(
-        np.datetime64(low, "D").astype("datetime64[M]"), np.datetime64(high, "D").astype("datetime64[M]") + 1
-    )
-    step = next((s for s in (1, 3) if len(months) <= s * FEW // 3), 12)
-    starts = months[months.astype(np.int64) % step == 0].astype("datetime64[D]").astype(np.int64)
-    return np.unique(np.concatenate([[low], starts[(starts > low) & (starts <= high)], [high + 1]]))
-
-
-def _iso(day: int) -> str:
-    return str(np.datetime64(int(day), "D"))

@@ -9,7 +9,7 @@ section 4). Everything after the measurement is post-processing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from privsynth.encoding.domain import Domain
+from privsynth.encoding.grids import Grid
 from privsynth.encoding.requests import coarser_scales
 from privsynth.encoding.wavelets import wavelet_denoised
 from privsynth.privacy.unit import Rows
@@ -25,11 +26,13 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 SLOPE = 0.75  # standard deviations of a cell's noise by which a cumulated count has to rise from cell to cell
+ROUNDS = 30  # of fitting kinds of round values; after ten, shares move by less than their noise
 SIGNIFICANT = 3.0  # standard deviations from which a share counts as more than noise
 
 
-def runs_of(cells: int, scales: int) -> tuple[Ints, ...]:
-    """For each of `scales` coarser scales, the run in which each cell of the scale below lies; "missing", the last, is alone.
+def runs_of(cells: int, scales: int, alone: int = 1) -> tuple[Ints, ...]:
+    """For each of `scales` coarser scales, the run in which each cell of the scale below lies. The last cells, those of marks
+    and the blank one, are each alone.
 
     >>> [inside.tolist() for inside in runs_of(8, 2)]
     [[0, 0, 1, 1, 2, 2, 3, 3, 4], [0, 0, 1, 1, 2]]
@@ -38,25 +41,36 @@ def runs_of(cells: int, scales: int) -> tuple[Ints, ...]:
     for _ in range(scales):
         inside = np.arange(cells) // length
         cells = int(inside[-1]) + 1
-        found.append(np.append(inside, cells))
+        found.append(np.concatenate([inside, cells + np.arange(alone)]))
     return tuple(found)
 
 
 @dataclass(frozen=True)
 class Scales:
-    """Encoder of rows: the cells of every column, then the runs of those columns that have some, fine scales first."""
+    """Encoder of rows: the cells of every column; then the runs of those columns that have some, fine scales first; then, of
+    those columns that distinguish them, the kinds of round values."""
 
     domain: Domain
 
     @cached_property
     def runs(self) -> list[tuple[Ints, ...]]:
         """For each column its runs: none for categories, nor for numbers with few grid values between their bounds."""
-        return [runs_of(c.cells, coarser_scales(c.kind, (c.low, c.high))) for c in self.domain.columns]
+        return [runs_of(c.regular, coarser_scales(c.kind, c.span), 1 + len(c.marks)) for c in self.domain.columns]
+
+    @cached_property
+    def kinds(self) -> dict[int, Ints]:
+        """For each column that has some, by its place, the kind of each cell; all cells without a value are of the last one."""
+        found = {}
+        for j, column in enumerate(self.domain.columns):
+            if not column.categorical and (kinds := column.grid.kinds).any():
+                found[j] = np.append(kinds, np.full(1 + len(column.marks), kinds.max() + 1))
+        return found
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Cells of every histogram, with the one for missing."""
-        return (*self.domain.sizes, *(int(inside[-1]) + 1 for column in self.runs for inside in column))
+        """Cells of every histogram, with those of marks and of the blank cell."""
+        runs = (int(inside[-1]) + 1 for column in self.runs for inside in column)
+        return (*self.domain.sizes, *runs, *(int(kinds[-1]) + 1 for kinds in self.kinds.values()))
 
     def encode(self, rows: Rows[pd.DataFrame]) -> Rows[NDArray[np.int32]]:
         """(rows, histograms) int32 cell numbers; each row on its own, and a run follows from its cell."""
@@ -66,6 +80,7 @@ class Scales:
             for inside in runs:
                 column = inside[column]
                 columns.append(column)
+        columns += [kinds[cells.values[:, j]] for j, kinds in self.kinds.items()]
         return Rows(np.stack(columns, 1).astype(np.int32), cells.units)
 
     def consistent(self, counts: list[Floats], sigmas: Floats) -> list[ConsistentCounts]:
@@ -75,7 +90,12 @@ class Scales:
             which = [j, *range(at, at + len(runs))]
             at += len(runs)
             found.append(ConsistentCounts.of([counts[i] for i in which], [float(sigmas[i]) for i in which], runs))
-        return found
+        for j, (kinds, own, sigma) in zip(
+            self.kinds, zip(self.kinds.values(), counts[at:], sigmas[at:], strict=True), strict=True
+        ):
+            found[j] = replace(found[j], kinds=kinds, of_kinds=own, sigma_of_kinds=float(sigma))
+        alone = [1 + len(c.marks) for c in self.domain.columns]
+        return [replace(each, alone=count) for each, count in zip(found, alone, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -83,13 +103,18 @@ class ConsistentCounts:
     """Estimated counts of one column at all scales, fine first, each the sum of those below it.
 
     runs: as from `runs_of`. estimates: (cells,) counts of each scale. below: (cells,) variances of the estimates from a
-    scale and those below it alone. sigma: noise of one count as measured, at the finest scale.
+    scale and those below it alone. sigma: noise of one count as measured, at the finest scale. alone: how many of the last
+    cells hold no value. kinds: (cells,) of each cell, if the column distinguishes them, with a count for each and its noise.
     """
 
     runs: tuple[Ints, ...]
     estimates: tuple[Floats, ...]
     below: tuple[Floats, ...]
     sigma: float
+    alone: int = 1
+    kinds: Ints | None = None
+    of_kinds: Floats | None = None
+    sigma_of_kinds: float = 0.0
 
     @classmethod
     def of(cls, counts: list[Floats], sigmas: list[float], runs: tuple[Ints, ...]) -> ConsistentCounts:
@@ -123,13 +148,14 @@ class ConsistentCounts:
         variance += (part**2 * self.below[-1]).sum(1)
         return np.sqrt(np.where(np.bincount(labels, used) > 0, variance, self.sigma**2))
 
-    def distribution(self, widths: Ints) -> tuple[Floats, NDArray[np.bool_]]:
+    def distribution(self, grid: Grid) -> tuple[Floats, NDArray[np.bool_]]:
         """((cells,) shares of a number's cells, none below zero; (cells,) True between its empty tails).
 
-        From long runs down to cells: each run's share is distributed among its cells. widths: (cells - 1,) of the grid.
+        From long runs down to cells: each run's share is distributed among its cells. grid: of the cells that hold values.
         """
-        used = self._between_tails()
-        fine = np.append(wavelet_denoised(self.estimates[0][:-1], widths, self.sigma), self.estimates[0][-1])
+        used, values = self._between_tails(), self.estimates[0][: -self.alone]
+        alike = grid.kinds * 2 + (grid.widths == 1)
+        fine = np.append(wavelet_denoised(values, alike, self.sigma), self.estimates[0][-self.alone :])
         counts, total = [fine, *self.estimates[1:]], max(float(self.estimates[-1].sum()), 1.0)
         share = np.zeros(len(counts[-1]))
         share[used[-1]] = to_simplex(counts[-1][used[-1]] / total)
@@ -139,7 +165,28 @@ class ConsistentCounts:
                 cells = np.flatnonzero((inside == run) & used[scale])
                 below[cells] = share[run] * to_simplex(counts[scale][cells] / (share[run] * total))
             share = below
-        return share, used[0]
+        return self._by_kind(share, used[0], grid.widths, total), used[0]
+
+    def _by_kind(self, share: Floats, used: NDArray[np.bool_], widths: Ints, total: float) -> Floats:
+        """The shares moved so that the kinds of round values have the shares that were counted for them, and the longest runs
+        keep theirs: iterative proportional fitting (Deming and Stephan 1940)."""
+        if self.kinds is None or self.of_kinds is None:
+            return share
+        counted = np.where(self.of_kinds < SIGNIFICANT * self.sigma_of_kinds, 0.0, self.of_kinds)[:-1] / total
+        regular, run = len(widths), np.arange(len(share))
+        for inside in self.runs:
+            run = inside[run]
+        mass = share[:regular].sum()
+        if not counted.sum() or not mass:
+            return share
+        wanted, kinds, run = counted * mass / counted.sum(), self.kinds[:regular], run[:regular]
+        of_runs = np.bincount(run, share[:regular]) if self.runs else None
+        fitted = np.where(used[:regular], share[:regular] + 1e-6 * mass * widths / widths.sum(), 0.0)
+        for _ in range(ROUNDS):
+            if of_runs is not None:
+                fitted = fitted * (of_runs / np.maximum(np.bincount(run, fitted), 1e-300))[run]
+            fitted = fitted * (wanted / np.maximum(np.bincount(kinds, fitted, len(wanted)), 1e-300))[kinds]
+        return np.append(fitted * mass / max(fitted.sum(), 1e-300), share[regular:])
 
     def _between_tails(self) -> list[NDArray[np.bool_]]:
         """For each scale which cells lie between the empty tails; of several scales the finest is not used for it.
@@ -149,7 +196,7 @@ class ConsistentCounts:
         used = [np.ones(len(counts), bool) for counts in self.estimates]
         for scale in reversed(range(min(1, len(self.runs)), len(self.estimates))):
             noise = float(np.sqrt(self.below[scale].mean()))
-            used[scale][:-1] = between_tails(self.estimates[scale][:-1], noise)
+            used[scale][: -self.alone] = between_tails(self.estimates[scale][: -self.alone], noise)
         for scale in reversed(range(len(self.runs))):
             inside, above = self.runs[scale], used[scale + 1]
             used[scale] &= above[inside]

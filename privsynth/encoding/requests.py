@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from privsynth.policy.column import CATEGORICAL, TEMPORAL
+from privsynth.policy.moments import DAY
 from privsynth.privacy.events import DiscreteGaussian, Geometric, ThresholdedGaussian, gaussian_of_mu
 from privsynth.privacy.mechanisms.categories import categories_of
 from privsynth.privacy.mechanisms.counts import ROW_COUNT, UNIT_SIZES, bounds_of
@@ -60,19 +62,70 @@ def histogram_share(policy: Policy) -> float:
     Half as much where units have several rows: there the histograms only place the bins, and the pairs alone give the
     shares of these.
     """
-    numbers = sum(column.modelled and column.kind != "category" for column in policy.model.columns.values())
+    numbers = sum(column.modelled and not column.categorical for column in policy.model.columns.values())
     share = min(HISTOGRAM_MOST, HISTOGRAM_SHARE + EACH_NUMBER * numbers * min(1.0, LOW_MU / policy.gdp_mu))
     return share / 2 if policy.max_rows > 1 else share
 
 
 def histogram_tables(policy: Policy) -> int:
-    """How many histograms are measured: one for each column, one of rows per unit, and the coarser ones of numbers."""
-    modelled = [column for column in policy.model.columns.values() if column.modelled]
-    coarser = sum(coarser_scales(column.kind, column.steps) for column in modelled)
-    return len(modelled) + int(policy.max_rows > 1) + coarser
+    """How many histograms are measured: one for each column as stored, one of rows per unit, the coarser ones of numbers, and
+    those of the kinds of round values."""
+    stored = stored_columns(policy)
+    coarser = sum(coarser_scales(kind, bounds) for _, kind, bounds in stored)
+    rounded = sum(kind in TEMPORAL and not (gap and kind == "date") for gap, kind, _ in stored)
+    return len(stored) + int(policy.max_rows > 1) + coarser + rounded
+
+
+Stored = tuple[bool, str, tuple[int, int] | None]  # (as a gap, kind, bounds in the units of its cells)
+
+
+def stored_columns(policy: Policy) -> list[Stored]:
+    """What the encoded table holds, by public facts: a datetime is its day and its time of day, unless it is stored as a gap.
+
+    A measured range may come out such that a number is stored as a gap or not, which changes neither number.
+    """
+    gaps = set[str]()
+    columns = policy.model.columns
+    for constraint in policy.model.constraints:
+        small, large, _ = constraint.rising
+        one, other = columns.get(small), columns.get(large)
+        sides = [Side(*c.steps, c.step, c.nullable, bool(c.cuts)) for c in (one, other) if c and c.steps]
+        if len(sides) == 2 and large not in gaps and stored_as_gap(*sides):
+            gaps.add(large)
+    found: list[Stored] = []
+    for name, column in columns.items():
+        if not column.modelled:
+            continue
+        if column.kind == "datetime" and name not in gaps and column.steps is not None:
+            a_day = round(DAY / column.step)
+            found.append((False, "datetime", (column.steps[0] // a_day, column.steps[1] // a_day)))
+            found.append((False, "time", (0, a_day - 1)))
+        else:
+            found.append((name in gaps, column.kind, column.steps))
+    return found
+
+
+class Side(NamedTuple):
+    """One side of an inequality: its bounds in grid units, the size of these, whether it may be missing or has cuts."""
+
+    low: int
+    high: int
+    step: float
+    nullable: bool
+    cut: bool
+
+
+def stored_as_gap(small: Side, large: Side) -> bool:
+    """True if the larger side of an inequality is stored as its gap from the smaller one.
+
+    A gap says more than a bound only where both columns span a similar range: a length of stay does, an age does not. It is
+    missing wherever the smaller side is. A column with cuts is stored as itself, since they apply to its values.
+    """
+    alike = 0.5 <= (small.high - small.low) / (large.high - large.low) <= 2
+    return alike and small.step == large.step and not large.cut and (large.nullable or not small.nullable)
 
 
 def coarser_scales(kind: str, bounds: tuple[int, int] | None) -> int:
     """At how many scales above its cells a column is counted as well. bounds: in grid units; None for a range that is
     still to be measured, which is expected to hold many values."""
-    return COARSER if kind != "category" and (bounds is None or bounds[1] - bounds[0] >= MIN_GRID_SIZE) else 0
+    return COARSER if kind not in CATEGORICAL and (bounds is None or bounds[1] - bounds[0] >= MIN_GRID_SIZE) else 0

@@ -37,13 +37,13 @@ def denoise(values: Floats, sigma: float) -> Floats:
     return np.asarray(average[: len(values)])
 
 
-def wavelet_denoised(shares: Floats, widths: NDArray[np.int64], sigma: float) -> Floats:
-    """(cells,) released shares of the cells of a grid -> the same with less noise, cells of one width at a time.
+def wavelet_denoised(shares: Floats, alike: NDArray[np.int64], sigma: float) -> Floats:
+    """(cells,) released shares of the cells of a grid -> the same with less noise. alike: (cells,) equal for cells of one kind.
 
-    Round values have cells of their own between wide ones. Narrow and wide cells are two separate sequences, since many
+    Round values have cells of their own between wide ones. Cells of different kinds are separate sequences, since many
     people report 500 and few 501 to 509.
     """
     denoised = shares.copy()
-    for kind in (widths == 1, widths > 1):
-        denoised[kind] = denoise(shares[kind], sigma)
+    for kind in np.unique(alike):
+        denoised[alike == kind] = denoise(shares[alike == kind], sigma)
     return denoised

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from privsynth.encoding.requests import stored_columns
 from privsynth.privacy.events import gaussian_of_mu
 from privsynth.privacy.mechanisms.tables import MARGINALS
 from privsynth.privacy.plan import Request
@@ -88,9 +89,12 @@ def public_sizes(policy: Policy) -> tuple[int, ...]:
     rows per unit."""
     sizes = []
     for column in policy.model.columns.values():
-        if column.modelled:
+        if column.modelled and column.kind == "boolean":
+            sizes.append(2 + bool(column.nullable))
+        elif column.modelled:
             known = isinstance(column.categories, list)
             sizes.append(len(column.categories or ()) + bool(column.nullable) if known else USUAL_CODES)
+    sizes += [USUAL_CODES] * (len(stored_columns(policy)) - len(sizes))  # the times of day of datetimes
     return (*sizes, *([USUAL_CODES // 3] if policy.max_rows > 1 else []))
 
 

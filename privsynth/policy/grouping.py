@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from privsynth.errors import PolicyError, Problem
-from privsynth.policy.model import CONTROL
+from privsynth.policy.column import CONTROL
 
 SHIPPED = Path(__file__).parent / "groupings"
 MAX_BYTES = 50_000_000

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from privsynth.errors import PolicyError, Problem, Refused
+from privsynth.policy import column as c
 from privsynth.policy import model as m
 from privsynth.policy.grouping import Grouping, load_grouping
 from privsynth.policy.rules import CAP_HINT, above_cap, large_delta, policy_warnings, violations
@@ -152,11 +153,24 @@ class Policy:
     def target(self) -> str | None:
         return next((name for name, column in self.model.columns.items() if column.role == "target"), None)
 
-    def unexpected(self, column: str) -> m.Unexpected:
+    def missing(self, column: str) -> list[str]:
+        """The tokens that mean "missing" in a column, besides the empty cell: its own, or the table's."""
+        own = self.model.columns[column].missing
+        return [token.strip() for token in (self.model.dataset.missing if own is None else own)]
+
+    def marks(self, column: str) -> tuple[str, ...]:
+        """All texts that stand in place of a value, each a value of its own: censored ones, then tokens for missing."""
+        censored = self.model.columns[column].censored
+        texts = (
+            [*(text.strip() for text in censored.texts), *self.missing(column)] if censored else self.missing(column)
+        )
+        return tuple(text for text in dict.fromkeys(texts) if text)
+
+    def unexpected(self, column: str) -> c.Unexpected:
         """What happens to a value that the policy does not allow: the column's rule, the table's, or the default."""
         spec = self.model.columns[column]
-        rule = spec.unexpected or self.model.dataset.unexpected or ("missing" if spec.kind == "category" else "clip")
-        return "missing" if rule == "clip" and spec.kind == "category" else rule
+        rule = spec.unexpected or self.model.dataset.unexpected or ("missing" if spec.categorical else "clip")
+        return "missing" if rule == "clip" and spec.categorical else rule
 
 
 def _digest(text: str, groupings: Iterable[Grouping]) -> str:
@@ -334,8 +348,10 @@ def _words(entry: Any, loc: Path_, value: Any) -> tuple[str, str]:
 
 def _known_keys(loc: Path_) -> list[str]:
     """The keys that are allowed at a place of the policy."""
-    if loc[:1] == ("columns",) and len(loc) == 2:
-        return list(m.Column.model_fields)
+    if loc[:1] == ("columns",) and len(loc) >= 2:
+        own: dict[str, type[BaseModel]] = {"number": c.NumberSpec, "censored": c.Censored}
+        inside = own.get(str(loc[2])) if len(loc) > 2 else c.Column
+        return list(inside.model_fields) if inside else []
     if loc[:1] == ("constraints",):
         return list(m.Constraint.model_fields)
     here: type[BaseModel] = m.PolicyModel

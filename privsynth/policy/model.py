@@ -7,66 +7,25 @@ one field are defined beside it; rules on several are in `rules.py`, so that all
 from __future__ import annotations
 
 import codecs
-import math
 import re
-from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from privsynth.policy.column import Column, Strict, Text, Thousands, Unexpected
 
 LANGUAGE_VERSION = 1
 
-Kind = Literal["id", "category", "integer", "number", "date", "text"]
-Role = Literal["direct_identifier", "quasi_identifier", "sensitive", "target", "attribute"]
-ReleaseRule = Literal["keep", "drop", "regenerate"]
-Unexpected = Literal["clip", "missing", "refuse"]
-Generator = Literal[
-    "name", "first_name", "last_name", "email", "phone_number", "address", "street_address", "city", "postcode",
-    "company", "ssn", "iban", "uuid",
-]  # fmt: skip
-NUMERIC: tuple[Kind, ...] = ("integer", "number", "date")
-MODELLED: tuple[Kind, ...] = ("category", *NUMERIC)
-MIN_PLACES = 4  # decimals of a number for which the policy states none
-EPOCH = 719163  # date(1970, 1, 1).toordinal()
 MIN_EPSILON, MIN_FPR = 1e-4, 1e-9  # for far smaller ones the accountant's arithmetic overflows
-CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # what no readable cell holds (`reader.py`)
-
-
-def _text(value: Any) -> Any:
-    """Whole and decimal numbers may stand unquoted; what YAML turned into something else may not."""
-    if isinstance(value, bool) or value is None or isinstance(value, date):
-        raise ValueError("YAML reads this word as a truth value, a date or nothing; put it in quotes")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("YAML reads this word as no finite number; put it in quotes")
-    if isinstance(value, (int, float)):
-        return str(value)
-    return value
-
-
-Text = Annotated[str, BeforeValidator(_text)]
-Thousands = Literal[",", ".", " ", "'", "\u2019", "\u00a0", "\u202f", "_"]
 ENCODINGS = frozenset({
     "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "ascii", "cp437", "cp850", "cp852", "cp866",
     "koi8-r", "koi8-u", "gbk", "gb18030", "big5", "shift_jis", "cp932", "euc_jp", "euc_kr", "cp949",
 })  # fmt: skip
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-Bound = int | float | date
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
-        truths = [value, *value] if isinstance(value, list) and info.field_name == "bounds" else [value]
-        if any(isinstance(v, bool) for v in truths) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise ValueError("YAML reads this word as a truth value; write a number, or put it in quotes")
-        return value
-
-
-class CsvSpec(_Strict):
+class CsvSpec(Strict):
     """How a CSV is written. What leaves as CSV is written in the same way."""
 
     delimiter: str = ","
@@ -104,17 +63,7 @@ class CsvSpec(_Strict):
         return self
 
 
-class NumberSpec(_Strict):
-    """How the numbers of one column are written, where that is not plainly: 1,234.50, (12.00), € 3, 85%."""
-
-    decimal: Literal[".", ","] | None = None  # None: as in `dataset.csv`
-    thousands: Thousands | None = None
-    currency: str | None = Field(default=None, min_length=1, max_length=10)  # before or behind the digits
-    parentheses: bool = False  # (12.00) is -12.00, as accountants write it
-    percent: bool = False  # 85% is read, and written, as 85
-
-
-class DatasetSpec(_Strict):
+class DatasetSpec(Strict):
     """Which table this is. `id` names its lifetime budget."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
@@ -136,7 +85,7 @@ class DatasetSpec(_Strict):
         return 2**30 if self.rows is None else max(2**20, 4 * self.rows)
 
 
-class UnitSpec(_Strict):
+class UnitSpec(Strict):
     """Whom a neighbouring table adds or removes: all rows that share one value of `column`."""
 
     column: str
@@ -144,7 +93,7 @@ class UnitSpec(_Strict):
     called: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z ]{0,30}$")  # a word for one: patient, customer
 
 
-class RiskTarget(_Strict):
+class RiskTarget(Strict):
     """Asks for a risk in place of an epsilon: no attack has a true-positive rate above `max_tpr` at `fpr` false positives."""
 
     fpr: Share
@@ -159,7 +108,7 @@ class RiskTarget(_Strict):
         return self
 
 
-class Lifetime(_Strict):
+class Lifetime(Strict):
     """Cap on all runs on this data set together (`ledger.filter`); the ledger refuses the run that would pass it."""
 
     epsilon: Positive
@@ -167,7 +116,7 @@ class Lifetime(_Strict):
     locked: bool = False  # once true in the ledger, no later policy may raise it, for any id of the same content
 
 
-class Budget(_Strict):
+class Budget(Strict):
     """What one run may claim: an epsilon, or a risk in its place, at a delta."""
 
     epsilon: Positive | None = None
@@ -195,146 +144,7 @@ class Budget(_Strict):
         return self
 
 
-class Column(_Strict):
-    """What is publicly known of one column, and what may become of it."""
-
-    kind: Kind
-    role: Role = "attribute"
-    release: ReleaseRule | None = None
-    categories: list[Text] | Literal["private"] | None = None
-    ordered: bool = False
-    grouping: str | None = None  # CSV file `code,group`, beside the policy or shipped with privsynth
-    bounds: tuple[Bound, Bound] | Literal["private"] | None = None
-    decimals: int | None = Field(default=None, ge=0, le=9)
-    nullable: bool = True  # false: publicly known never to be missing
-    format: str | None = None  # of dates, as in strptime; ISO by default
-    generator: Generator | None = None
-    pattern: str | None = Field(default=None, max_length=1_000)  # invented identifiers: # is a digit, ? a letter
-    unexpected: Unexpected | None = None
-
-    @property
-    def released_as(self) -> ReleaseRule:
-        """`release`, or its default: modelled columns are kept."""
-        return self.release or "keep"
-
-    @property
-    def modelled(self) -> bool:
-        """True if the generator learns this column."""
-        return self.kind in MODELLED and self.released_as == "keep"
-
-    @property
-    def places(self) -> int:
-        """Decimal places of a number: as declared, else enough for about five digits of the public range, and at least four.
-
-        The bounds of a ratio are often those of its outliers: with few places all that lies below one would fall together.
-        """
-        if self.kind != "number" or self.decimals is not None:
-            return self.decimals or 0
-        if self.limits is None:
-            return MIN_PLACES
-        low, high = self.limits
-        wanted = max(4 - math.floor(math.log10(high - low)), MIN_PLACES)
-        representable = math.floor(math.log10(2.0**53 / max(abs(low), abs(high))))
-        return max(min(wanted, representable, 9), 0)
-
-    @property
-    def limits(self) -> tuple[float, float] | None:
-        """Declared bounds as numbers, those of a date in days since 1970; None where the policy states none."""
-        if not isinstance(self.bounds, tuple):
-            return None
-        low, high = self.bounds
-        return _as_number(low), _as_number(high)
-
-    @property
-    def steps(self) -> tuple[int, int] | None:
-        """The same in whole steps: of the last decimal place, of one, or of a day."""
-        if self.limits is None:
-            return None
-        step = 10.0**-self.places
-        return round(self.limits[0] / step), round(self.limits[1] / step)
-
-    @field_validator("bounds")
-    @classmethod
-    def _finite_rising(cls, bounds: Any) -> Any:
-        if isinstance(bounds, tuple):
-            low, high = bounds
-            if isinstance(low, date) != isinstance(high, date):
-                raise ValueError("both bounds must be of one type")
-            if (isinstance(low, float) and not math.isfinite(low)) or (
-                isinstance(high, float) and not math.isfinite(high)
-            ):
-                raise ValueError("bounds must be finite numbers")
-            if not isinstance(low, date) and max(abs(low), abs(high)) > 1e15:
-                raise ValueError("bounds are too wide: they must lie within 1e15 on both sides of zero")
-            if not low < high:
-                raise ValueError("bounds must rise: the first must be below the second")
-        return bounds
-
-    @field_validator("categories")
-    @classmethod
-    def _distinct(cls, categories: Any) -> Any:
-        if isinstance(categories, list):
-            if not categories:
-                raise ValueError("list at least one category, or write `private` to measure them")
-            if len(set(categories)) < len(categories):
-                raise ValueError("a category is listed twice")
-        return categories
-
-    @model_validator(mode="after")
-    def _fits_kind(self) -> Column:
-        kind = self.kind
-        wrong: list[str] = []
-        only = {
-            "categories": ("category",), "ordered": ("category",), "grouping": ("category",), "bounds": NUMERIC,
-            "decimals": ("number",), "format": ("date",), "generator": ("text", "id"), "pattern": ("text", "id"),
-        }  # fmt: skip
-        for key, kinds in only.items():
-            if getattr(self, key) not in (None, False) and kind not in kinds:
-                wrong.append(f"`{key}` does not belong to kind {kind}")
-        if kind in ("id", "text") and self.released_as == "keep":
-            wrong.append(f"a column of kind {kind} cannot be kept; write `release: drop` or `release: regenerate`")
-        if self.role == "direct_identifier" and self.released_as == "keep":
-            wrong.append("a direct identifier must not leave; write `release: drop` or `release: regenerate`")
-        if self.modelled:
-            wrong += self._needs()
-        if self.release == "regenerate" and kind in MODELLED:
-            wrong.append(f"only kinds id and text can be regenerated, not {kind}; drop it or declare it as text")
-        if wrong:
-            raise ValueError("; ".join(wrong))
-        return self
-
-    def _needs(self) -> list[str]:
-        """What a modelled column must state, by kind."""
-        if self.kind == "category":
-            if self.grouping and self.categories is not None:
-                return ["`grouping` already names the groups; leave `categories` out"]
-            if not self.grouping and self.categories is None:
-                return ["state `categories: [...]` (public), `categories: private` (measured) or a `grouping` file"]
-            return ["`clip` means nothing for categories; write missing or refuse"] if self.unexpected == "clip" else []
-        if self.bounds is None:
-            return [
-                "numbers and dates need bounds; state `bounds: [low, high]` (public) or `bounds: private` (measured)"
-            ]
-        if self.bounds == "private":
-            return ["private bounds of dates are not offered; state public ones"] if self.kind == "date" else []
-        low = self.bounds[0]
-        if (self.kind == "date") != isinstance(low, date):
-            return [
-                f"bounds of kind {self.kind} must be {'dates, like 1999-01-01' if self.kind == 'date' else 'numbers'}"
-            ]
-        if self.kind == "integer" and any(b != int(b) for b in self.bounds if isinstance(b, float)):
-            return ["bounds of an integer must be whole numbers"]
-        if self.limits and self.kind == "number" and max(map(abs, self.limits)) * 10**self.places > 2**53:
-            rule = f"bounds are too wide for numbers of {self.places} decimals to be distinguished"
-            return [f"{rule}; state fewer `decimals`, or narrower bounds"]
-        return []
-
-
-def _as_number(bound: Bound) -> float:
-    return float(bound.toordinal() - EPOCH if isinstance(bound, date) else bound)
-
-
-class Constraint(_Strict):
+class Constraint(Strict):
     """A logical rule that every synthetic row obeys: [a, "<=", b]; it holds where neither is missing."""
 
     inequality: tuple[str, Literal["<=", "<", ">=", ">"], str]
@@ -346,17 +156,17 @@ class Constraint(_Strict):
         return (a, b, op == "<") if op in ("<=", "<") else (b, a, op == ">")
 
 
-class TrainerSpec(_Strict):
+class TrainerSpec(Strict):
     name: str = "auto"
     options: dict[str, int | float | str | bool] = {}
 
 
-class AuditSpec(_Strict):
+class AuditSpec(Strict):
     holdout: float = Field(default=0.2, ge=0.05, le=0.5)  # share of units the trainer never sees
     effort: Literal["quick", "standard", "thorough"] = "standard"
 
 
-class Thresholds(_Strict):
+class Thresholds(Strict):
     """Maximum success of an attack, for each family; fixed before anything is measured. 0.09: EMA policy 0070, Health Canada."""
 
     membership_tpr_at_1pct_fpr: float = Field(default=0.05, gt=0, le=1)
@@ -365,18 +175,18 @@ class Thresholds(_Strict):
     inference: float = Field(default=0.09, gt=0, le=1)
 
 
-class ReleaseSpec(_Strict):
+class ReleaseSpec(Strict):
     rows: int | None = Field(default=None, ge=1, le=100_000_000)
     formats: list[Literal["csv", "parquet"]] = Field(default=["csv", "parquet"], min_length=1)
 
 
-class ReportSpec(_Strict):
+class ReportSpec(Strict):
     frameworks: list[str] = []
     recipient: str | None = None
     approver: str | None = None
 
 
-class PolicyModel(_Strict):
+class PolicyModel(Strict):
     """The whole file. Use `privsynth.Policy`, which knows its place on disk too."""
 
     privsynth: Literal[1]

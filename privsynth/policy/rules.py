@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import unicodedata
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
 
 from privsynth.frameworks import known_frameworks
-from privsynth.policy.model import CONTROL, NUMERIC, Budget, PolicyModel
+from privsynth.policy.column import CONTROL, NUMERIC
+from privsynth.policy.formats import Violation, written_rules, written_warnings
+from privsynth.policy.model import Budget, PolicyModel
 
-Violation = tuple[tuple[str | int, ...], str, str]  # (place in the policy, rule, hint)
 CAP_HINT = "ask for less; only whoever is responsible for the data may raise `hard_cap`"
-SAMPLE_DAYS = (date(2004, 2, 29), date(1999, 12, 31), date(2011, 10, 8))  # that a date's format must reproduce
-LONGEST_FORMAT = 100  # characters
 
 
 def violations(policy: PolicyModel) -> Iterator[Violation]:
@@ -23,7 +20,7 @@ def violations(policy: PolicyModel) -> Iterator[Violation]:
     yield from _roles(policy)
     yield from _constraints(policy)
     yield from _names(policy)
-    yield from _formats(policy)
+    yield from written_rules(policy)
     yield from _control_characters(policy)
 
 
@@ -110,10 +107,16 @@ def _constraints(policy: PolicyModel) -> Iterator[Violation]:
             yield place, "a column cannot be compared with itself", "name two columns"
             continue
         kinds = [policy.columns[name].kind for name in (small, large) if name in policy.columns]
+        comparable = len({"number" if kind == "integer" else kind for kind in kinds}) <= 1
         if any(kind not in NUMERIC for kind in kinds):
-            yield place, "only numbers and dates can be compared", "name columns of kind integer, number or date"
-        elif len(kinds) == 2 and (kinds[0] == "date") != (kinds[1] == "date"):
-            yield place, "a date cannot be compared with a number", "name two dates or two numbers"
+            yield (
+                place,
+                "only numbers, dates and moments can be compared",
+                "name columns of kind integer, number or date",
+            )
+        elif not comparable:
+            rule = f"a column of kind {kinds[0]} cannot be compared with one of kind {kinds[1]}"
+            yield place, rule, "name two columns of one kind, or two numbers"
         elif len(kinds) == 2 and not all(policy.columns[name].modelled for name in (small, large)):
             yield place, "a rule cannot apply to a column that is not kept", "keep both columns, or drop the rule"
         above, ahead = set[str](), [large]
@@ -141,33 +144,12 @@ def _names(policy: PolicyModel) -> Iterator[Violation]:
             yield ("report", "frameworks", index), f"no framework {name!r}", f"known: {', '.join(known)}"
 
 
-def _formats(policy: PolicyModel) -> Iterator[Violation]:
-    for name, column in policy.columns.items():
-        if column.format is not None and not _is_date_format(column.format):
-            rule = f"{column.format[:LONGEST_FORMAT]!r} does not round-trip dates"
-            hint = "name year, month and day as strptime does, such as `%Y-%m-%d`"
-            yield ("columns", name, "format"), rule, hint
-
-
-def _is_date_format(form: str) -> bool:
-    """True if days survive being written and read, as reader and writer do it: cells lose white space at their ends."""
-    if len(form) > LONGEST_FORMAT or any(unicodedata.category(character) == "Cc" for character in form):
-        return False
-    try:
-        days = [
-            datetime(day.year, day.month, day.day, tzinfo=UTC) for day in SAMPLE_DAYS
-        ]  # some formats have an offset
-        return all(datetime.strptime(day.strftime(form).strip(), form).date() == day.date() for day in days)
-    except Exception:  # a stray %, a directive twice (re.error), a surrogate: whatever strptime makes of it
-        return False
-
-
 def _control_characters(policy: PolicyModel) -> Iterator[Violation]:
     """A cell that holds a control character counts as unreadable, so no row could match such a value."""
     named: list[tuple[tuple[str | int, ...], str]] = [(("dataset", "description"), policy.dataset.description)]
     named += [(("dataset", "missing", i), token) for i, token in enumerate(policy.dataset.missing)]
     for name, column in policy.columns.items():
-        if any(unicodedata.category(character) == "Cc" for character in name):
+        if CONTROL.search(name):
             yield ("columns",), f"the column name {name!r} holds a control character", "name the column in plain text"
         if isinstance(column.categories, list):
             named += [(("columns", name, "categories", i), value) for i, value in enumerate(column.categories)]
@@ -185,6 +167,7 @@ def policy_warnings(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...]
         rule = column.unexpected or policy.dataset.unexpected
         if rule == "refuse":
             yield ("columns", name), "`unexpected: refuse` lets whoever sees the refusal learn about one row's value"
+    yield from written_warnings(policy)
     if policy.seed is not None:
         yield ("seed",), "a seed makes the noise guessable: what this policy makes is never released"
     if policy.dataset.rows is None:

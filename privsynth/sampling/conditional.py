@@ -15,14 +15,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from privsynth.encoding.codec import Codec
+from privsynth.encoding.codec import Codec, rounded
 from privsynth.encoding.domain import ColumnDomain
 from privsynth.errors import InputError, Problem
 from privsynth.progress import Progress
-from privsynth.sampling.output import Layout
+from privsynth.sampling.output import Layout, OutputColumn
 from privsynth.table.cells import UNREADABLE
-from privsynth.table.raw import RawTable
+from privsynth.table.intake import state_of
+from privsynth.table.raw import Numbers, RawTable
 from privsynth.table.reader import read_table
+from privsynth.table.values import NumberReader
 
 
 @runtime_checkable
@@ -52,12 +54,16 @@ class Given:
             there = column.name in raw.columns
             if column.release == "regenerate":
                 if there:
-                    identifiers[column.name] = _as_given(raw, column.name, layout.missing)
+                    identifiers[column.name] = _as_given(raw, column.name)
                 continue
             domain = codec.domain[column.name]
-            empty = np.full(len(raw), None if column.kind == "category" else np.nan)
-            read = _words if column.kind == "category" else _numbers
-            known[column.name], wrong = read(raw, domain, layout.missing, column.format) if there else (empty, "")
+            if domain.categorical:
+                known[column.name], wrong = _words(raw, column, domain) if there else (np.full(len(raw), None), "")
+            else:
+                found, wrong = _numbers(raw, column, domain) if there else (Numbers.none(len(raw)), "")
+                known[column.name] = found.values
+                if domain.marks:
+                    known[state_of(column.name)] = found.states
             if wrong:
                 problems.append(Problem(f"column {column.name!r}", wrong, f"the model knows {_range(domain)}"))
         if problems:
@@ -119,7 +125,7 @@ def completed(
             small, value = codec.domain[str(column.gap_from)], known[column.name].to_numpy(float)[rows]
             gap = codec.columns[j].grid_values(*codec.columns[j].decode(codes[:, j], rng.random(len(codes))))
             start = np.maximum((np.round(value / column.step) - gap) * column.step, small.low * small.step)
-            start = np.minimum(_rounded(start, small), given.most[small.name].to_numpy(float)[rows])
+            start = np.minimum(rounded(start, small.step), given.most[small.name].to_numpy(float)[rows])
             before = known[small.name].to_numpy(float)
             before[rows] = np.where(np.isnan(before[rows]), start, before[rows])
             known[small.name] = before
@@ -129,9 +135,9 @@ def completed(
     return typed.assign(**drawn)
 
 
-def _as_given(raw: RawTable, name: str, missing: str) -> np.ndarray:
+def _as_given(raw: RawTable, name: str) -> np.ndarray:
     """(rows,) identifiers: whole numbers as such, all else as text; None where there is none."""
-    words = raw.cells(name, [missing]).words()
+    words = raw.cells(name, ()).words()
     if pa.types.is_integer(raw.frame.column(name).type):
         return np.array([None if word is None else int(word) for word in words], object)
     return words
@@ -148,32 +154,34 @@ def _unknown_columns(raw: RawTable, layout: Layout, has_header: bool) -> list[Pr
     ]
 
 
-def _words(raw: RawTable, domain: ColumnDomain, missing: str, form: str | None) -> tuple[Any, str]:
+def _words(raw: RawTable, column: OutputColumn, domain: ColumnDomain) -> tuple[Any, str]:
     """(text or None, what is wrong)"""
-    cells = raw.cells(domain.name, [] if missing in domain.categories else [missing])
-    known = UNREADABLE not in cells.codes and set(cells.distinct) <= set(domain.categories)
-    return cells.words(), "" if known else "holds a value that is not among its categories"
+    cells, names = raw.cells(domain.name, ()), {*domain.categories, *domain.marks}
+    truths = {"False": column.truths[0], "True": column.truths[1]} if column.truths else {}
+    known = UNREADABLE not in cells.codes and {truths.get(text, text) for text in cells.distinct} <= names
+    return cells.words(
+        lambda text: truths.get(text, text)
+    ), "" if known else "holds a value that is not among its categories"
 
 
-def _numbers(raw: RawTable, domain: ColumnDomain, missing: str, form: str | None) -> tuple[Any, str]:
-    """(float64 or NaN, what is wrong)"""
-    values, present = raw.numbers(domain.name, [missing], domain.kind == "date", form)
-    low, high = (float(_rounded(np.array(end * domain.step), domain)) for end in (domain.low, domain.high))
-    if np.isfinite(values).sum() < present:
-        return values, f"holds a value that cannot be read as {'a date' if domain.kind == 'date' else 'a number'}"
-    there = values[~np.isnan(values)]
+def _numbers(raw: RawTable, column: OutputColumn, domain: ColumnDomain) -> tuple[Numbers, str]:
+    """(values, what is wrong)"""
+    found = raw.numbers(domain.name, NumberReader(column.form, domain.marks))
+    low, high = (float(rounded(np.array(end * domain.step), domain.step)) for end in (domain.low, domain.high))
+    if found.unreadable:
+        return found, f"holds a value that cannot be read as {_CALLED.get(domain.kind, 'a number')}"
+    there = found.values[~np.isnan(found.values)]
     if domain.kind == "integer" and (there != np.round(there)).any():
-        return values, "holds a value that is not a whole number"
-    return values, "" if ((there >= low) & (there <= high)).all() else "holds a value outside of its bounds"
+        return found, "holds a value that is not a whole number"
+    return found, "" if ((there >= low) & (there <= high)).all() else "holds a value outside of its bounds"
+
+
+_CALLED = {"date": "a date", "datetime": "a moment", "time": "a time of day", "duration": "a duration"}
 
 
 def _range(domain: ColumnDomain) -> str:
     some = ", ".join(domain.categories[:8]) + (", ..." if len(domain.categories) > 8 else "")
-    return some if domain.kind == "category" else domain.described
-
-
-def _rounded(values: np.ndarray, domain: ColumnDomain) -> np.ndarray:
-    return np.round(values, max(0, round(-np.log10(domain.step))))
+    return some if domain.categorical else domain.described
 
 
 def _below(limit: np.ndarray, step: float, strict: bool) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import get_args
 import numpy as np
 
 from privsynth.errors import InputError, Problem
-from privsynth.policy.model import Generator
+from privsynth.policy.column import Generator
 
 GENERATORS = frozenset(get_args(Generator))  # and no other method that Faker has
 POOL = 2000  # distinct Faker values; large tables draw from so many

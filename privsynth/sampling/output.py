@@ -1,10 +1,12 @@
-"""From typed rows to the released table: rules enforced, identifiers invented, types and missing marks as in the input."""
+"""From typed rows to the released table: rules enforced, identifiers invented, written as the input is."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,116 +16,172 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from privsynth.policy import Policy
+from privsynth.policy.column import CATEGORICAL, TEMPORAL, TRUTHS
+from privsynth.policy.model import CsvSpec
+from privsynth.policy.moments import DAY
 from privsynth.sampling.identifiers import Invented
+from privsynth.sampling.types import arrow_type, output_type, usual_dtype
+from privsynth.table.intake import state_of
 from privsynth.table.raw import RawTable
-
-_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,16})\Z")
-MAX_WHOLE = 2**53  # longer codes stay text: pandas reads whole numbers as floats where one is missing
+from privsynth.table.values import Form
 
 Table: TypeAlias = pd.DataFrame | Iterable[pd.DataFrame]  # whole, or block after block
 
 
 @dataclass(frozen=True)
 class OutputColumn:
-    """How one column is released: by the policy alone. Types of the source would reveal something of its rows: a missing value
-    turns whole numbers into floats, and one unreadable date turns a column of dates into text."""
+    """How one column is released.
+
+    type: in Parquet, by name (`types.arrow_type`). dtype: in a data frame, by name; None: what follows from `type`. Both are
+    of the source's declared schema where that has types, and follow from the policy otherwise: no cell decides them.
+    marks: texts that stand in place of a value. truths: the words that the policy declares for false and true, if it does.
+    """
 
     name: str
-    kind: str
     release: str
     generator: str | None
     pattern: str | None
-    format: str | None
-    whole: bool  # categories that are all whole numbers, as 1 and 2 for sex
+    form: Form
+    type: str
+    dtype: str | None = None
+    marks: tuple[str, ...] = ()
+    truths: tuple[str, ...] = ()
 
     @property
-    def arrow(self) -> pa.DataType:
-        """Its type in Parquet, the same for every block: one without any value must not be of type null."""
-        if self.release == "regenerate":
-            return pa.int64() if self.generator is None and self.pattern is None else pa.string()
-        if self.kind == "category":
-            return pa.int64() if self.whole else pa.string()
-        return {"date": pa.date32(), "integer": pa.int64()}.get(self.kind, pa.float64())
+    def kind(self) -> str:
+        return self.form.kind
+
+    @property
+    def as_text(self) -> bool:
+        """True if it leaves as text whatever its kind is."""
+        return self.type in ("string", "dictionary")
+
+    def released(self, typed: pd.DataFrame) -> pd.Series:
+        """Its values as they leave, with the same type in every block: nullable, and text where it has marks that are none
+        of its own kind."""
+        values = typed[self.name]
+        if self.kind in CATEGORICAL:
+            return self._categories(values)
+        numbers = values.to_numpy(float)
+        states = typed[state_of(self.name)].to_numpy() if state_of(self.name) in typed else None
+        if self.as_text:
+            texts = self.form.texts_of(numbers)
+            return pd.Series(
+                texts if states is None else self._marked(texts, states, self.marks), typed.index, dtype=object
+            )
+        if states is not None:
+            numbers = self._marked(numbers, states, [self.form.value_of(mark) for mark in self.marks])
+        return self._moments(numbers, typed.index) if self.kind in TEMPORAL else self._numbers(numbers, typed.index)
+
+    @staticmethod
+    def _marked(values: np.ndarray, states: np.ndarray, marks: Iterable[Any]) -> np.ndarray:
+        return np.where(states >= 0, np.array([*marks, None], values.dtype)[states.astype(np.int64)], values)
+
+    def _categories(self, values: pd.Series) -> pd.Series:
+        if self.as_text or (self.type == "bool" and self.dtype is None):
+            return values
+        if self.type == "bool":
+            return pd.Series(self.truth_values(values), values.index, dtype="boolean")
+        return pd.Series(pd.to_numeric(values), values.index).astype("Int64")
+
+    def truth_values(self, words: Iterable[Any]) -> list[bool | None]:
+        """Of the spellings of a boolean; None for a missing value."""
+        pairs = (self.truths,) if self.truths else TRUTHS
+        known = {word: bool(place) for pair in (("False", "True"), *pairs) for place, word in enumerate(pair)}
+        return [known.get(word) for word in words]
+
+    def _numbers(self, numbers: np.ndarray, index: pd.Index) -> pd.Series:
+        found = pd.Series(numbers, index)
+        return found.astype("Int64") if pa.types.is_integer(arrow_type(self.type)) else found
+
+    def _moments(self, values: np.ndarray, index: pd.Index) -> pd.Series:
+        """pandas' own reader knows the years 1677 to 2262 only: numpy's types of seconds or microseconds know all."""
+        if self.kind == "time":
+            return pd.Series(_clock_times(values), index, dtype=object)
+        unit = "us" if self.form.step < 1 and self.kind != "date" else "s"
+        scale = {"date": DAY, "datetime": 1, "duration": 1}[self.kind] * (10**6 if unit == "us" else 1)
+        missing = np.isnan(values)
+        whole = np.round(np.where(missing, 0, values) * scale).astype(np.int64)
+        found = whole.astype(f"{'timedelta64' if self.kind == 'duration' else 'datetime64'}[{unit}]")
+        found[missing] = "NaT"
+        return pd.Series(found, index)
+
+
+def _clock_times(values: np.ndarray) -> list[Any]:
+    midnight = datetime(1970, 1, 1)
+    return [None if np.isnan(v) else (midnight + timedelta(microseconds=round(v * 1e6))).time() for v in values]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns in the input's order; missing: how the input writes a missing value; rules: (small, large, strict, step)."""
+    """Columns in the input's order; rules: (small, large, strict, step); csv: how a CSV is written."""
 
     columns: tuple[OutputColumn, ...]
-    missing: str
     rules: tuple[tuple[str, str, bool, float], ...]
+    csv: CsvSpec = field(default_factory=CsvSpec)
 
     @classmethod
     def of(cls, policy: Policy, raw: RawTable) -> Layout:
-        """From the policy and the order of the columns; no value is read."""
+        """From the policy, the order of the columns and their declared types; no value is read."""
         by_name = policy.model.columns
-        columns = tuple(
-            OutputColumn(
-                n, by_name[n].kind, by_name[n].released_as, by_name[n].generator, by_name[n].pattern, by_name[n].format,
-                isinstance(by_name[n].categories, list) and are_whole(by_name[n].categories or ()),
-            )
-            for n in raw.columns if by_name[n].released_as != "drop"
-        )  # fmt: skip
+        columns = tuple(_output_column(n, policy, raw) for n in raw.columns if by_name[n].released_as != "drop")
         rules = tuple(
-            (small, large, strict, _step(policy, large))
+            (small, large, strict, by_name[large].step if large in by_name else 1.0)
             for small, large, strict in (c.rising for c in policy.model.constraints)
         )
-        return cls(columns, (policy.model.dataset.missing or [""])[0], rules)
+        csv = policy.model.dataset.csv
+        if raw.bom and csv.encoding == "utf-8":
+            csv = csv.model_copy(update={"encoding": "utf-8-sig"})
+        return cls(columns, rules, csv)
 
     def finish(self, typed: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-        """Typed rows -> the released table as a data frame (dates as datetime64, missing as NA)."""
+        """Typed rows -> the released table as a data frame, with the data types of the input."""
         frame = self.finish_block(typed, self.invented(len(typed), rng))
-        whole = [c for c in frame if frame[c].dtype == "Int64" and not frame[c].isna().any()]
-        return frame.astype(dict.fromkeys(whole, "int64"))
+        for column in self.columns:
+            frame[column.name] = _as_dtype(frame[column.name], column.dtype)
+        return frame
 
     def invented(self, total: int, rng: np.random.Generator) -> dict[str, Invented]:
         """Identifiers for `total` rows, which may be taken block by block."""
         return {c.name: Invented(total, c.generator, c.pattern, rng) for c in self.columns if c.release == "regenerate"}
 
-    def finish_block(self, typed: pd.DataFrame, invented: dict[str, Invented]) -> pd.DataFrame:
+    def finish_block(self, typed: pd.DataFrame, invented: Mapping[str, Invented]) -> pd.DataFrame:
         """As `finish`, but each column has the same type in every block: whole numbers are Int64."""
-        typed = self._obeying(typed)
-        out: dict[str, Any] = {}
+        typed, out = self._obeying(typed), dict[str, Any]()
         for column in self.columns:
             if column.release == "regenerate":
-                out[column.name] = invented[column.name].take(len(typed))
-            elif column.kind == "category":
-                out[column.name] = (
-                    pd.to_numeric(typed[column.name]).astype("Int64") if column.whole else typed[column.name]
-                )
-            elif column.kind == "date":
-                days = (
-                    typed[column.name].to_numpy().astype("datetime64[D]")
-                )  # pandas' own reader knows the years 1677 to 2262 only
-                out[column.name] = pd.Series(days.astype("datetime64[s]"), typed.index)
-            elif column.kind == "integer":
-                out[column.name] = typed[column.name].astype("Int64")
+                made = invented[column.name].take(len(typed))
+                out[column.name] = [str(value) for value in made] if column.as_text else made
             else:
-                out[column.name] = typed[column.name].astype(float)
+                out[column.name] = column.released(typed)
         return pd.DataFrame(out)
 
     def write_csv(self, table: Table, path: Path) -> None:
-        """Dates in their format, missing as in the input."""
-        with path.open("w", encoding="utf-8", newline="") as file:
+        """In the input's dialect, encoding and formats; marks as they are, other missing values as blank cells."""
+        spec = self.csv
+        quoting = csv.QUOTE_MINIMAL if spec.quote else csv.QUOTE_NONE
+        with path.open("w", encoding=spec.encoding, newline="") as file:
             for i, frame in enumerate(_blocks(table)):
-                shown = frame.copy(deep=False)
-                for column in self.columns:
-                    if column.kind == "date" and column.release == "keep":
-                        days = frame[column.name].dt.tz_localize("UTC")  # so that a format with an offset has one
-                        shown[column.name] = days.dt.strftime(column.format or "%Y-%m-%d")
-                shown.to_csv(file, index=False, na_rep=self.missing, header=i == 0)
+                shown = pd.DataFrame({c.name: self._texts(c, frame[c.name]) for c in self.columns}, frame.index)
+                shown.to_csv(
+                    file, sep=spec.delimiter, quotechar=spec.quote or '"', quoting=quoting, index=False, header=i == 0
+                )  # fmt: skip
+
+    def _texts(self, column: OutputColumn, values: pd.Series) -> Any:
+        """(rows,) texts, None for a blank cell."""
+        if column.release == "regenerate" or column.kind in CATEGORICAL or column.as_text:
+            texts = values.astype(object).where(values.notna(), None)
+            if column.release == "regenerate" and not self.csv.quote:  # nothing could protect a delimiter
+                texts = [str(text).replace(self.csv.delimiter, " ") for text in texts]
+            return texts
+        return column.form.texts_of(_numbers_of(values, column))
 
     def write_parquet(self, table: Table, path: Path) -> None:
-        """Text, int64, double and date32; each block is a row group."""
-        schema = pa.schema([(column.name, column.arrow) for column in self.columns])
+        """With the types of the input, or of the policy where it has none; each block is a row group."""
+        schema = pa.schema([(column.name, arrow_type(column.type)) for column in self.columns])
         with pyarrow.parquet.ParquetWriter(path, schema) as writer:
             for frame in _blocks(table):
-                arrays = []
-                for column in self.columns:
-                    values = frame[column.name]
-                    values = values.dt.date if column.arrow == pa.date32() else values
-                    arrays.append(pa.array(values, column.arrow, from_pandas=True))
+                arrays = [_as_arrow(frame[c.name], c, kind) for c, kind in zip(self.columns, schema.types, strict=True)]
                 writer.write_table(pa.table(arrays, schema))
 
     def _obeying(self, typed: pd.DataFrame) -> pd.DataFrame:
@@ -138,23 +196,90 @@ class Layout:
         return typed
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "columns": [asdict(column) for column in self.columns],
+            "rules": self.rules,
+            "csv": self.csv.model_dump(),
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Layout:
-        columns = tuple(OutputColumn(**column) for column in data["columns"])
-        return cls(columns, data["missing"], tuple((a, b, bool(s), float(t)) for a, b, s, t in data["rules"]))
+        columns = tuple(
+            OutputColumn(
+                **column | {"form": Form(**column["form"])} | {n: tuple(column[n]) for n in ("marks", "truths")}
+            )
+            for column in data["columns"]
+        )
+        rules = tuple((a, b, bool(s), float(t)) for a, b, s, t in data["rules"])
+        return cls(columns, rules, CsvSpec(**data["csv"]))
 
 
-def are_whole(categories: Iterable[str]) -> bool:
-    """True if all are whole numbers that leave as such."""
-    return all(_WHOLE.match(category) and abs(int(category)) <= MAX_WHOLE for category in categories)
+def _output_column(name: str, policy: Policy, raw: RawTable) -> OutputColumn:
+    column, marks = policy.model.columns[name], policy.marks(name)
+    form = Form.of(policy, name)
+    source, dtype = raw.type_of(name), raw.dtypes.get(name)
+    if source is not None and dtype is None:
+        dtype = usual_dtype(source)
+    truths = tuple(column.categories or ()) if column.kind == "boolean" and column.categories != "private" else ()
+    return OutputColumn(
+        name, column.released_as, column.generator, column.pattern, form,
+        output_type(column, form, marks, source, dtype), dtype, marks if column.modelled else (), truths,
+    )  # fmt: skip
+
+
+def _as_dtype(values: pd.Series, dtype: str | None) -> pd.Series:
+    """A column with a dtype of the input, or a nullable one where it has none for missing values."""
+    if values.dtype == "Int64" and dtype in (None, "object", "int64", "float64"):
+        dtype = "int64"
+    if values.dtype == "boolean" and dtype in (None, "object"):
+        dtype = "bool"
+    if dtype is None or dtype == "object" or str(values.dtype) == dtype:
+        return values
+    if values.isna().any() and dtype in ("bool", *_WITHOUT_MISSING):
+        dtype = "boolean" if dtype == "bool" else _WITHOUT_MISSING[dtype]
+    try:
+        return values.astype(dtype)
+    except (TypeError, ValueError, OverflowError):  # such as marks among numbers
+        return values
+
+
+_WITHOUT_MISSING = {f"{sign}int{bits}": f"{sign.upper()}Int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+
+
+def _numbers_of(values: pd.Series, column: OutputColumn) -> np.ndarray:
+    """(rows,) float64 of a released column: days or seconds of moments."""
+    if column.kind not in TEMPORAL:
+        return np.asarray(values.to_numpy(dtype=float, na_value=np.nan))
+    if column.kind == "time":
+        return np.array(
+            [np.nan if v is None else v.hour * 3600 + v.minute * 60 + v.second + v.microsecond / 1e6 for v in values]
+        )
+    if getattr(values.dtype, "tz", None) is not None:
+        values = values.dt.tz_localize(None)
+    missing = values.isna().to_numpy()
+    raw = values.to_numpy()
+    unit = np.datetime_data(raw.dtype)[0]
+    seconds = raw.astype(np.int64) / {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[unit]
+    return np.asarray(np.where(missing, np.nan, np.floor(seconds / DAY) if column.kind == "date" else seconds))
+
+
+def _as_arrow(values: pd.Series, column: OutputColumn, kind: pa.DataType) -> pa.Array:
+    if column.release == "keep" and column.kind in TEMPORAL and not column.as_text:
+        if column.kind == "date" and pa.types.is_date(kind):
+            return pa.array(values.dt.date, pa.date32(), from_pandas=True).cast(kind)
+        if pa.types.is_timestamp(kind) and kind.tz:
+            naive = pa.array(values, from_pandas=True).cast(pa.timestamp(kind.unit))
+            return pa.compute.assume_timezone(naive, kind.tz, ambiguous="earliest", nonexistent="latest")
+        return pa.array(values, from_pandas=True).cast(kind)
+    if pa.types.is_decimal(kind):
+        texts = [None if pd.isna(v) else Decimal(f"{v:.{kind.scale}f}") for v in values]
+        return pa.array(texts, kind)
+    if pa.types.is_dictionary(kind):
+        return pa.array(values, pa.string(), from_pandas=True).dictionary_encode().cast(kind)
+    if pa.types.is_boolean(kind) and values.dtype == object:
+        return pa.array(column.truth_values(values), kind)
+    return pa.array(values, kind, from_pandas=True)
 
 
 def _blocks(table: Table) -> Iterable[pd.DataFrame]:
     return [table] if isinstance(table, pd.DataFrame) else table
-
-
-def _step(policy: Policy, name: str) -> float:
-    column = policy.model.columns.get(name)
-    return 10.0**-column.places if column is not None else 1.0

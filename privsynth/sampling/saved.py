@@ -8,20 +8,28 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import islice
 from typing import Annotated, Any, Literal
 
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, FailFast, Field, field_validator, model_validator
 
 from privsynth.encoding.domain import STRATA, STRATUM
 from privsynth.evidence import Privacy
-from privsynth.policy.model import EPOCH, Generator
-from privsynth.sampling.output import are_whole
+from privsynth.policy.column import CATEGORICAL, EPOCH, RESOLUTIONS, TEMPORAL, Generator, Thousands
+from privsynth.policy.formats import is_language, is_timezone
+from privsynth.policy.model import CsvSpec
+from privsynth.policy.moments import DAY
+from privsynth.sampling.types import are_whole, arrow_type, fits_kind
 
 COLUMNS, CATEGORIES = 10_000, 2**20
 RULES = 200  # each of them is applied as often as there are rules
 MAX_ENTRIES = 20_000  # numbers and words of a claim
 FARTHEST = 2**62  # grid units on both sides of zero
 FIRST_DAY, LAST_DAY = 1 - EPOCH, 3_652_059 - EPOCH  # of the years 1 and 9999
-STEP_SIZES = [10.0**-places for places in range(10)]
+STEPS = {"number": [10.0**-places for places in range(10)]} | dict.fromkeys(
+    ("datetime", "time", "duration"), sorted({*RESOLUTIONS.values()})
+)
 FORMAT = r"^(?:[^%\x00]|%[aAbBcdfGHIjmMpSuUVwWxXyYzZ%])*\z"  # of dates, as in strptime
+MARKS = 200  # marks, cuts or spikes of a column
+LONGEST = 10_000 * 366 * DAY  # seconds
 
 Text = Annotated[str, Field(max_length=10_000)]
 GridValue = Annotated[int, Field(ge=-FARTHEST, le=FARTHEST)]
@@ -36,7 +44,7 @@ class SavedColumn(_Part):
     """A `ColumnDomain`."""
 
     name: Text
-    kind: Literal["category", "integer", "number", "date"]
+    kind: Literal["category", "boolean", "integer", "number", "date", "datetime", "time", "duration"]
     categories: Annotated[list[Text], Field(max_length=CATEGORIES), FailFast()]
     low: GridValue
     high: GridValue
@@ -45,24 +53,47 @@ class SavedColumn(_Part):
     gap_from: Text | None
     least_gap: Annotated[int, Field(ge=0, le=1)]
     source: Text
+    marks: Annotated[list[Text], Field(max_length=MARKS)]
+    cuts: Annotated[list[GridValue], Field(max_length=MARKS)]
+    spikes: Annotated[list[GridValue], Field(max_length=MARKS)]
+    clock_of: Text | None
+
+    @property
+    def categorical(self) -> bool:
+        return self.kind in CATEGORICAL
 
     @model_validator(mode="after")
     def _fits_kind(self) -> SavedColumn:
-        if self.kind == "category":
-            if not self.categories or len(set(self.categories)) < len(self.categories):
-                raise ValueError("a category column needs categories, each of them once")
-            if self.gap_from is not None:
-                raise ValueError("only a number or a date can be stored as a gap")
+        if len({*self.categories, *self.marks}) < len(self.categories) + len(self.marks):
+            raise ValueError("a category or a mark stands twice")
+        if self.categorical:
+            if not self.categories:
+                raise ValueError("a category column needs categories")
+            if self.gap_from is not None or self.clock_of is not None or self.cuts or self.spikes:
+                raise ValueError("only a number or a moment can be stored as a gap or have cuts")
             return self
         if self.categories:
             raise ValueError("only a category column has categories")
         if not 0 <= self.high - self.low <= (FARTHEST if self.gap_from is not None else 2 * FARTHEST):
             raise ValueError("`low` must not lie above `high`, nor far below it")
-        if self.step not in (STEP_SIZES if self.kind == "number" else [1.0]):
-            raise ValueError("`step` must be 1, or for a number 0.1, 0.01, down to nine decimals")
-        if self.kind == "date" and not FIRST_DAY <= self.low <= self.high <= LAST_DAY:
-            raise ValueError("dates must lie in the years 1 to 9999")
+        if any(not self.low <= value <= self.high for value in (*self.cuts, *self.spikes)):
+            raise ValueError("cuts and spikes must lie within the bounds")
+        if self.step not in STEPS.get(self.kind, [1.0]):
+            raise ValueError("`step` must be 1, of a number a decimal place, of a moment its resolution in seconds")
+        self._in_the_calendar()
         return self
+
+    def _in_the_calendar(self) -> None:
+        a_day = 1 if self.kind == "date" else round(DAY / self.step)
+        if (
+            self.kind in ("date", "datetime")
+            and not FIRST_DAY * a_day <= self.low <= self.high < (LAST_DAY + 1) * a_day
+        ):
+            raise ValueError("dates must lie in the years 1 to 9999")
+        if self.kind == "time" and not 0 <= self.low <= self.high < a_day:
+            raise ValueError("times of day must lie within a day")
+        if self.kind == "duration" and max(abs(self.low), abs(self.high)) * self.step > LONGEST:
+            raise ValueError("durations must be shorter than 10,000 years")
 
 
 class SavedDomain(_Part):
@@ -79,6 +110,7 @@ class SavedDomain(_Part):
         if len(by_name) < len(self.columns):
             raise ValueError("a column stands twice")
         self._stratum()
+        self._clocks(by_name)
         for column in self.columns:
             if column.gap_from is None:
                 continue
@@ -90,6 +122,23 @@ class SavedDomain(_Part):
             raise ValueError("too many columns are stored as gaps")
         no_cycle(gaps)
         return self
+
+    def _clocks(self, by_name: dict[str, SavedColumn]) -> None:
+        """Each datetime that is stored as its day has one column for its time of day, and no other column is one."""
+        clocks = [column for column in self.columns if column.clock_of is not None]
+        days = {c.name for c in self.columns if c.kind == "datetime" and c.gap_from is None}
+        if len(clocks) != len(days) or {c.clock_of for c in clocks} != days:
+            raise ValueError("`clock_of` must name each datetime that is stored as its day, once")
+        for clock in clocks:
+            whole_day = round(DAY / clock.step) - 1
+            if (
+                clock.kind != "time"
+                or clock.step != by_name[str(clock.clock_of)].step
+                or (clock.low, clock.high) != (0, whole_day)
+            ):
+                raise ValueError("a column with `clock_of` must be a time of the whole day, of the same step")
+            if clock.gap_from is not None or clock.marks or clock.cuts or clock.spikes:
+                raise ValueError("a column with `clock_of` has no gap, marks, cuts or spikes")
 
     def _stratum(self) -> None:
         """The mix of strata and their column belong together, and the column comes last."""
@@ -106,16 +155,55 @@ class SavedDomain(_Part):
             raise ValueError("`mix` must sum to 1")
 
 
+class SavedForm(_Part):
+    """A `Form`."""
+
+    kind: Literal["id", "category", "boolean", "integer", "number", "date", "datetime", "time", "duration", "text"]
+    format: Annotated[str, Field(max_length=200, pattern=FORMAT)] | None
+    timezone: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_+/-]+\z")] | None
+    decimal: Literal[".", ","]
+    thousands: Thousands | Literal[""]
+    currency: Annotated[str, Field(max_length=10)]
+    parentheses: bool
+    percent: bool
+    language: Annotated[str, Field(pattern=r"^[a-z]{2,3}([_-][A-Za-z]{2,4})?\z")]
+    step: float
+    places: Annotated[int, Field(ge=0, le=9)] | None
+    low: float | None
+    high: float | None
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> SavedForm:
+        if self.format is not None and self.kind not in TEMPORAL:
+            raise ValueError("`format` is for dates, moments, times and durations")
+        if self.timezone is not None:
+            if self.kind != "datetime":
+                raise ValueError("`timezone` is for datetimes")
+            if not is_timezone(self.timezone):
+                raise ValueError("`timezone` is not known here")
+        if not is_language(self.language):
+            raise ValueError("`language` is not known")
+        if self.step not in STEPS.get(self.kind, [1.0]):
+            raise ValueError("`step` must be 1, of a number a decimal place, of a moment its resolution in seconds")
+        return self
+
+
 class SavedOutput(_Part):
     """An `OutputColumn`."""
 
     name: Text
-    kind: Literal["id", "category", "integer", "number", "date", "text"]
     release: Literal["keep", "regenerate"]
     generator: Generator | None
     pattern: Annotated[str, Field(max_length=1_000)] | None
-    format: Annotated[str, Field(max_length=200, pattern=FORMAT)] | None
-    whole: bool
+    form: SavedForm
+    type: Annotated[str, Field(max_length=100)]
+    dtype: Annotated[str, Field(max_length=200)] | None
+    marks: Annotated[list[Text], Field(max_length=MARKS)]
+    truths: Annotated[list[Text], Field(max_length=2)]
+
+    @property
+    def kind(self) -> str:
+        return self.form.kind
 
     @model_validator(mode="after")
     def _fits_kind(self) -> SavedOutput:
@@ -123,8 +211,10 @@ class SavedOutput(_Part):
             raise ValueError("columns of kind id and text are regenerated, all others are kept")
         if self.release == "keep" and (self.generator is not None or self.pattern is not None):
             raise ValueError("a column that is kept has neither `generator` nor `pattern`")
-        if (self.format is not None and self.kind != "date") or (self.whole and self.kind != "category"):
-            raise ValueError("`format` is for dates, `whole` for categories")
+        if self.truths and (self.kind != "boolean" or len(self.truths) != 2):
+            raise ValueError("`truths` are the two words of a boolean")
+        if not fits_kind(self.type, self.kind):
+            raise ValueError("`type` does not fit the kind")
         return self
 
 
@@ -132,8 +222,8 @@ class SavedLayout(_Part):
     """A `Layout`."""
 
     columns: Annotated[list[SavedOutput], Field(min_length=1, max_length=2 * COLUMNS), FailFast()]
-    missing: Text
     rules: Annotated[list[tuple[Text, Text, bool, float]], Field(max_length=RULES)]
+    csv: CsvSpec
 
     @model_validator(mode="after")
     def _distinct(self) -> SavedLayout:
@@ -175,27 +265,40 @@ class SavedModel(_Part):
     @model_validator(mode="after")
     def _columns_agree(self) -> SavedModel:
         """Released columns are those that were learned, and invented ones."""
-        learned = {c.name: c for c in self.domain.columns if c.name != STRATUM}
+        learned = {c.name: c for c in self.domain.columns if c.name != STRATUM and c.clock_of is None}
         kept = {c.name: c for c in self.layout.columns if c.release == "keep"}
         if {n: c.kind for n, c in learned.items()} != {n: c.kind for n, c in kept.items()}:
             raise ValueError("`layout` and `domain` must name the same kept columns, of the same kinds")
-        if not all(are_whole(learned[name].categories) for name, column in kept.items() if column.whole):
-            raise ValueError("categories of a column that is `whole` must be whole numbers up to 2^53")
+        for name, column in kept.items():
+            own = learned[name]
+            if own.marks != column.marks or own.step != column.form.step:
+                raise ValueError("`layout` and `domain` must have the same marks and steps")
+            if (
+                own.categorical
+                and pa.types.is_integer(arrow_type(column.type))
+                and not are_whole([*own.categories, *own.marks])
+            ):
+                raise ValueError("categories of a column of whole numbers must be whole numbers up to 2^53")
         for small, large, _, step in self.layout.rules:
             if small not in learned or large not in learned or not comparable(learned[small], learned[large]):
                 raise ValueError("`layout.rules` must name kept numbers or dates")
             if step != learned[large].step:
                 raise ValueError("`layout.rules` must have the step of the larger column")
         strict = sum(strict for _, _, strict, _ in self.layout.rules) + sum(c.least_gap for c in self.domain.columns)
-        if any(c.kind == "date" and c.high + strict > LAST_DAY for c in self.domain.columns):
+        days = (c.high if c.kind == "date" else c.high * c.step / DAY for c in self.domain.columns if c.kind in _DATED)
+        if any(day + strict >= LAST_DAY + 1 for day in days):
             raise ValueError("dates must lie in the years 1 to 9999 after the rules have raised them, too")
         return self
 
 
+_DATED = ("date", "datetime")
+
+
 def comparable(one: SavedColumn, other: SavedColumn) -> bool:
-    """Two dates, or two numbers."""
-    dates = [column.kind == "date" for column in (one, other)]
-    return "category" not in (one.kind, other.kind) and dates[0] == dates[1]
+    """Two numbers, or two moments of one kind."""
+    if one.kind in TEMPORAL or other.kind in TEMPORAL:
+        return one.kind == other.kind
+    return not (one.categorical or other.categorical)
 
 
 def no_cycle(pairs: Iterable[tuple[str, str]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +13,11 @@ from privsynth.errors import InputError, Problem
 from privsynth.policy import Policy
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows
+from privsynth.table.cells import MISSING, UNREADABLE
 from privsynth.table.private import PrivateTable
-from privsynth.table.raw import RawTable
+from privsynth.table.raw import BLANK, NO_VALUE, NOT_ALLOWED, REGULAR, RawTable
 from privsynth.table.units import Numbered, number_units
+from privsynth.table.values import NumberReader
 
 MIN_ROWS = 50
 MAX_LISTED = 20  # undeclared columns that a message lists by name
@@ -33,7 +35,7 @@ class Intake:
     rows_held_out: int
     rows_over_bound: int
     rows_without_unit: int
-    unexpected: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, Counts] = field(default_factory=dict)
 
 
 def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: float | None = None) -> Intake:
@@ -44,13 +46,13 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
     if len(raw) > policy.most_rows:  # the plan covers collisions of unit numbers among at most so many
         rule = f"has more than {policy.most_rows:,} rows, four times what the policy declares and more than the plan counts on"
         raise InputError(Problem("table", rule, "declare in `dataset.rows` how many rows it has, roughly"))
-    frame, unexpected = typed(raw, policy)
+    frame, counts = typed(raw, policy)
     if len(frame) < MIN_ROWS:
         raise InputError(
             Problem("table", f"has fewer than {MIN_ROWS} rows", "a handful of people cannot be hidden among each other")
         )
     share = policy.model.audit.holdout if holdout is None else holdout
-    owners = raw.cells(policy.unit_column, policy.model.dataset.missing).words() if policy.unit_column else None
+    owners = raw.cells(policy.unit_column, policy.missing(policy.unit_column)).words() if policy.unit_column else None
     known = np.ones(len(frame), bool) if owners is None else np.array([owner is not None for owner in owners])
     frame = frame[known].reset_index(drop=True)
     numbered = number_units(frame, None if owners is None else list(owners[known]), randomness.bytes(32))
@@ -64,44 +66,74 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
     sides = [_side(frame, numbered, kept & side) for side in (~held_out, held_out)]
     return Intake(
         PrivateTable(sides[0]), PrivateTable(sides[1]) if share > 0 else None, len(known), len(rows_of_unit),
-        len(sides[0]), len(sides[1]), int((~kept).sum()), int((~known).sum()), unexpected,
+        len(sides[0]), len(sides[1]), int((~kept).sum()), int((~known).sum()), counts,
     )  # fmt: skip
 
 
-def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Modelled columns as the policy declares them, and how many values of each it did not allow.
+def state_of(name: str) -> str:
+    """The column of typed rows that says of each cell of `name` whether it holds a value, a mark or neither (`raw.Numbers`)."""
+    return f"__state of {name}__"
 
-    Categories are text or None; numbers float64; dates float64 days since 1970; missing is None or NaN. Raises
-    InputError with every column that is not in the policy, not in the table, or holds no usable value at all.
+
+@dataclass(frozen=True)
+class Counts:
+    """Exact counts of what was done to the cells of one column. Internal.
+
+    unreadable: cells that are not of the column's kind; they became missing. not_allowed: values that the policy does not
+    allow; they were clipped or became missing. rounded: to the column's resolution. unforeseen: missing in a column that
+    is declared `nullable: false`; such cells stay missing for the trainer, and no synthetic row has them. present: cells with
+    a value.
+    """
+
+    present: int
+    unreadable: int = 0
+    not_allowed: int = 0
+    rounded: int = 0
+    unforeseen: int = 0
+
+    @property
+    def odd(self) -> int:
+        return self.unreadable + self.not_allowed
+
+
+def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, Counts]]:
+    """Modelled columns as the policy declares them, and what was done to the cells of each.
+
+    Categories are text or None; numbers float64 or NaN, dates in days and moments in seconds since 1970, times and durations
+    in seconds, each with a column of states (`state_of`). Raises InputError with every column that is not in the policy, not
+    in the table, or holds no usable value at all.
     """
     check_header(raw.columns, policy)
-    frame, unexpected, problems = {}, {}, []
+    frame: dict[str, Any] = {}
+    counts, problems = {}, []
     for name, column in policy.model.columns.items():
         if not column.modelled:
             continue
-        values, odd, present = _typed_column(raw, name, policy)
-        if present == 0:
+        values, states, found = (_categories if column.categorical else _numbers)(raw, name, policy)
+        if found.present == 0:
             problems.append(Problem(f"column {name!r}", "has no value at all", "drop the column in the policy"))
-        elif odd == present:
-            what = {"category": "is among its categories", "integer": "is a whole number within its bounds"}
-            what |= {"number": "is a number within its bounds", "date": "is a date in its format and bounds"}
-            rule = f"is declared as {column.kind}, but none of its values {what[column.kind]}"
-            hint = "correct the declaration in the policy, or the table; a cell that holds a control character has no value"
+        elif found.odd == found.present:
+            rule = f"is declared as {column.kind}, but none of its values {_EXPECTED[column.kind]}"
+            hint = "correct the declaration in the policy, or the table; `privsynth doctor` shows what is in it"
             problems.append(Problem(f"column {name!r}", rule, hint))
-        elif odd and policy.unexpected(name) == "refuse":
-            problems.append(
-                Problem(
-                    f"column {name!r}",
-                    "holds a value that the policy does not allow",
-                    "its rule is `unexpected: refuse`",
-                )
-            )
-        if odd:
-            unexpected[name] = odd
+        elif found.odd and policy.unexpected(name) == "refuse":
+            rule, hint = "holds a value that the policy does not allow", "its rule is `unexpected: refuse`"
+            problems.append(Problem(f"column {name!r}", rule, hint))
+        counts[name] = found
         frame[name] = pd.Series(values, dtype=values.dtype)  # as it is: pandas may be set to infer text
+        if states is not None:
+            frame[state_of(name)] = states
     if problems:
         raise InputError(problems)
-    return pd.DataFrame(frame), unexpected
+    return pd.DataFrame(frame), counts
+
+
+_EXPECTED = {
+    "category": "is among its categories", "boolean": "is a truth value",
+    "integer": "is a whole number within its bounds", "number": "is a number within its bounds",
+    "date": "is a date in its format and bounds", "datetime": "is a moment in its format and bounds",
+    "time": "is a time of day in its format and bounds", "duration": "is a duration within its bounds",
+}  # fmt: skip
 
 
 def check_header(columns: list[str], policy: Policy) -> None:
@@ -145,36 +177,63 @@ def check_header(columns: list[str], policy: Policy) -> None:
         raise InputError(problems)
 
 
-def _typed_column(raw: RawTable, name: str, policy: Policy) -> tuple[Any, int, int]:
-    """(values, how many the policy does not allow, how many are present)."""
-    column = policy.model.columns[name]
-    clip = policy.unexpected(name) == "clip"
-    if column.kind == "category":
-        cells = raw.cells(name, policy.model.dataset.missing)
-        kept = cells.words(_category(name, policy))
-        return kept, cells.present - sum(value is not None for value in kept), cells.present
-    numbers, present = raw.numbers(name, policy.model.dataset.missing, column.kind == "date", column.format)
-    result = numbers.copy()
-    result[~np.isfinite(result)] = np.nan
+def _numbers(raw: RawTable, name: str, policy: Policy) -> tuple[np.ndarray, np.ndarray | None, Counts]:
+    column, clip = policy.model.columns[name], policy.unexpected(name) == "clip"
+    found = raw.numbers(name, NumberReader.of(policy, name))
+    values, states = found.values.copy(), found.states.copy()
+    there = states == REGULAR
     if column.kind == "integer":
-        whole = result == np.round(result)
-        result = np.round(result) if clip else np.where(whole, result, np.nan)
+        whole = values == np.round(values)
+        values = np.round(values) if clip else np.where(whole, values, np.nan)
     if column.limits is not None:
-        clipped = np.clip(result, *column.limits)
-        result = clipped if clip else np.where(clipped == result, result, np.nan)
-    odd = present - int(np.sum(result == numbers))  # NaN equals nothing: unreadable, infinite and changed values count
-    return result, odd, present
+        clipped = np.clip(values, *column.limits)
+        values = clipped if clip else np.where(clipped == values, values, np.nan)
+    changed = there & ~(values == found.values)
+    if column.kind != "integer":
+        with np.errstate(over="ignore"):
+            off = np.abs(values - np.round(values / column.step) * column.step)
+        rounded = int(np.count_nonzero(there & ~changed & (off > 1e-6 * column.step) & (off > 1e-15 * np.abs(values))))
+    else:
+        rounded = 0
+    states[there & np.isnan(values)] = NOT_ALLOWED
+    unforeseen = 0 if column.nullable else int(np.count_nonzero(states == BLANK))
+    return values, states, Counts(found.present, found.unreadable, int(changed.sum()), rounded, unforeseen)
 
 
-def _category(name: str, policy: Policy) -> Callable[[str], str | None]:
-    """The function from a code to the category that the policy declares for it, or None if there is none."""
+def _categories(raw: RawTable, name: str, policy: Policy) -> tuple[np.ndarray, np.ndarray | None, Counts]:
+    """Text or None; the states of a boolean's cells, since only these can be unreadable."""
+    column, marks = policy.model.columns[name], policy.marks(name)
+    cells, places = raw.cells(name, ()), {mark: place for place, mark in enumerate(marks)}
+    category = _category(name, policy, raw.labels.get(name, {}))
+    kept = cells.words(lambda text: text if text in places else category(text))
+    marked = cells.words(lambda text: text if text in places else None) if marks else np.full(len(kept), None)
+    present = cells.present - int(np.count_nonzero(marked != None))  # noqa: E711  # element by element
+    lost = cells.present - int(np.count_nonzero(kept != None))  # noqa: E711
+    no_text = int(np.count_nonzero(cells.codes == UNREADABLE))
+    unforeseen = 0 if column.nullable else int(np.count_nonzero(cells.codes == MISSING))
+    if column.kind == "category":
+        return kept, None, Counts(present, no_text, lost - no_text, 0, unforeseen)
+    states = np.where(kept != None, REGULAR, np.where(cells.codes == MISSING, BLANK, NO_VALUE)).astype(np.int8)  # noqa: E711
+    for mark, place in places.items():
+        states[kept == mark] = place
+    return kept, states, Counts(present, lost, 0, 0, unforeseen)
+
+
+def _category(name: str, policy: Policy, labels: Mapping[str, str]) -> Callable[[str], str | None]:
+    """The function from a code to the category that the policy declares for it, or None if there is none.
+
+    labels: of the file, if it has some; a policy may name either the codes or their labels.
+    """
     if name in policy.groupings:
-        return policy.groupings[name]
-    categories = policy.model.columns[name].categories
-    if not isinstance(categories, list):
-        return str
-    declared = {category: category for category in categories}
-    return declared.get
+        grouping = policy.groupings[name]
+        return lambda text: found if (found := grouping(text)) is not None else grouping(labels.get(text, text))
+    declared = policy.model.columns[name].public_categories
+    if declared is None:
+        return lambda text: labels.get(text, text)
+    known = {category: category for category in declared}
+    if policy.model.columns[name].kind == "boolean" and len(declared) == 2:  # of a source that has truth values
+        known = {"False": declared[0], "True": declared[1]} | known
+    return lambda text: known.get(text) or known.get(labels.get(text, text))
 
 
 def _side(frame: pd.DataFrame, numbered: Numbered, chosen: np.ndarray) -> Rows[pd.DataFrame]:

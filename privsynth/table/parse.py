@@ -1,10 +1,14 @@
-"""Numbers and days as functions of one text, so that no cell can change how another is read."""
+"""Numbers, days, moments, times and durations as functions of one text, so that no cell can change how another is read."""
 
 from __future__ import annotations
 
 import math
 import re
 from datetime import date, datetime
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from privsynth.policy.moments import DAY
 
 
 def number_of(text: str) -> float:
@@ -17,6 +21,57 @@ def number_of(text: str) -> float:
 
 
 _NUMBER = re.compile(r"[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)  # each digit matches in one way only
+
+
+def plain_number(
+    text: str,
+    decimal: str = ".",
+    thousands: str = "",
+    currency: str = "",
+    parentheses: bool = False,
+    percent: bool = False,
+) -> float:
+    """The number that a text is, as people and office programs write numbers; NaN if it is none.
+
+    Thousands stand in groups of three, or not at all: what is grouped otherwise was written by other rules.
+
+    >>> plain_number("1.234,50", ",", "."), plain_number("1.5", ",", "."), plain_number("(€ 12.00)", currency="€", parentheses=True)
+    (1234.5, nan, -12.0)
+    """
+    text, negative = text.replace("\u2212", "-"), False
+    if currency:
+        text = _without(text, currency)
+    if parentheses and text.startswith("(") and text.endswith(")"):
+        text, negative = text[1:-1].strip(), True
+        text = _without(text, currency) if currency else text
+    if percent and text.endswith("%"):
+        text = text[:-1].rstrip()
+    if thousands:
+        whole, point, rest = text.partition(decimal)
+        if thousands in whole:
+            if not _groups(thousands).match(whole):
+                return math.nan
+            whole = whole.replace(thousands, "")
+        text = whole + point + rest
+    if decimal != ".":
+        if "." in text:
+            return math.nan
+        text = text.replace(decimal, ".")
+    number = number_of(text)
+    return -number if negative else number
+
+
+@lru_cache(32)
+def _groups(thousands: str) -> re.Pattern[str]:
+    return re.compile(rf"[+-]?\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+\Z", re.ASCII)
+
+
+def _without(text: str, currency: str) -> str:
+    """A text without the sign of a currency before or behind the number, or between its minus and its digits."""
+    sign = text[:1] if text[:1] in ("-", "+") else ""
+    rest = text[len(sign) :].strip()
+    bare = rest.removeprefix(currency) if rest.startswith(currency) else rest.removesuffix(currency)
+    return sign + bare.strip()
 
 
 def day_of(text: str, form: str | None) -> float:
@@ -46,3 +101,63 @@ _CLOCK = rf"(?:{_HOUR}(?::{_MINUTE}(?::{_MINUTE}{_PART})?)?|(?:[01]\d|2[0-3])(?:
 _OFFSET = rf" ?(?:Z|[+-]{_CLOCK})"  # from UTC; of old zones with seconds
 _TIME = rf"(?:[T ]{_CLOCK})?(?:{_OFFSET})?"
 _ISO = re.compile(rf"(\d{{4}})(?:([-./\\ ])(\d\d?)(?:\2(\d\d?){_TIME})?|(\d\d)(\d\d){_TIME})?\Z", re.ASCII)
+
+
+def moment_of(text: str, form: str | None, zone: ZoneInfo | None = None) -> float:
+    """The moment that a text states, in seconds since 1970 as a clock on the wall shows them; NaN if it is none.
+
+    form: as in strptime; None: ISO 8601, a day alone being its first moment. A moment with an offset from UTC is converted to
+    the wall clock of `zone`; without a zone it is none, since nothing says which clock is meant.
+
+    >>> moment_of("1970-01-01 00:01:30", None), moment_of("1970-01-01T00:00Z", None)
+    (90.0, nan)
+    >>> moment_of("1970-01-01T00:00Z", None, ZoneInfo("Europe/Berlin"))
+    3600.0
+    """
+    try:
+        if form is not None:
+            found = datetime.strptime(text, form)
+        elif (day := day_of(text, None)) == day and len(text) <= 10 and ":" not in text:
+            return day * DAY
+        else:
+            found = datetime.fromisoformat(text)
+        if found.tzinfo is not None:
+            if zone is None:
+                return math.nan
+            found = found.astimezone(zone)
+    except (ValueError, OverflowError):  # no such moment
+        return math.nan
+    day = float(found.toordinal() - _EPOCH)
+    return day * DAY + 3600 * found.hour + 60 * found.minute + found.second + found.microsecond / 1e6
+
+
+def time_of(text: str, form: str) -> float:
+    """Seconds since midnight by a format of strptime; NaN if there are none.
+
+    >>> time_of("07.45 PM", "%I.%M %p")
+    71100.0
+    """
+    try:
+        found = datetime.strptime(text, form)
+    except ValueError:
+        return math.nan
+    return 3600.0 * found.hour + 60 * found.minute + found.second + found.microsecond / 1e6
+
+
+def in_century(day: float, low: float, high: float) -> float:
+    """A day whose year was written with two digits, in the century that puts it between the bounds; as it is if none does.
+
+    >>> in_century(35_000, -18_000, 15_000) < 0   # 2065 where births lie from 1920 to 2011: 1965
+    True
+    """
+    if math.isnan(day) or low <= day <= high:
+        return day
+    found = date.fromordinal(int(day) + _EPOCH)
+    for years in (-100, 100, -200, 200):
+        try:
+            moved = float(found.replace(year=found.year + years).toordinal() - _EPOCH)
+        except ValueError:  # 29 February, or out of the calendar
+            continue
+        if low <= moved <= high:
+            return moved
+    return day

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from privsynth.errors import InputError, Problem
 from privsynth.table.cells import Cells, is_text
-from privsynth.table.parse import day_of, number_of
+from privsynth.table.values import PER_SECOND, NumberReader
 
 UNREAD = b"privsynth.unread"  # key of a field's metadata: the type of a column that was left out of the read
 
@@ -27,7 +27,7 @@ class RawTable:
 
     labels: for each column whose file declares labels (SPSS, Stata, SAS) the label of each code, both as text.
     dtypes: for each column of a data frame its pandas dtype, by name. bom: a CSV that began with a byte order mark.
-    typed: False where all is text since the format has no types.
+    typed: False where all is text since the format has no types. types: as declared, where `frame` stores a column otherwise.
     """
 
     frame: pa.Table
@@ -35,6 +35,7 @@ class RawTable:
     dtypes: Mapping[str, str] = field(default_factory=dict)
     bom: bool = False
     typed: bool = True
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[str]:
@@ -54,6 +55,8 @@ class RawTable:
                 values = chunked(_moments_as_written(values))
             elif pa.types.is_floating(kind) or pa.types.is_boolean(kind):
                 values = chunked([None if v is None or v != v else as_written(v) for v in values.to_pylist()])
+            elif pa.types.is_duration(kind):
+                values = chunked(_durations_as_written(values))
             elif pa.types.is_time(kind):
                 moments = values.cast(pa.time64("us"), safe=False).to_pylist()
                 values = chunked([None if moment is None else str(moment) for moment in moments])
@@ -61,33 +64,71 @@ class RawTable:
                 values = values.cast(pa.string())
             return Cells.of(values, missing)
 
+    def type_of(self, name: str) -> pa.DataType | None:
+        """The declared type of a column; None where the format has none."""
+        if not self.typed:
+            return None
+        return self.types.get(name, self.frame.schema.field(name).type)
+
     def _readable(self, name: str) -> pa.ChunkedArray:
         """A column of a type whose values can be written as text one by one. Raises InputError for any other."""
         field = self.frame.schema.field(name)
         kind = field.metadata[UNREAD].decode() if field.metadata and UNREAD in field.metadata else field.type
-        if isinstance(kind, (str, pa.BaseExtensionType)) or pa.types.is_duration(kind) or pa.types.is_nested(kind):
+        if isinstance(kind, (str, pa.BaseExtensionType)) or pa.types.is_nested(kind):
             raise _not_cells(name, kind)
         return self.frame.column(name)
 
-    def numbers(self, name: str, missing: list[str], dates: bool, form: str | None) -> tuple[np.ndarray, int]:
-        """(values as float64, NaN where missing or unreadable; how many are present). Dates are days since 1970: the
-        day that is written, whatever offset from UTC follows it."""
+    def numbers(self, name: str, reader: NumberReader) -> Numbers:
+        """A column of numbers, dates or moments, each cell by itself."""
         values = self._readable(name)
-        kind = values.type
-        if dates and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
-            with _type_errors(name, kind):
-                return _days_of_moments(values, [day_of(token.strip(), form) for token in missing])
-        tokens = [number for token in missing if not math.isnan(number := number_of(token.strip()))]
-        if not dates and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-            found = values.cast(pa.float64(), safe=False).to_pandas().to_numpy(dtype=float, na_value=np.nan)
-            found = np.where(np.isin(found, tokens), np.nan, found)
-            return found, int((~np.isnan(found)).sum())
-        cells = self.cells(name, missing)
-        if dates:
-            return cells.numbers(lambda text: day_of(text, form)), cells.present
-        found = cells.numbers(number_of)
-        absent = np.isin(found, tokens)
-        return np.where(absent, np.nan, found), cells.present - int(absent.sum())
+        with _type_errors(name, values.type):
+            typed = reader.of_arrow(values)
+        if typed is not None:
+            return Numbers.typed(typed, reader)
+        return Numbers.read(self.cells(name, ()), reader)
+
+
+REGULAR, BLANK, NO_VALUE, NOT_ALLOWED = -1, -2, -3, -4  # states of a cell; from 0 on, the place of its mark
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """values: (rows,) float64, NaN where the state is not REGULAR. states: (rows,) int8."""
+
+    values: np.ndarray
+    states: np.ndarray
+
+    @classmethod
+    def typed(cls, values: np.ndarray, reader: NumberReader) -> Numbers:
+        """values: as the source's type gives them, NaN for null."""
+        states = np.where(np.isnan(values), BLANK, np.where(np.isfinite(values), REGULAR, NO_VALUE)).astype(np.int8)
+        for value, place in reader.marked_numbers.items():
+            states[values == value] = place
+        return cls(np.where(states == REGULAR, values, np.nan), states)
+
+    @classmethod
+    def read(cls, cells: Cells, reader: NumberReader) -> Numbers:
+        """The last two entries of the look-up tables are those of UNREADABLE and MISSING cells."""
+        found = [reader(text) for text in cells.distinct]
+        values = np.array([*(value for value, _ in found), np.nan, np.nan])
+        readable = np.isfinite(values[:-2])
+        states = np.where(readable, REGULAR, [mark if mark >= 0 else NO_VALUE for _, mark in found])
+        states = np.append(states, [NO_VALUE, BLANK]).astype(np.int8)
+        return cls(np.where(states == REGULAR, values, np.nan)[cells.codes], states[cells.codes])
+
+    @classmethod
+    def none(cls, rows: int) -> Numbers:
+        return cls(np.full(rows, np.nan), np.full(rows, BLANK, np.int8))
+
+    @property
+    def present(self) -> int:
+        """Cells that are neither blank nor a mark."""
+        return int(np.count_nonzero((self.states != BLANK) & (self.states < 0)))
+
+    @property
+    def unreadable(self) -> int:
+        """Cells that hold something else than a value of their kind."""
+        return int(np.count_nonzero(self.states == NO_VALUE))
 
 
 def _not_cells(name: str, kind: object) -> InputError:
@@ -109,22 +150,6 @@ def _type_errors(name: str, kind: pa.DataType) -> Iterator[None]:
 
 def chunked(texts: list[str | None]) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(texts, pa.large_string())])
-
-
-def _days_of_moments(values: pa.ChunkedArray, missing: list[float]) -> tuple[np.ndarray, int]:
-    """((rows,) float64 days since 1970 of dates or moments, as a clock in their time zone shows them, NaN where there is
-    none; how many there are). missing: days whose first moment means that there is no value."""
-    kind = values.type
-    if pa.types.is_timestamp(kind) and kind.tz:
-        values = pc.local_timestamp(values)
-    whole = values.cast(pa.int32() if kind == pa.date32() else pa.int64())
-    a_day = 1 if kind == pa.date32() else 86400 * _PER_SECOND["ms" if kind == pa.date64() else kind.unit]
-    days, rest = np.divmod(whole.cast(pa.int64()).fill_null(0).to_numpy(), a_day)
-    absent = values.is_null().to_numpy() | ((rest == 0) & np.isin(days, missing))
-    return np.where(absent, np.nan, days.astype(float)), int(np.count_nonzero(~absent))
-
-
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def as_written(value: Any) -> str:
@@ -155,8 +180,21 @@ def _moments_as_written(values: pa.ChunkedArray) -> list[str | None]:
     if not kind.tz:
         return texts
     ahead = pc.subtract(local.cast(pa.int64()), values.cast(pa.int64()))
-    seconds = pc.divide(ahead, _PER_SECOND[kind.unit]).to_pylist()
+    seconds = pc.divide(ahead, PER_SECOND[kind.unit]).to_pylist()
     return [None if text is None else text + _offset(after) for text, after in zip(texts, seconds, strict=True)]
+
+
+def _durations_as_written(values: pa.ChunkedArray) -> list[str | None]:
+    """ISO 8601 in seconds, such as PT5400S."""
+    per_second = PER_SECOND[values.type.unit]
+    digits = len(str(per_second)) - 1
+
+    def written(units: int) -> str:
+        seconds, rest = divmod(abs(units), per_second)
+        part = f".{rest:0{digits}d}".rstrip("0") if rest else ""
+        return f"{'-' if units < 0 else ''}PT{seconds}{part}S"
+
+    return [None if units is None else written(units) for units in values.cast(pa.int64()).to_pylist()]
 
 
 def _offset(seconds: float) -> str:

@@ -1,0 +1,338 @@
+"""What a policy states of one column: kind, role, values, how cells are written, what may become of them."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from privsynth.policy.moments import DAY, clock_of, duration_of
+
+Kind = Literal[
+    "id", "category", "boolean", "integer", "number", "date", "datetime", "time", "duration", "text",
+]  # fmt: skip
+Role = Literal["direct_identifier", "quasi_identifier", "sensitive", "target", "attribute"]
+ReleaseRule = Literal["keep", "drop", "regenerate"]
+Unexpected = Literal["clip", "missing", "refuse"]
+Generator = Literal[
+    "name", "first_name", "last_name", "email", "phone_number", "address", "street_address", "city", "postcode",
+    "company", "ssn", "iban", "uuid",
+]  # fmt: skip
+TEMPORAL: tuple[Kind, ...] = ("date", "datetime", "time", "duration")
+NUMERIC: tuple[Kind, ...] = ("integer", "number", *TEMPORAL)
+CATEGORICAL: tuple[Kind, ...] = ("category", "boolean")
+MODELLED: tuple[Kind, ...] = (*CATEGORICAL, *NUMERIC)
+DURATION_FORMATS = ("clock", "iso", "days")  # 36:15:00, P1DT12H15M, 1 days 12:15:00
+MIN_PLACES = 4  # decimals of a number for which the policy states none
+EPOCH = 719163  # date(1970, 1, 1).toordinal()
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # what no readable cell holds (`table.cells`)
+RESOLUTIONS = {
+    "%f": 1e-6,
+    "%S": 1.0,
+    "%T": 1.0,
+    "%X": 1.0,
+    "%c": 1.0,
+    "%M": 60.0,
+    "%H": 3600.0,
+    "%I": 3600.0,
+}  # seconds
+# spelled so in a table without types; another pair of words is declared as `categories: [no, yes]`, the false one first
+TRUTHS = (
+    ("False", "True"), ("false", "true"), ("FALSE", "TRUE"), ("0", "1"), ("no", "yes"), ("No", "Yes"), ("NO", "YES"),
+    ("N", "Y"), ("n", "y"), ("F", "T"), ("f", "t"),
+)  # fmt: skip
+
+
+def _text(value: Any) -> Any:
+    """Whole and decimal numbers may stand unquoted; what YAML turned into something else may not."""
+    if isinstance(value, bool) or value is None or isinstance(value, date):
+        raise ValueError("YAML reads this word as a truth value, a date or nothing; put it in quotes")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("YAML reads this word as no finite number; put it in quotes")
+    if isinstance(value, (int, float)):
+        return str(value)
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Thousands = Literal[",", ".", " ", "'", "\u2019", "\u00a0", "\u202f", "_"]
+Bound = int | float | datetime | date
+
+
+class Strict(BaseModel):
+    """A part of the policy: unknown keys are refused, and so are truth values where none belong."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value(cls, value: Any, info: ValidationInfo) -> Any:
+        listed = isinstance(value, list) and info.field_name in ("bounds", "cuts", "spikes")
+        truths = [value, *value] if listed else [value]
+        if any(isinstance(v, bool) for v in truths) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("YAML reads this word as a truth value; write a number, or put it in quotes")
+        return value
+
+
+class NumberSpec(Strict):
+    """How the numbers of one column are written, where that is not plainly: 1,234.50, (12.00), € 3, 85%."""
+
+    decimal: Literal[".", ","] | None = None  # None: as in `dataset.csv`
+    thousands: Thousands | None = None
+    currency: str | None = Field(default=None, min_length=1, max_length=10)  # before or behind the digits
+    parentheses: bool = False  # (12.00) is -12.00, as accountants write it
+    percent: bool = False  # 85% is read, and written, as 85
+
+
+class Censored(Strict):
+    """What stands in place of a number beyond a limit of detection or a top code, such as <0.6. Each text is a value of its own."""
+
+    below: Text | list[Text] = []
+    above: Text | list[Text] = []
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return (*_listed(self.below), *_listed(self.above))
+
+
+def _listed(texts: str | list[str]) -> list[str]:
+    return [texts] if isinstance(texts, str) else texts
+
+
+class Column(Strict):
+    """What is publicly known of one column, and what may become of it."""
+
+    kind: Kind
+    role: Role = "attribute"
+    release: ReleaseRule | None = None
+    categories: list[Text] | Literal["private"] | None = None
+    ordered: bool = False
+    grouping: str | None = None  # CSV file `code,group`, beside the policy or shipped with privsynth
+    bounds: tuple[Bound, Bound] | Literal["private"] | None = None  # of a time or duration in seconds, once read
+    decimals: int | None = Field(default=None, ge=0, le=9)
+    nullable: bool = True  # false: publicly known never to be missing
+    format: str | None = (
+        None  # of dates, datetimes and times, as in strptime; ISO by default. Of durations: DURATION_FORMATS
+    )
+    timezone: str | None = Field(
+        default=None, max_length=100
+    )  # of a datetime: cells with an offset are converted to it
+    missing: list[Text] | None = None  # tokens of this column in place of the table's; each is a value of its own
+    censored: Censored | None = None
+    cuts: list[Bound] = Field(default=[], max_length=100)  # public breakpoints: no bin reaches across them
+    spikes: list[Bound] = Field(default=[], max_length=100)  # public values that stand apart, such as 9999-12-31
+    number: NumberSpec | None = None  # how its numbers are written
+    generator: Generator | None = None
+    pattern: str | None = Field(default=None, max_length=1_000)  # invented identifiers: # is a digit, ? a letter
+    unexpected: Unexpected | None = None
+
+    @property
+    def released_as(self) -> ReleaseRule:
+        """`release`, or its default: modelled columns are kept."""
+        return self.release or "keep"
+
+    @property
+    def modelled(self) -> bool:
+        """True if the generator learns this column."""
+        return self.kind in MODELLED and self.released_as == "keep"
+
+    @property
+    def categorical(self) -> bool:
+        return self.kind in CATEGORICAL
+
+    @property
+    def public_categories(self) -> list[str] | None:
+        """The values of a category or a boolean by the policy alone: declared, or all spellings of a truth value."""
+        if self.kind == "boolean" and self.categories is None:
+            return [word for pair in TRUTHS for word in pair]
+        return self.categories if isinstance(self.categories, list) else None
+
+    @property
+    def places(self) -> int:
+        """Decimal places of a number: as declared, else enough for about five digits of the public range, and at least four.
+
+        The bounds of a ratio are often those of its outliers: with few places all that lies below one would fall together.
+        """
+        if self.kind != "number" or self.decimals is not None:
+            return self.decimals or 0
+        if self.limits is None:
+            return MIN_PLACES
+        low, high = self.limits
+        wanted = max(4 - math.floor(math.log10(high - low)), MIN_PLACES)
+        representable = math.floor(math.log10(2.0**53 / max(abs(low), abs(high))))
+        return max(min(wanted, representable, 9), 0)
+
+    @property
+    def step(self) -> float:
+        """Size of a grid unit: the last decimal place of a number; one; a day; of moments in seconds, by their format."""
+        if self.kind == "number":
+            return 10.0**-self.places
+        if self.kind not in ("datetime", "time", "duration"):
+            return 1.0
+        return min((size for code, size in RESOLUTIONS.items() if code in (self.format or "%S")), default=1.0)
+
+    @property
+    def two_digit_year(self) -> bool:
+        """True if its format states years by their last two digits: the bounds then tell the century."""
+        return self.kind in ("date", "datetime") and "%y" in (self.format or "").replace("%%", "")
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Declared bounds as numbers: days since 1970 of dates, seconds since 1970 of datetimes, seconds of times and
+        durations. A date that bounds datetimes from above is its last moment. None where the policy states none."""
+        if not isinstance(self.bounds, tuple):
+            return (0.0, DAY - self.step) if self.kind == "time" and self.bounds is None else None
+        low, high = self.bounds
+        return self.value_of(low), self.value_of(high, last=True)
+
+    def value_of(self, bound: Bound, last: bool = False) -> float:
+        """A bound, a cut or a spike as a number. last: of a date the last moment, in a column of datetimes."""
+        if self.kind == "datetime" and isinstance(bound, date):
+            seconds = float(bound.toordinal() - EPOCH) * DAY
+            if isinstance(bound, datetime):
+                return seconds + 3600 * bound.hour + 60 * bound.minute + bound.second + bound.microsecond / 1e6
+            return seconds + (DAY - self.step if last else 0.0)
+        return float(bound.toordinal() - EPOCH if isinstance(bound, date) else bound)
+
+    @property
+    def steps(self) -> tuple[int, int] | None:
+        """The bounds in whole steps."""
+        if self.limits is None:
+            return None
+        return round(self.limits[0] / self.step), round(self.limits[1] / self.step)
+
+    def in_steps(self, values: list[Bound]) -> list[int]:
+        """Cuts or spikes in whole steps; a cut between two steps is the upper one."""
+        return sorted({math.ceil(round(self.value_of(value) / self.step, 6)) for value in values})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _texts_of_moments(cls, content: Any) -> Any:
+        """Times of day and durations stand as texts in a policy (`07:45`, `PT2H`), days as texts or as YAML's dates."""
+        if not isinstance(content, dict):
+            return content
+        readers = {"time": clock_of, "duration": duration_of}
+
+        def read(value: Any) -> Any:
+            if isinstance(value, str) and content.get("kind") in readers:
+                seconds = readers[content["kind"]](value.strip())
+                if math.isnan(seconds):
+                    raise ValueError(
+                        f"bounds, cuts and spikes of kind {content['kind']} are written like {_LIKE[content['kind']]}"
+                    )
+                return seconds
+            if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+                return _day_or_text(value)
+            return value
+
+        keys = [k for k in ("bounds", "cuts", "spikes") if isinstance(content.get(k), (list, tuple))]
+        return content | {k: [read(value) for value in content[k]] for k in keys}
+
+    @field_validator("bounds")
+    @classmethod
+    def _finite_rising(cls, bounds: Any) -> Any:
+        if isinstance(bounds, tuple):
+            low, high = bounds
+            if isinstance(low, date) != isinstance(high, date):
+                raise ValueError("both bounds must be of one type")
+            if any(isinstance(b, float) and not math.isfinite(b) for b in bounds):
+                raise ValueError("bounds must be finite numbers")
+            if any(isinstance(b, datetime) and b.tzinfo is not None for b in bounds):
+                raise ValueError("bounds have no offset from UTC; state them in the column's `timezone`")
+            if not isinstance(low, date) and max(abs(low), abs(high)) > 1e15:
+                raise ValueError("bounds are too wide: they must lie within 1e15 on both sides of zero")
+            if not _comparable(low) < _comparable(high):
+                raise ValueError("bounds must rise: the first must be below the second")
+        return bounds
+
+    @field_validator("categories")
+    @classmethod
+    def _distinct(cls, categories: Any) -> Any:
+        if isinstance(categories, list):
+            if not categories:
+                raise ValueError("list at least one category, or write `private` to measure them")
+            if len(set(categories)) < len(categories):
+                raise ValueError("a category is listed twice")
+        return categories
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> Column:
+        wrong = [
+            f"`{key}` does not belong to kind {self.kind}"
+            for key, kinds in _KINDS_OF.items()
+            if getattr(self, key) not in (None, False, []) and self.kind not in kinds
+        ]
+        if self.kind in ("id", "text") and self.released_as == "keep":
+            wrong.append(f"a column of kind {self.kind} cannot be kept; write `release: drop` or `release: regenerate`")
+        if self.role == "direct_identifier" and self.released_as == "keep":
+            wrong.append("a direct identifier must not leave; write `release: drop` or `release: regenerate`")
+        if self.modelled:
+            wrong += self._categories_stated() if self.categorical else self._bounds_stated()
+        if self.release == "regenerate" and self.kind in MODELLED:
+            wrong.append(f"only kinds id and text can be regenerated, not {self.kind}; drop it or declare it as text")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+    def _categories_stated(self) -> list[str]:
+        if self.kind == "boolean":
+            pair = self.categories is None or (isinstance(self.categories, list) and len(self.categories) == 2)
+            return (
+                [] if pair else ["categories of a boolean are two words, the false one first: `categories: [no, yes]`"]
+            )
+        if self.grouping and self.categories is not None:
+            return ["`grouping` already names the groups; leave `categories` out"]
+        if not self.grouping and self.categories is None:
+            return ["state `categories: [...]` (public), `categories: private` (measured) or a `grouping` file"]
+        return ["`clip` means nothing for categories; write missing or refuse"] if self.unexpected == "clip" else []
+
+    def _bounds_stated(self) -> list[str]:
+        if self.bounds is None:
+            return [] if self.kind == "time" else [
+                "numbers and dates need bounds; state `bounds: [low, high]` (public) or `bounds: private` (measured)"
+            ]  # fmt: skip
+        if self.bounds == "private":
+            return ["private bounds of dates are not offered; state public ones"] if self.kind in TEMPORAL else []
+        for value in (*self.bounds, *self.cuts, *self.spikes):
+            if isinstance(value, date) != (self.kind in ("date", "datetime")) or (
+                self.kind == "date" and isinstance(value, datetime)
+            ):
+                return [f"bounds, cuts and spikes of kind {self.kind} must be {_LIKE[self.kind]}"]
+        if self.kind == "integer" and any(b != int(b) for b in self.bounds if isinstance(b, float)):
+            return ["bounds of an integer must be whole numbers"]
+        low, high = self.limits or (0.0, 1.0)
+        if any(not low <= self.value_of(value) <= high for value in (*self.cuts, *self.spikes)):
+            return ["cuts and spikes must lie within the bounds"]
+        if max(abs(low), abs(high)) / self.step > 2**53:
+            if self.kind in TEMPORAL:
+                return ["bounds are too wide for so fine a `format`; leave %f out, or state narrower bounds"]
+            rule = f"bounds are too wide for numbers of {self.places} decimals to be distinguished"
+            return [f"{rule}; state fewer `decimals`, or narrower bounds"]
+        return []
+
+
+_KINDS_OF: dict[str, tuple[Kind, ...]] = {
+    "categories": CATEGORICAL, "ordered": ("category",), "grouping": ("category",), "bounds": NUMERIC,
+    "decimals": ("number",), "format": TEMPORAL, "timezone": ("datetime",), "censored": ("integer", "number"),
+    "cuts": NUMERIC, "spikes": NUMERIC, "number": ("integer", "number"), "generator": ("text", "id"),
+    "pattern": ("text", "id"),
+}  # fmt: skip
+_LIKE = {
+    "date": "dates, like 1999-01-01", "datetime": "dates or moments, like 1999-01-01 07:45:00",
+    "time": '"07:45" or "07:45:00"', "duration": '"PT2H30M", "36:15:00" or "2 days 12:00:00"',
+    "integer": "numbers", "number": "numbers",
+}  # fmt: skip
+
+
+def _day_or_text(text: str) -> date | str:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return text
+
+
+def _comparable(bound: Bound) -> Any:
+    return datetime(bound.year, bound.month, bound.day) if type(bound) is date else bound

@@ -1,0 +1,162 @@
+"""Types of released columns: those of the source's declared schema where it has types, else those that the policy implies.
+
+Missing values must not decide a type: pandas stores whole numbers as floats where one is missing, and truth values as
+objects. So columns of one kind that differ in that alone leave with the same type.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+import pyarrow as pa
+
+from privsynth.policy.column import Column
+from privsynth.table.cells import is_text
+from privsynth.table.values import Form
+
+_PLAIN = {
+    str(t): t
+    for t in (
+        pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64(),
+        pa.float16(), pa.float32(), pa.float64(), pa.string(), pa.date32(), pa.date64(),
+        *(pa.timestamp(unit) for unit in ("s", "ms", "us", "ns")), *(pa.duration(unit) for unit in ("s", "ms", "us", "ns")),
+        pa.time32("s"), pa.time32("ms"), pa.time64("us"), pa.time64("ns"),
+    )
+}  # fmt: skip
+_ZONED = re.compile(r"timestamp\[(s|ms|us|ns), tz=([A-Za-z0-9_+:/-]{1,60})\]\Z")
+_DECIMAL = re.compile(r"decimal128\((\d{1,2}), (\d{1,2})\)\Z")
+
+
+@lru_cache(256)
+def arrow_type(name: str) -> pa.DataType:
+    """The type of a name, as `output_type` gives it. Raises ValueError for any other name.
+
+    >>> arrow_type("timestamp[us, tz=UTC]"), arrow_type("decimal128(9, 2)")
+    (TimestampType(timestamp[us, tz=UTC]), Decimal128Type(decimal128(9, 2)))
+    """
+    if name in _PLAIN:
+        return _PLAIN[name]
+    if name == "dictionary":
+        return pa.dictionary(pa.int32(), pa.string())
+    if found := _ZONED.match(name):
+        return pa.timestamp(found[1], found[2])
+    if (found := _DECIMAL.match(name)) and int(found[2]) <= int(found[1]) <= 38:
+        return pa.decimal128(int(found[1]), int(found[2]))
+    raise ValueError(f"no type {name!r}")
+
+
+def output_type(
+    column: Column, form: Form, marks: tuple[str, ...], source: pa.DataType | None, dtype: str | None
+) -> str:
+    """The name of the type that a column leaves with.
+
+    source: its declared type; None where the format has no types. dtype: its pandas dtype, if it is of a data frame.
+    """
+    if dtype == "object":  # whatever is in it
+        source = None
+    if column.released_as == "regenerate":
+        numbered = column.generator is None and column.pattern is None
+        return "int64" if numbered and (source is None or not _textual(source)) else "string"
+    if column.categorical:
+        return _of_categories(column, marks, source)
+    if any(math.isnan(form.value_of(mark)) for mark in marks) or (source is not None and _textual(source)):
+        return "string"
+    return _of_numbers(column, source)
+
+
+def _of_categories(column: Column, marks: tuple[str, ...], source: pa.DataType | None) -> str:
+    words = [*(column.public_categories or ["x"]), *marks]
+    if source is not None and pa.types.is_dictionary(source) and is_text(source.value_type):
+        return "dictionary"
+    if source is not None and _textual(source):
+        return "string"
+    truths = (column.kind == "boolean" and not marks) or set(words) == {"True", "False"}
+    if truths and (source is None or pa.types.is_boolean(source)):
+        return "bool"
+    if not are_whole(words):
+        return "string"
+    if source is not None and pa.types.is_integer(source) and _fits(source, [int(word) for word in words]):
+        return str(source)
+    return "int64"
+
+
+def _of_numbers(column: Column, source: pa.DataType | None) -> str:
+    if column.kind in ("integer", "number"):
+        whole = column.kind == "integer"
+        if (
+            source is not None
+            and whole
+            and pa.types.is_integer(source)
+            and column.limits
+            and _fits(source, column.limits)
+        ):
+            return str(source)
+        if source is not None and not whole and str(source) in ("float", "halffloat"):
+            return str(source)
+        if source is not None and not whole and pa.types.is_decimal128(source) and _holds(source, column):
+            return str(source)
+        return "int64" if whole else "double"
+    if source is not None and fits_kind(str(source), column.kind):
+        return str(source)
+    unit = "us" if column.step < 1 else "s"
+    usual = {"date": "date32[day]", "datetime": f"timestamp[{unit}]", "time": "time64[us]"}
+    return usual.get(column.kind, f"duration[{unit}]")
+
+
+def _textual(source: pa.DataType) -> bool:
+    return bool(is_text(source.value_type if pa.types.is_dictionary(source) else source))
+
+
+def _fits(source: pa.DataType, values: tuple[float, ...] | list[int]) -> bool:
+    bits = source.bit_width
+    low, high = (0, 2**bits - 1) if pa.types.is_unsigned_integer(source) else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return all(low <= value <= high for value in values)
+
+
+def _holds(source: pa.DataType, column: Column) -> bool:
+    """True if a decimal type holds all numbers of a column."""
+    if column.limits is None or column.places > source.scale:
+        return False
+    return bool(max(map(abs, column.limits)) < 10.0 ** (source.precision - source.scale))
+
+
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,16})\Z")
+MAX_WHOLE = 2**53  # longer codes stay text: pandas reads whole numbers as floats where one is missing
+
+
+def are_whole(categories: Iterable[str]) -> bool:
+    """True if all are whole numbers that leave as such."""
+    return all(_WHOLE.match(category) and abs(int(category)) <= MAX_WHOLE for category in categories)
+
+
+def fits_kind(name: str, kind: str) -> bool:
+    """True if values of a kind can be stored in the type of this name, and if that is a type that `arrow_type` knows."""
+    try:
+        found = arrow_type(name)
+    except ValueError:
+        return False
+    if name in ("string", "dictionary"):
+        return True
+    if kind in ("category", "boolean"):
+        return bool(pa.types.is_integer(found) or pa.types.is_boolean(found))
+    if kind == "integer":
+        return bool(pa.types.is_integer(found))
+    if kind == "number":
+        return bool(pa.types.is_floating(found) or pa.types.is_decimal128(found))
+    if kind in ("date", "datetime"):
+        return bool(pa.types.is_timestamp(found) or (kind == "date" and pa.types.is_date(found)))
+    if kind == "time":
+        return bool(pa.types.is_time(found))
+    return bool(pa.types.is_duration(found)) if kind == "duration" else name == "int64"
+
+
+def usual_dtype(source: pa.DataType) -> str | None:
+    """The pandas dtype of a type where pandas has one of the same meaning."""
+    if pa.types.is_dictionary(source):
+        return "category"
+    if pa.types.is_integer(source) or pa.types.is_floating(source) or pa.types.is_boolean(source):
+        return str({"float": "float32", "double": "float64", "halffloat": "float16"}.get(str(source), str(source)))
+    return None

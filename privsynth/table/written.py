@@ -1,0 +1,102 @@
+"""How days, moments, times and durations are written: the inverse of `parse`, each value by itself."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from privsynth.policy.moments import DAY
+from privsynth.table.language import ENGLISH, name_of
+
+_EPOCH = datetime(1970, 1, 1)
+_DIRECTIVE = re.compile(r"%[a-zA-Z%]")
+
+
+def texts_of(
+    values: np.ndarray, kind: str, form: str | None, step: float, zone: str | None = None, language: str = ENGLISH
+) -> np.ndarray:
+    """(rows,) text of each value, None for NaN. kind: date (values in days), datetime, time or duration (in seconds).
+
+    form: as in strptime, or of durations one of `column.DURATION_FORMATS`. step: resolution in seconds. zone: of datetimes.
+    """
+    write = writer_of(kind, form, step, zone, language)
+    there = ~np.isnan(values)
+    distinct, place = np.unique(values[there], return_inverse=True)
+    texts = np.empty(len(values), object)
+    texts[there] = np.array([write(float(value)) for value in distinct], object)[place] if len(distinct) else None
+    return texts
+
+
+def writer_of(
+    kind: str, form: str | None = None, step: float = 1.0, zone: str | None = None, language: str = ENGLISH
+) -> Callable[[float], str]:
+    """The function from a value to its text, as for `texts_of`."""
+    if kind == "duration":
+        return lambda seconds: _duration(seconds, form or "clock", step)
+    place = ZoneInfo(zone) if zone else None
+    scale = DAY if kind == "date" else 1
+
+    def write(value: float) -> str:
+        whole = math.floor(value * scale)
+        moment = _EPOCH + timedelta(seconds=whole, microseconds=round((value * scale - whole) * 1e6))
+        if place is not None:
+            moment = moment.replace(tzinfo=place)
+        if form is not None:
+            return formatted(moment, form, language)
+        if kind == "date":
+            return moment.date().isoformat()
+        text = moment.isoformat(sep=" ", timespec="microseconds" if step < 1 else "seconds")
+        return text[11:] if kind == "time" else text
+
+    return write
+
+
+def formatted(moment: datetime, form: str, language: str = ENGLISH) -> str:
+    """As strftime, with four digits of a year before 1000, and names in other languages.
+
+    >>> formatted(datetime(97, 3, 1), "%d-%b-%Y", "de")
+    '01-März-0097'
+    """
+
+    def one(found: re.Match[str]) -> str:
+        directive = found[0]
+        if directive == "%Y":
+            return f"{moment.year:04d}"
+        if language != ENGLISH and directive in _NAMES:
+            kind, width = _NAMES[directive]
+            number = moment.month if kind == "month" else moment.weekday()
+            return name_of(number, kind, "wide" if width == "wide" else "abbreviated", language).rstrip(".")
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)  # so that %z has an offset
+        return aware.strftime(directive)
+
+    return _DIRECTIVE.sub(one, form)
+
+
+_NAMES = {"%b": ("month", "abbreviated"), "%B": ("month", "wide"), "%a": ("day", "abbreviated"), "%A": ("day", "wide")}
+
+
+def _duration(seconds: float, form: str, step: float) -> str:
+    """36:15:00 (clock), P1DT12H15M (iso) or 1 days 12:15:00 (days)."""
+    digits = 6 if step < 1 else 0
+    units = round(abs(seconds) * 10**digits)
+    whole, rest = divmod(units, 10**digits)
+    part = f".{rest:06d}" if digits else ""
+    sign = "-" if seconds < 0 and units else ""
+    hours, minutes, left = whole // 3600, whole // 60 % 60, whole % 60
+    if form == "clock":
+        return f"{sign}{hours:02d}:{minutes:02d}:{left:02d}{part}"
+    if form == "days":
+        if sign:  # as pandas and Python write them: whole days below, and the rest above
+            days = -(-units // (DAY * 10**digits))
+            return f"-{days} days +" + _duration(days * DAY - abs(seconds), "clock", step)
+        return f"{hours // 24} days {hours % 24:02d}:{minutes:02d}:{left:02d}{part}"
+    fraction = part.rstrip("0").rstrip(".")
+    days = f"{hours // 24}D" if hours >= 24 else ""
+    clock = "".join(f"{n}{c}" for n, c in ((hours % 24, "H"), (minutes, "M")) if n)
+    clock += f"{left}{fraction}S" if left or fraction or not (days or clock) else ""
+    return f"{sign}P{days}" + (f"T{clock}" if clock else "")
