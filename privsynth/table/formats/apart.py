@@ -45,7 +45,8 @@ def read(module: str, path: Path, dataset: DatasetSpec) -> RawTable:
             frame = pa.ipc.open_stream(rest).read_all()
         except (pa.ArrowException, OSError):
             raise _ended(path) from None
-        return RawTable(frame, **answer["table"])
+        types = {name: pa.type_for_alias(kind) for name, kind in answer["types"].items()}
+        return RawTable(frame, answer["labels"], typed=answer["typed"], types=types)
 
 
 @contextmanager
@@ -121,7 +122,8 @@ def respond(request: dict[str, Any], out: IO[bytes] | io.BytesIO) -> None:
         if isinstance(found, list):
             _say(out, {"names": found})
             return
-        _say(out, {"table": {"labels": found.labels, "typed": found.typed}})
+        types = {name: str(kind) for name, kind in found.types.items()}
+        _say(out, {"labels": found.labels, "typed": found.typed, "types": types})
         with pa.ipc.new_stream(out, found.frame.schema) as stream:
             stream.write_table(found.frame, max_chunksize=BATCH)
 

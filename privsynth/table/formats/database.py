@@ -42,14 +42,14 @@ def read(url: str, dataset: DatasetSpec) -> RawTable:
         result = streaming.execute(chosen)
         names = _names(result, place)
         schema = pa.schema([pa.field(name, pa.large_string()) for name in names])
-        batches, cells, size = [], 0, 0
+        batches, cells, size, decimal = [], 0, 0, dataset.csv.decimal
         for rows in result.partitions(BATCH):
-            columns = [[text_of(value) for value in column] for column in zip(*rows, strict=True)]
+            columns = [[text_of(value, decimal) for value in column] for column in zip(*rows, strict=True)]
             batch = pa.record_batch([pa.array(column, pa.large_string()) for column in columns], schema=schema)
             cells, size = cells + len(rows) * len(names), size + batch.nbytes
             check_size(size, cells, Path(place))
             batches.append(batch)
-        return RawTable(pa.Table.from_batches(batches, schema))
+        return RawTable(pa.Table.from_batches(batches, schema), typed=False)
 
 
 def _names(result: sql.CursorResult[Any], place: str) -> list[str]:

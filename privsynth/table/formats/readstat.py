@@ -6,7 +6,8 @@ of it depends on the column's place in the file's dictionary alone (its type and
 - days and moments by the format (`calendars.py`), times and durations as text such as 07:45:00 or 30:15:00;
 - numbers of SPSS as numbers; codes that it lists as missing are kept;
 - numbers of SAS and Stata as text, since a column may also hold their `.a` to `.z`, which are kept, too. `.` is missing.
-  Stata's short floats are the decimal that they show: 36.6, not 36.599998.
+  Stata's short floats are the decimal that they show: 36.6, not 36.599998. They are written as `csv.decimal` says
+  (see `texts.py`).
 """
 
 from __future__ import annotations
@@ -66,29 +67,42 @@ def read(path: Path, dataset: DatasetSpec) -> RawTable:
         check_names(about.column_names, str(path))
         check_size(0, max(about.number_rows or 0, 0) * len(about.column_names), path)
         cells, about = _read(path, product)
-        names, arrays, labels = list(about.column_names), [], {}
+        names, arrays, labels, types = list(about.column_names), [], {}, {}
         for name in names:
-            column = _Column.of(about, name, product)
+            column = _Column.of(about, name, product, dataset.csv.decimal)
+            if (declared := column.declared) is not None:
+                types[name] = declared
             arrays.append(column.array(cells.pop(name)))
             if known := about.variable_value_labels.get(name):
                 labels[name] = {str(column.code(code)): str(label) for code, label in known.items()}
-        return RawTable(pa.table(arrays, names), labels)
+        return RawTable(pa.table(arrays, names), labels, types=types)
 
 
 @dataclass(frozen=True)
 class _Column:
-    """calendar: of days, moments or times, else None. text: its cells are text. short: they are floats of 32 bits."""
+    """calendar: of days, moments or times, else None. storage: as ReadStat calls it. decimal: how numbers are written."""
 
     product: str
     calendar: calendars.Calendar | None
-    text: bool
-    short: bool
+    storage: str
+    decimal: str
 
     @classmethod
-    def of(cls, about: Any, name: str, product: _Product) -> _Column:
+    def of(cls, about: Any, name: str, product: _Product, decimal: str) -> _Column:
         kind = about.readstat_variable_types[name]
         calendar = product.calendar(about.original_variable_types[name] or "") if kind != "string" else None
-        return cls(product.name, calendar, kind == "string", kind == "float")
+        return cls(product.name, calendar, kind, decimal)
+
+    @property
+    def text(self) -> bool:
+        return self.storage == "string"
+
+    @property
+    def declared(self) -> pa.DataType | None:
+        """The type that the file declares where its cells are kept as text."""
+        if self.calendar is not None:
+            return pa.time64("us") if self.calendar.kind == pa.large_string() else None
+        return None if self.text or self.product == "SPSS" else pa.type_for_alias(self.storage)
 
     def array(self, cells: Any) -> pa.Array:
         if self.calendar is not None:
@@ -98,7 +112,11 @@ class _Column:
             return pa.array(stored, kind) if kind == pa.large_string() else pa.array(stored, whole).cast(kind)
         if self.product == "SPSS" and not self.text:
             return pa.array([float(cell) if _is_number(cell) else None for cell in cells], pa.float64())
-        return pa.array([self.code(cell) for cell in cells], pa.large_string())
+        texts = (self.code(cell) for cell in cells)
+        return pa.array([None if t is None else self._as_declared(t) for t in texts], pa.large_string())
+
+    def _as_declared(self, text: str) -> str:
+        return text if self.text or text[0] == "." else text.replace(".", self.decimal)
 
     def code(self, cell: Any) -> str | None:
         """A cell that is no day, or a code that has a label, as text."""
@@ -106,7 +124,7 @@ class _Column:
             return None
         if isinstance(cell, str):
             return cell if self.text else f".{cell}"
-        return as_written(float(str(np.float32(cell))) if self.short else cell)
+        return as_written(float(str(np.float32(cell))) if self.storage == "float" else cell)
 
 
 def _is_number(cell: Any) -> bool:

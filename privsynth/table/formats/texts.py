@@ -1,4 +1,9 @@
-"""Values of libraries' own types as text, each by itself: what a workbook or a database gives for a cell."""
+"""Values of libraries' own types as text, each by itself: what a workbook or a database gives for a cell.
+
+Where columns have no types, numbers are read from text as the policy says that they are written (`dataset.csv.decimal`). So a
+number that is none of text is written in that way, too: otherwise 1.234 would be read as a thousand where `.` is declared
+to group digits.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +20,11 @@ _PLAIN = (str, bytes, int, float, Decimal, UUID)
 _SECOND = 1_000_000  # microseconds
 
 
-def text_of(value: Any) -> str | None:
+def text_of(value: Any, decimal: str = ".") -> str | None:
     """A cell as text; None where there is no value. What cannot be written, such as a list, is `NO_TEXT`.
 
-    >>> text_of(3.0), text_of(0.1), text_of(True), text_of(float("nan")), text_of(timedelta(hours=30))
-    ('3', '0.1', 'True', None, '30:00:00')
+    >>> text_of(3.0), text_of(0.1, ","), text_of(True), text_of(float("nan")), text_of(timedelta(hours=30))
+    ('3', '0,1', 'True', None, '30:00:00')
     """
     if (
         value is None
@@ -38,7 +43,7 @@ def text_of(value: Any) -> str | None:
     try:
         text = as_written(value)
         text.encode()
-        return text
+        return text.replace(".", decimal) if isinstance(value, (float, Decimal)) else text
     except (
         ValueError,
         OverflowError,

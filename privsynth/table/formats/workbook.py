@@ -48,10 +48,10 @@ def read(path: Path, dataset: DatasetSpec) -> RawTable:
                 rule = f"row {number} has a value in column {_letters(odd)}, which has no name"
                 raise InputError(Problem(place, rule, "name the column in the header, or take it out"))
             for column, texts in columns.items():
-                texts.append(text_of(row.get(column)))
+                texts.append(text_of(row.get(column), dataset.csv.decimal))
         _check_merged(sheet, top, last, place)
         arrays = [pa.array(texts, pa.large_string()) for texts in columns.values()]
-        return RawTable(pa.table(arrays, list(names.values())))
+        return RawTable(pa.table(arrays, list(names.values())), typed=False)
 
 
 @contextmanager
