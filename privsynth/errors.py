@@ -39,10 +39,14 @@ class PrivsynthError(Exception):
     """Base of all errors that are shown to a user without a traceback. `exit_code` is that of the command."""
 
     exit_code = 1
+    cost = ""  # what it cost of the privacy budget, in words, once that is known
 
     def __init__(self, problems: Problem | Sequence[Problem]):
         self.problems = [problems] if isinstance(problems, Problem) else list(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    def __str__(self) -> str:
+        return super().__str__() + (f"\n    cost: {self.cost}" if self.cost else "")
 
 
 class InputError(PrivsynthError):

@@ -59,7 +59,7 @@ def run(
     # plan: every mechanism and its cost, before anything is read
     plan = clock("planning", lambda: make_plan(policy))
     account = books.reserve(plan)
-    try:
+    with account:  # an error that leaves the block settles the account, and learns what the run cost
         synthesizer, intake = _learn(policy, plan, data, account, policy.model.audit.holdout, clock)
 
         # sample: as many rows as the policy says, else the declared or measured number of rows
@@ -74,9 +74,6 @@ def run(
 
         with without_values("the audit"):
             assessment = assess(policy, synthesizer.codec, typed, intake, account, clock)
-    except BaseException as error:
-        account.settle(f"stopped: {type(error).__name__}")
-        raise
     head = account.settle("finished")
 
     # report: a pure function of evidence
@@ -99,11 +96,8 @@ def fit(
     clock = Clock(progress)
     plan = clock("planning", lambda: make_plan(policy))
     account = (ledger if isinstance(ledger, Ledger) else Ledger(ledger)).reserve(plan)
-    try:
+    with account:
         synthesizer, _ = _learn(policy, plan, data, account, 0.0, clock)
-    except BaseException as error:
-        account.settle(f"stopped: {type(error).__name__}")
-        raise
     account.settle("fitted")
     return synthesizer
 
@@ -114,6 +108,7 @@ def _learn(
     """Read, bound and split, learn the domain, encode, train."""
     from privsynth.encoding.codec import learn_codec
     from privsynth.encoding.domain import learn_domain
+    from privsynth.encoding.readable import refuse_unreadable
     from privsynth.sampling.output import Layout
     from privsynth.table.fingerprint import fingerprint
     from privsynth.table.intake import check_header, take_in
@@ -136,6 +131,7 @@ def _learn(
     account.charge("unit numbers", plan["unit numbers"])
     with without_values("checking and splitting"):
         intake = clock("checking and splitting", lambda: take_in(raw, policy, account.randomness, holdout))
+    clock("checking cells", lambda: refuse_unreadable(policy, intake.train, account))
     domain = clock("learning the domain", lambda: learn_domain(policy, intake.train, account, 1 - holdout))
     codec = clock("encoding", lambda: learn_codec(domain, intake.train, account))
     trainer = trainer_of(plan.trainer, plan.trainer_options)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from privsynth.encoding.requests import domain_requests, histogram_request
+from privsynth.encoding.requests import domain_requests, histogram_request, readable_requests
 from privsynth.errors import PolicyError, Problem
 from privsynth.marginals.choice import Facts
 from privsynth.policy.load import Policy
@@ -111,7 +111,7 @@ def _requests(policy: Policy) -> tuple[str, list[str], list[Request]]:
     """(trainer, reasons for its choice, requests for every mechanism of the run). The shares sum to 1."""
     facts, spec = Facts.of(policy), policy.model.trainer
     trainer, reasons = choose(spec.name, spec.options, facts)
-    requests = [_unit_numbers(policy), *domain_requests(policy)]
+    requests = [_unit_numbers(policy), *readable_requests(policy), *domain_requests(policy)]
     left = 1 - sum(request.share for request in requests)
     histograms = histogram_request(policy, left)
     left -= histograms.share

@@ -242,7 +242,7 @@ class Codec:
             if not drawn.take(column, codes[:, j], places[:, j]):
                 waiting.append((j, column))
         names = [name for name in self.names if name in drawn.frame]
-        return pd.DataFrame({name: drawn.frame[name] for name in (*names, *drawn.states)} | drawn.states)
+        return pd.DataFrame({name: drawn.frame[name] for name in names} | drawn.states)
 
     def places(self, codes: np.ndarray, rng: np.random.Generator, use_copula: bool = True) -> np.ndarray:
         """(rows, columns) where in its code each value lies, 0 to below 1. use_copula: numbers by the copula, if there is one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
 from privsynth.policy.column import CATEGORICAL, TEMPORAL
@@ -15,6 +17,10 @@ from privsynth.privacy.plan import Request
 if TYPE_CHECKING:
     from privsynth.policy import Policy
 
+UNREADABLE = "unreadable cells"  # the name of the mechanism that `readable.refuse_unreadable` runs
+FALSE_ALARM = 0.001  # probability that a run stops though all shares are at the limit, at most
+NOTICED = 0.05  # share of rows above the limit that should be noticed, if the budget's part suffices for that
+MIN_READABLE, MAX_READABLE = 0.0005, 0.02  # shares of the budget for it
 COUNT_SHARE = 0.01  # row count, or how many rows units have
 DOMAIN_SHARE = 0.03  # each measured range or category set ...
 DOMAIN_MOST = 0.15  # ... and all of them together
@@ -22,6 +28,45 @@ CATEGORY_DELTA = 0.1  # share of delta for all measured category sets
 HISTOGRAM_SHARE, EACH_NUMBER, HISTOGRAM_MOST = 0.1, 0.007, 0.25
 COARSER, MIN_GRID_SIZE = 2, 26  # coarser scales at which a column is counted as well, if its grid has so many values
 LOW_MU = 0.25  # GDP mu (epsilon of about 1) below which the cells of numbers are the first to fall below noise
+
+
+def judged_columns(policy: Policy) -> tuple[str, ...]:
+    """Columns of which a cell may be unreadable: all but categories, for which any text is one."""
+    return tuple(name for name, c in policy.model.columns.items() if c.modelled and c.kind != "category")
+
+
+def readable_requests(policy: Policy) -> list[Request]:
+    """The mechanism, if there is a column to judge."""
+    count = len(judged_columns(policy))
+    if not count:
+        return []
+    share, rows = readable_share(policy), policy.model.dataset.rows
+    limit = policy.model.dataset.unreadable
+    purpose = f"whether more than {100 * limit:g} % of a column's cells cannot be read, so that the run stops"
+    if rows is not None:
+        seen = limit + margin(count, math.sqrt(share) * policy.gdp_mu) / rows
+        purpose += (
+            f"; above {100 * seen:.2g} % it is noticed" if seen < 1 else "; too noisy for so few rows to notice any"
+        )
+    return [Request(UNREADABLE, purpose, share, gaussian_of_mu, count)]
+
+
+def readable_share(policy: Policy) -> float:
+    """Share of the budget: as much as it takes to notice NOTICED of the public number of rows, within limits."""
+    rows = policy.model.dataset.rows
+    if rows is None:
+        return 10 * MIN_READABLE
+    needed = margin(len(judged_columns(policy)), policy.gdp_mu) / (NOTICED * rows)
+    return min(max(needed**2, MIN_READABLE), MAX_READABLE)
+
+
+def margin(columns: int, mu: float) -> float:
+    """How many cells above the limit a noisy count must lie. mu: the GDP parameter of the mechanism.
+
+    Each count has noise of standard deviation sqrt(columns) / mu; none of the columns passes by noise alone but with
+    probability FALSE_ALARM (a union bound).
+    """
+    return -NormalDist().inv_cdf(FALSE_ALARM / columns) * math.sqrt(columns) / mu
 
 
 def domain_requests(policy: Policy) -> list[Request]:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, bindparam, select
 
-from privsynth.errors import Problem, Refused
+from privsynth.errors import PrivsynthError, Problem, Refused
 from privsynth.evidence import Books
 from privsynth.ledger.account import Account, Statement, filter_of
 from privsynth.ledger.chain import GENESIS, Checked, Entry, digest
@@ -116,6 +116,24 @@ class Reservation:
             what = "rows opened for the audit; not paid by the budget, figures stay internal"
             self.ledger.append(self.dataset, self.id, "audit", {"what": what})
             self.learned = True
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Settles the account if an error leaves the block, which then knows what the run cost."""
+        if error is not None and not self.settled:
+            self.settle(f"stopped: {type(error).__name__}")
+            if isinstance(error, PrivsynthError):
+                error.cost = self.cost
+
+    @property
+    def cost(self) -> str:
+        """What the run took from the lifetime budget, in words, once it is settled."""
+        if not (self.opened or self.charged):
+            return "nothing, since no row was read"
+        spent = f"epsilon {self.plan.epsilon:.4g}, delta {self.plan.delta:g}"
+        return f"{spent} of the lifetime budget of data set {self.dataset!r}, since rows were read"
 
     def settle(self, outcome: str) -> str:
         """Closes the run's account; a reservation is returned only if no row was read. Returns the head hash."""

@@ -25,7 +25,7 @@ from privsynth.privacy.unit import Rows
 
 ENCODERS = frozenset({
     "privsynth.encoding.domain.Domain", "privsynth.encoding.histograms.Scales", "privsynth.encoding.codec.Codec",
-    "privsynth.encoding.codec.Groups",
+    "privsynth.encoding.codec.Groups", "privsynth.encoding.readable.Readability",
 })  # fmt: skip
 
 Values = TypeVar("Values")
