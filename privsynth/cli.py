@@ -26,7 +26,12 @@ ledger_app = typer.Typer(no_args_is_help=True, help="Privacy budget spent on eac
 app.add_typer(ledger_app, name="ledger")
 
 PolicyArg = Annotated[Path, typer.Argument(metavar="POLICY", help="Privacy policy (YAML).")]
-DataOpt = Annotated[Path, typer.Option("--data", metavar="FILE", help="The real table: CSV, CSV.gz or Parquet.")]
+DataOpt = Annotated[
+    str,
+    typer.Option(
+        "--data", metavar="FILE", help="The real table: a file, a folder of Parquet files, or the URL of a database."
+    ),
+]
 LedgerOpt = Annotated[
     str | None,
     typer.Option(
@@ -92,6 +97,20 @@ def check(policy: PolicyArg, trainer: TrainerOpt = None, epsilon: EpsilonOpt = N
         _print_json(plan.as_checked() | {"warnings": list(read.warnings)})
     else:
         _print_plan(plan, read)
+
+
+@app.command()
+def doctor(policy: PolicyArg, data: DataOpt, as_json: JsonOpt = False) -> None:
+    """Compare a table with a policy and show every mismatch, with values of real rows: private. Spends and writes nothing."""
+    from privsynth.doctor import examine
+    from privsynth.policy import Policy
+
+    found = examine(Policy.load(policy), data)
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        typer.echo("\n".join(found.lines()))
+    raise typer.Exit(0 if found.healthy else 2)
 
 
 @app.command()
@@ -359,6 +378,8 @@ def main() -> None:
     except PrivsynthError as error:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)
+        if error.cost:
+            typer.echo(f"This run cost {error.cost}.", err=True)
         sys.exit(error.exit_code)
     except Exception as error:  # a traceback may quote a private value, so it is shown only on request
         if os.environ.get("PRIVSYNTH_TRACEBACK"):

@@ -97,7 +97,7 @@ ORDER = [
     {"marginals"},
     {"trainers"},
     {"sampling", "planning"},
-    {"audit", "utility", "assess", "simulate"},
+    {"audit", "utility", "assess", "simulate", "doctor"},
     {"report", "release"},
     {"pipeline"},
     {"cli", "demo"},

@@ -204,7 +204,7 @@ def _categories(raw: RawTable, name: str, policy: Policy) -> tuple[np.ndarray, n
     """Text or None; the states of a boolean's cells, since only these can be unreadable."""
     column, marks = policy.model.columns[name], policy.marks(name)
     cells, places = raw.cells(name, ()), {mark: place for place, mark in enumerate(marks)}
-    category = _category(name, policy, raw.labels.get(name, {}))
+    category = category_reader(name, policy, raw.labels.get(name, {}))
     kept = cells.words(lambda text: text if text in places else category(text))
     marked = cells.words(lambda text: text if text in places else None) if marks else np.full(len(kept), None)
     present = cells.present - int(np.count_nonzero(marked != None))  # noqa: E711  # element by element
@@ -219,7 +219,7 @@ def _categories(raw: RawTable, name: str, policy: Policy) -> tuple[np.ndarray, n
     return kept, states, Counts(present, lost, 0, 0, unforeseen)
 
 
-def _category(name: str, policy: Policy, labels: Mapping[str, str]) -> Callable[[str], str | None]:
+def category_reader(name: str, policy: Policy, labels: Mapping[str, str]) -> Callable[[str], str | None]:
     """The function from a code to the category that the policy declares for it, or None if there is none.
 
     labels: of the file, if it has some; a policy may name either the codes or their labels.
