@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ import pytest
 from privsynth.policy import Policy
 from privsynth.sampling.identifiers import Invented
 from privsynth.sampling.output import Layout
-from privsynth.table.raw import RawTable
+from privsynth.table.intake import state_of, typed
+from privsynth.table.raw import BLANK, REGULAR, RawTable
 from privsynth.table.reader import read_table
 
 
@@ -55,8 +58,25 @@ def finish(layout: Layout, typed: pd.DataFrame = TYPED) -> pd.DataFrame:
     return layout.finish(typed, np.random.default_rng(0))
 
 
+def with_states(typed: pd.DataFrame, **states: list[int]) -> pd.DataFrame:
+    """Typed rows with the states of some columns: REGULAR, BLANK, or the place of a mark. Only REGULAR cells have values."""
+    columns = {state_of(name): np.array(found, np.int8) for name, found in states.items()}
+    values = {name: typed[name].where([s == REGULAR for s in found]) for name, found in states.items()}
+    return typed.assign(**values, **columns)
+
+
+UNMARKED = ('  missing: ["?"]\n', "")
+MARKED = with_states(
+    TYPED.assign(sex=["F", "?", None], ward=["east", "west", "?"]),
+    age=[REGULAR, 0, BLANK],
+    weight=[REGULAR, BLANK, 0],
+    admitted=[REGULAR, 0, BLANK],
+    discharged=[REGULAR, BLANK, REGULAR],
+)
+
+
 def test_order_drops_and_types(layout: Callable[..., Layout]) -> None:
-    out = finish(layout())
+    out = finish(layout(UNMARKED))
     assert list(out) == ["name", "sex", "ward", "age", "weight", "admitted", "discharged", "ill"], (
         "input order, visit dropped"
     )
@@ -73,15 +93,38 @@ def test_order_drops_and_types(layout: Callable[..., Layout]) -> None:
     assert out["admitted"].tolist()[:2] == [pd.Timestamp("2020-01-01"), pd.Timestamp("2020-01-02")] and pd.isna(
         out["admitted"][2]
     )
-    full = finish(layout(), TYPED.assign(age=[1.0, 2.0, 3.0]))
+    full = finish(layout(UNMARKED), TYPED.assign(age=[1.0, 2.0, 3.0]))
     assert str(full["age"].dtype) == "int64", "no missing value: a plain integer"
 
 
+def test_a_number_with_a_token_that_is_none_is_text_whatever_its_cells_hold(layout: Callable[..., Layout]) -> None:
+    """The policy decides it, and not whether a row happens to hold the token."""
+    for rows in (TYPED, MARKED):
+        out = finish(layout(), rows)
+        assert {str(out[n].dtype) for n in ("age", "weight", "admitted", "discharged")} == {"object"}
+    assert out["age"].tolist() == ["3", "?", None] and out["weight"].tolist() == ["70.5", None, "?"]
+    assert out["admitted"].tolist() == ["2020-01-01", "?", None] and out["sex"].tolist() == ["F", "?", None]
+
+
+def test_a_token_that_is_a_number_leaves_as_that_number(layout: Callable[..., Layout]) -> None:
+    """Also where it lies outside of the bounds, and where the column holds whole numbers."""
+    made = layout(('["?"]', "[-8, -9.0]"))
+    out = finish(made, with_states(TYPED, age=[REGULAR, BLANK, 0], weight=[1, 0, REGULAR]))
+    assert str(out["age"].dtype) == "Int64" and str(out["weight"].dtype) == "float64"
+    assert out["age"].tolist()[::2] == [3, -8] and pd.isna(out["age"][1])
+    assert out["weight"].tolist() == [-9.0, -8.0, 3.0]
+    assert str(out["admitted"].dtype) == "object", "-8 is no date"
+
+
 def test_whole_categories_are_numbers(layout: Callable[..., Layout]) -> None:
-    out = finish(layout(("[F, M]", "[1, 2]")), TYPED.assign(sex=["1", None, "2"]))
+    out = finish(layout(UNMARKED, ("[F, M]", "[1, 2]")), TYPED.assign(sex=["1", None, "2"]))
     assert str(out["sex"].dtype) == "Int64" and out["sex"].tolist()[::2] == [1, 2]
-    kept = finish(layout(("[F, M]", '["01", "02"]')), TYPED.assign(sex=["01", None, "02"]))
+    marked = finish(layout(("[F, M]", "[1, 2]"), ('["?"]', "[-9]")), TYPED.assign(sex=["1", None, "-9"]))
+    assert str(marked["sex"].dtype) == "Int64" and marked["sex"].tolist()[::2] == [1, -9]
+    kept = finish(layout(UNMARKED, ("[F, M]", '["01", "02"]')), TYPED.assign(sex=["01", None, "02"]))
     assert kept["sex"].tolist() == ["01", None, "02"], "a leading zero is part of the word"
+    words = finish(layout(("[F, M]", "[1, 2]")), TYPED.assign(sex=["1", None, "?"]))
+    assert words["sex"].tolist() == ["1", None, "?"], "a token that is no number makes all of them words"
 
 
 def test_columns_in_the_order_of_the_table_not_of_the_policy(
@@ -93,34 +136,36 @@ def test_columns_in_the_order_of_the_table_not_of_the_policy(
     assert list(out) == ["ill", "discharged", "admitted", "weight", "age", "ward", "sex", "name"]
 
 
-def test_csv_writes_missing_as_the_input_does(layout: Callable[..., Layout], tmp_path: Path) -> None:
+def test_csv_writes_each_missing_value_as_it_came(layout: Callable[..., Layout], tmp_path: Path) -> None:
+    """A token leaves as itself, a blank cell as a blank one."""
     made = layout(("discharged: {kind: date,", 'discharged: {kind: date, format: "%d.%m.%Y",'))
-    made.write_csv(finish(made), tmp_path / "t.csv")
+    made.write_csv(finish(made, MARKED), tmp_path / "t.csv")
     lines = (tmp_path / "t.csv").read_text().splitlines()
     assert lines[0] == "name,sex,ward,age,weight,admitted,discharged,ill"
     assert lines[1].split(",")[1:] == ["F", "east", "3", "70.5", "2020-01-01", "01.01.2020", "yes"]
-    assert lines[2].split(",")[1:] == ["?", "west", "?", "?", "2020-01-02", "?", "no"]
-    assert lines[3].split(",")[1:] == ["M", "?", "90", "3.0", "?", "08.02.2020", "yes"]
-    plain = layout(('  missing: ["?"]\n', ""))
+    assert lines[2].split(",")[1:] == ["?", "west", "?", "", "?", "", "no"]
+    assert lines[3].split(",")[1:] == ["", "?", "", "?", "", "08.02.2020", "yes"]
+    plain = layout(UNMARKED)
     plain.write_csv(finish(plain), tmp_path / "u.csv")
-    assert (tmp_path / "u.csv").read_text().splitlines()[2].split(",")[1:4] == ["", "west", ""]
+    assert (tmp_path / "u.csv").read_text().splitlines()[2].partition(",")[2] == ",west,,,2020-01-02,,no"
 
 
-def test_what_was_written_can_be_read_as_input(layout: Callable[..., Layout], tmp_path: Path, clinic_text: str) -> None:
-    from privsynth.table.intake import typed
-
+@pytest.mark.parametrize("rows", [TYPED, MARKED], ids=["blank", "marked"])
+def test_what_was_written_can_be_read_as_input(
+    rows: pd.DataFrame, layout: Callable[..., Layout], tmp_path: Path, clinic_text: str
+) -> None:
     made = layout(("release: drop", "release: regenerate"))
     for write, name in ((made.write_csv, "t.csv"), (made.write_parquet, "t.parquet")):
-        write(finish(made), tmp_path / name)
-        back, unexpected = typed(read_table(tmp_path / name), Policy.from_text(clinic_text))
-        assert unexpected == {}
-        pd.testing.assert_frame_equal(
-            back.astype(object).where(back.notna(), None), TYPED.astype(object).where(TYPED.notna(), None)
-        )
+        write(finish(made, rows), tmp_path / name)
+        back, counts = typed(read_table(tmp_path / name), Policy.from_text(clinic_text))
+        assert {count.odd for count in counts.values()} == {0}, "nothing was unreadable or out of bounds"
+        for column in rows:
+            same = back[column].astype(object).where(back[column].notna(), None)
+            assert same.tolist() == rows[column].astype(object).where(rows[column].notna(), None).tolist(), column
 
 
 def test_parquet_of_a_text_source(layout: Callable[..., Layout], tmp_path: Path) -> None:
-    made = layout()
+    made = layout(UNMARKED)
     made.write_parquet(finish(made), tmp_path / "t.parquet")
     assert {f.name: str(f.type) for f in pq.read_schema(tmp_path / "t.parquet")} == {
         "name": "string",
@@ -133,6 +178,10 @@ def test_parquet_of_a_text_source(layout: Callable[..., Layout], tmp_path: Path)
         "ill": "string",
     }
     assert pq.read_table(tmp_path / "t.parquet").to_pydict()["age"] == [3, None, 90]
+    marked = layout()
+    marked.write_parquet(finish(marked, MARKED), tmp_path / "m.parquet")
+    assert {str(field.type) for field in pq.read_schema(tmp_path / "m.parquet")} == {"string"}
+    assert pq.read_table(tmp_path / "m.parquet").to_pydict()["age"] == ["3", "?", None]
 
 
 def typed_source(clinic_table: Callable[..., pd.DataFrame], tmp_path: Path, name: str, kind: pa.DataType) -> RawTable:
@@ -145,19 +194,33 @@ def typed_source(clinic_table: Callable[..., pd.DataFrame], tmp_path: Path, name
 @pytest.mark.parametrize(
     ("name", "kind", "wanted"),
     [
-        ("age", pa.int8(), pa.int64()),
+        ("age", pa.int8(), pa.int8()),
+        ("age", pa.uint16(), pa.uint16()),
         ("age", pa.float32(), pa.int64()),
-        ("age", pa.string(), pa.int64()),
-        ("weight", pa.float32(), pa.float64()),
+        ("age", pa.float64(), pa.int64()),
+        ("age", pa.decimal128(5, 0), pa.int64()),
+        ("age", pa.string(), pa.string()),
+        ("weight", pa.float32(), pa.float32()),
+        ("weight", pa.float64(), pa.float64()),
+        ("weight", pa.int64(), pa.float64()),
+        ("weight", pa.decimal128(5, 1), pa.decimal128(5, 1)),
+        ("weight", pa.decimal128(3, 1), pa.float64()),  # holds no 300.0
+        ("weight", pa.decimal128(5, 0), pa.float64()),  # holds no 70.5
+        ("weight", pa.large_string(), pa.string()),
         ("sex", pa.large_string(), pa.string()),
-        ("sex", pa.dictionary(pa.int32(), pa.string()), pa.string()),
-        ("admitted", pa.timestamp("ns"), pa.date32()),
-        ("admitted", pa.timestamp("us", "UTC"), pa.date32()),
-        ("admitted", pa.string(), pa.date32()),
+        ("sex", pa.dictionary(pa.int32(), pa.string()), pa.dictionary(pa.int32(), pa.string())),
+        ("ill", pa.string(), pa.string()),
+        ("admitted", pa.date32(), pa.date32()),
+        ("admitted", pa.date64(), pa.date32()),  # Parquet has no other
+        ("admitted", pa.timestamp("ms"), pa.timestamp("ms")),
+        ("admitted", pa.timestamp("us", "UTC"), pa.timestamp("us", "UTC")),
+        ("admitted", pa.string(), pa.string()),
     ],
     ids=str,
 )
-def test_other_types_are_the_policys_not_the_tables(
+@pytest.mark.parametrize("token", [True, False], ids=["token", "plain"])
+def test_types_are_those_that_the_source_declares(
+    token: bool,
     name: str,
     kind: pa.DataType,
     wanted: pa.DataType,
@@ -165,15 +228,116 @@ def test_other_types_are_the_policys_not_the_tables(
     clinic_table: Callable[..., pd.DataFrame],
     tmp_path: Path,
 ) -> None:
-    """Whether a column came as int8 or as float tells how large its values are, or that one is missing."""
-    made = layout(raw=typed_source(clinic_table, tmp_path, name, kind))
+    """A declared schema is kept, but for what tells of a cell: whole numbers that came as floats may have had a missing one.
+
+    All cells here are missing, so none of them can have decided it. A token that the source's type cannot hold changes
+    nothing.
+    """
+    made = layout(*([] if token else [UNMARKED]), raw=typed_source(clinic_table, tmp_path, name, kind))
     made.write_parquet(finish(made), tmp_path / "out.parquet")
-    assert pq.read_schema(tmp_path / "out.parquet").field(name).type == wanted
+    field = pq.read_schema(tmp_path / "out.parquet").field(name)
+    assert field.type == wanted
+    values = pq.read_table(tmp_path / "out.parquet").column(name)
+    if name == "admitted" and not pa.types.is_string(wanted):
+        assert values.cast(pa.date32()).to_pylist() == [date(2020, 1, 1), date(2020, 1, 2), None]
+    elif name == "age":
+        assert [v if v is None else int(v) for v in values.to_pylist()] == [3, None, 90]
+    elif name == "weight":
+        assert [v if v is None else float(v) for v in values.to_pylist()] == [70.5, None, 3.0]
+
+
+def test_a_type_that_is_too_narrow_for_the_bounds_widens(
+    layout: Callable[..., Layout], clinic_table: Callable[..., pd.DataFrame], tmp_path: Path
+) -> None:
+    made = layout(("bounds: [0, 110]", "bounds: [0, 200]"), raw=typed_source(clinic_table, tmp_path, "age", pa.int8()))
+    made.write_parquet(finish(made, TYPED.assign(age=[200.0, 3.0, np.nan])), tmp_path / "out.parquet")
+    ages = pq.read_table(tmp_path / "out.parquet").column("age")
+    assert ages.type == pa.int64() and ages.to_pylist() == [200, 3, None]
+
+
+ADMITTED = "admitted: {kind: date, bounds: [2015-01-01, 2024-12-31]"
+
+
+@pytest.mark.parametrize(
+    ("source", "change", "wanted"),
+    [
+        (pa.int8(), ("[0, 110]}", "[0, 110], missing: [-9]}"), pa.int8()),
+        (pa.int8(), ("[0, 110]}", "[0, 110], missing: [-999]}"), pa.int64()),
+        (pa.int8(), ("[0, 110]}", "[0, 110], missing: [-9.5]}"), pa.int8()),
+        (pa.int8(), ("[0, 110]}", '[0, 110], missing: ["1e99"]}'), pa.int8()),
+        (pa.decimal128(5, 1), ("decimals: 1}", "decimals: 1, missing: [-9]}"), pa.decimal128(5, 1)),
+        (pa.decimal128(5, 1), ("decimals: 1}", "decimals: 1, missing: [-99999]}"), pa.float64()),
+        (pa.timestamp("ns"), (ADMITTED, ADMITTED.replace("2015", "1600")), pa.date32()),
+        (pa.timestamp("us"), (ADMITTED, ADMITTED.replace("2015", "1600")), pa.timestamp("us")),
+        (pa.timestamp("ns"), (ADMITTED, ADMITTED + ', missing: ["9999-12-31"]'), pa.date32()),
+    ],
+    ids=str,
+)
+def test_whatever_can_be_sampled_fits_into_the_type(
+    source: pa.DataType,
+    change: tuple[str, str],
+    wanted: pa.DataType,
+    layout: Callable[..., Layout],
+    clinic_table: Callable[..., pd.DataFrame],
+    tmp_path: Path,
+) -> None:
+    """The ends of the bounds, and a mark, which noise can bring into a sample even where no row has it."""
+    name = {"int8": "age", "decimal128(5, 1)": "weight"}.get(str(source), "admitted")
+    made = layout(change, raw=typed_source(clinic_table, tmp_path, name, source))
+    column = next(c for c in made.columns if c.name == name)
+    low, high = column.form.low, column.form.high
+    rows = TYPED.assign(**{name: [low, high, np.nan], state_of(name): np.array([REGULAR, REGULAR, 0], np.int8)})
+    out = finish(made, rows)
+    made.write_parquet(made.finish_block(rows, made.invented(3, np.random.default_rng(0))), tmp_path / "out.parquet")
+    values = pq.read_table(tmp_path / "out.parquet").column(name)
+    assert values.type == wanted
+    assert len(out) == len(values) == 3 and values[0].as_py() != values[1].as_py() is not None
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind", "wanted", "with_missing"),
+    [
+        ("int8", "integer, bounds: [0, 100]", "int8", "Int8"),
+        ("uint8", "integer, bounds: [0, 200]", "uint8", "UInt8"),
+        ("int8", "integer, bounds: [0, 200]", "int64", "Int64"),
+        ("uint8", "integer, bounds: [-1, 200]", "int64", "Int64"),
+        ("Int16", "integer, bounds: [0, 200]", "Int16", "Int16"),
+        ("int64", "integer, bounds: [0, 200]", "int64", "Int64"),
+        ("float64", "integer, bounds: [0, 200]", "int64", "Int64"),
+        ("float32", "integer, bounds: [0, 200]", "int64", "Int64"),
+        ("object", "integer, bounds: [0, 200]", "int64", "Int64"),
+        ("float64", "number, bounds: [0, 200]", "float64", "float64"),
+        ("float32", "number, bounds: [0, 200]", "float32", "float32"),
+        ("int64", "number, bounds: [0, 200]", "float64", "float64"),
+    ],
+)
+def test_dtypes_of_a_data_frame_are_kept_where_they_hold_all_values(
+    dtype: str, kind: str, wanted: str, with_missing: str
+) -> None:
+    policy = Policy.from_text(ONE_NUMBER.replace("KIND", kind))
+    layout = Layout.of(policy, read_table(pd.DataFrame({"x": pd.Series([1, 2], dtype=dtype), "y": ["a", "b"]})))
+    high = policy.model.columns["x"].limits[1] - (0.5 if kind.startswith("number") else 0)  # type: ignore[index]
+    rows = pd.DataFrame({"x": [high, 3.0], "y": ["a", "b"]})
+    out = finish(layout, rows)
+    assert str(out["x"].dtype) == wanted and out["x"].tolist() == [high, 3]
+    missing = finish(layout, rows.assign(x=[high, np.nan]))
+    assert str(missing["x"].dtype) == with_missing and missing["x"][0] == high and pd.isna(missing["x"][1])
+
+
+ONE_NUMBER = """\
+privsynth: 1
+dataset: {id: one}
+unit: row
+budget: {epsilon: 1, delta: 1.0e-6}
+columns:
+  x: {kind: KIND}
+  y: {kind: category, categories: [a, b]}
+"""
 
 
 def test_layout_survives_json(layout: Callable[..., Layout]) -> None:
-    made = layout()
-    assert Layout.from_json(made.to_json()) == made
+    made = layout(('["?"]', '["?", "-9"]\n  csv: {delimiter: ";", decimal: ","}'))
+    assert Layout.from_json(json.loads(json.dumps(made.to_json()))) == made
 
 
 # --- rules -----------------------------------------------------------------------------------------------------------
@@ -224,7 +388,7 @@ def test_rules_hold_across_kinds_steps_and_chains(rules: list[tuple[str, str, st
             "e": rng.integers(0, 10_001, 500) / 10_000,
         }
     ).mask(rng.random((500, 5)) < 0.1)
-    layout = Layout.of(policy, RawTable(pa.table({n: ["1"] for n in "abcde"})))
+    layout = Layout.of(policy, RawTable(pa.table({n: ["1"] for n in "abcde"}), typed=False))
     out = layout.finish(typed, rng)
     for small, large, strict in (c.rising for c in policy.model.constraints):
         both = (out[small].notna() & out[large].notna()).to_numpy()

@@ -70,7 +70,7 @@ class OutputColumn:
                 texts if states is None else self._marked(texts, states, self.marks), typed.index, dtype=object
             )
         if states is not None:
-            numbers = self._marked(numbers, states, [self.form.value_of(mark) for mark in self.marks])
+            numbers = self._marked(numbers, states, [self.form.value_of_mark(mark) for mark in self.marks])
         return self._moments(numbers, typed.index) if self.kind in TEMPORAL else self._numbers(numbers, typed.index)
 
     @staticmethod
@@ -221,9 +221,12 @@ def _output_column(name: str, policy: Policy, raw: RawTable) -> OutputColumn:
     if source is not None and dtype is None:
         dtype = usual_dtype(source)
     truths = tuple(column.categories or ()) if column.kind == "boolean" and column.categories != "private" else ()
+    kind = output_type(column, form, marks, source, dtype)
+    if source is not None and (pa.types.is_integer(source) or pa.types.is_floating(source)) and kind != str(source):
+        dtype = None  # it holds too little: values would be cut to fit
     return OutputColumn(
-        name, column.released_as, column.generator, column.pattern, form,
-        output_type(column, form, marks, source, dtype), dtype, marks if column.modelled else (), truths,
+        name, column.released_as, column.generator, column.pattern, form, kind, dtype,
+        marks if column.modelled else (), truths,
     )  # fmt: skip
 
 

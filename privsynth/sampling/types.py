@@ -14,6 +14,7 @@ from functools import lru_cache
 import pyarrow as pa
 
 from privsynth.policy.column import Column
+from privsynth.policy.moments import DAY
 from privsynth.table.cells import is_text
 from privsynth.table.values import Form
 
@@ -62,9 +63,10 @@ def output_type(
         return "int64" if numbered and (source is None or not _textual(source)) else "string"
     if column.categorical:
         return _of_categories(column, marks, source)
-    if any(math.isnan(form.value_of(mark)) for mark in marks) or (source is not None and _textual(source)):
-        return "string"
-    return _of_numbers(column, source)
+    values = tuple(form.value_of_mark(mark) for mark in marks)
+    if _textual(source) if source is not None else any(math.isnan(value) for value in values):
+        return "string"  # numbers and moments by their type hold no text
+    return _of_numbers(column, source, tuple(value for value in values if not math.isnan(value)))
 
 
 def _of_categories(column: Column, marks: tuple[str, ...], source: pa.DataType | None) -> str:
@@ -83,23 +85,19 @@ def _of_categories(column: Column, marks: tuple[str, ...], source: pa.DataType |
     return "int64"
 
 
-def _of_numbers(column: Column, source: pa.DataType | None) -> str:
+def _of_numbers(column: Column, source: pa.DataType | None, marks: tuple[float, ...]) -> str:
+    ends = (*column.limits, *marks) if column.limits else ()
     if column.kind in ("integer", "number"):
         whole = column.kind == "integer"
-        if (
-            source is not None
-            and whole
-            and pa.types.is_integer(source)
-            and column.limits
-            and _fits(source, column.limits)
-        ):
+        if source is not None and whole and pa.types.is_integer(source) and ends and _fits(source, ends):
             return str(source)
         if source is not None and not whole and str(source) in ("float", "halffloat"):
             return str(source)
-        if source is not None and not whole and pa.types.is_decimal128(source) and _holds(source, column):
+        if source is not None and not whole and pa.types.is_decimal128(source) and _holds(source, column, ends):
             return str(source)
         return "int64" if whole else "double"
-    if source is not None and fits_kind(str(source), column.kind):
+    far = source is not None and "[ns" in str(source) and max(map(abs, ends), default=0.0) >= _FARTHEST[column.kind]
+    if source is not None and not far and fits_kind(str(source), column.kind):
         return str(source)
     unit = "us" if column.step < 1 else "s"
     usual = {"date": "date32[day]", "datetime": f"timestamp[{unit}]", "time": "time64[us]"}
@@ -116,11 +114,15 @@ def _fits(source: pa.DataType, values: tuple[float, ...] | list[int]) -> bool:
     return all(low <= value <= high for value in values)
 
 
-def _holds(source: pa.DataType, column: Column) -> bool:
-    """True if a decimal type holds all numbers of a column."""
-    if column.limits is None or column.places > source.scale:
+def _holds(source: pa.DataType, column: Column, ends: tuple[float, ...]) -> bool:
+    """True if a decimal type holds all numbers of a column. ends: its bounds and its marks, if it has bounds."""
+    if not ends or column.places > source.scale:
         return False
-    return bool(max(map(abs, column.limits)) < 10.0 ** (source.precision - source.scale))
+    return bool(max(map(abs, ends)) < 10.0 ** (source.precision - source.scale))
+
+
+_NS_DAYS = 106_751.0  # that 64 bits hold in nanoseconds
+_FARTHEST = {"date": _NS_DAYS, "datetime": _NS_DAYS * DAY, "duration": _NS_DAYS * DAY, "time": math.inf}
 
 
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,16})\Z")

@@ -81,6 +81,12 @@ class Form:
         signs = self.decimal, self.thousands, self.currency, self.parentheses, self.percent
         return lambda text: plain_number(text, *signs)
 
+    def value_of_mark(self, mark: str) -> float:
+        """As `value_of`, of a text in place of a value: NaN too where the kind cannot hold the number, such as -9.5."""
+        value = self.value_of(mark)
+        held = math.isfinite(value) and (self.kind != "integer" or (value == round(value) and abs(value) <= 2**53))
+        return value if held else math.nan
+
     def _in_century(self, read: Callable[[str], float], unit: int) -> Callable[[str], float]:
         """Two-digit years in the century of the bounds. unit: of a day, in the column's units."""
         if self.low is None or self.high is None or "%y" not in (self.format or "").replace("%%", ""):
