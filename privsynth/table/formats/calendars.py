@@ -32,15 +32,18 @@ class Calendar:
 
 def _days(day: Callable[[float], float]) -> Calendar:
     """day: a stored number -> days since 1970; of a part of a day its beginning counts."""
-    return Calendar(pa.date32(), lambda stored: _whole(math.floor(day(stored)), 31))
+    return Calendar(pa.date32(), lambda stored: _whole(day(stored), 1, 31))
 
 
 def _moments(seconds: Callable[[float], float]) -> Calendar:
-    return Calendar(pa.timestamp("us"), lambda stored: _whole(round(seconds(stored) * _MICRO), 63))
+    return Calendar(pa.timestamp("us"), lambda stored: _whole(seconds(stored), _MICRO, 63))
 
 
-def _whole(number: int, bits: int) -> int | None:
-    return number if abs(number) < 2**bits else None
+def _whole(number: float, per: int, bits: int) -> int | None:
+    """Days, or microseconds, as a whole number; None for one that has not room in so many bits."""
+    if not abs(number) * per < 2**bits:
+        return None
+    return math.floor(number) if per == 1 else round(number * per)
 
 
 def _months(count: int) -> Callable[[float], float]:
