@@ -17,8 +17,9 @@ from table_files import csv, parquet
 
 from privsynth.errors import InputError
 from privsynth.table.fingerprint import fingerprint
-from privsynth.table.raw import RawTable
+from privsynth.table.raw import BLANK, NO_VALUE, REGULAR, RawTable
 from privsynth.table.reader import read_header, read_table
+from privsynth.table.values import Form, NumberReader
 
 Make = Callable[..., pd.DataFrame]
 
@@ -82,9 +83,13 @@ def numbers(
     values: pa.Array | list[str], dates: bool = False, form: str | None = None, missing: tuple[str, ...] = ()
 ) -> tuple[list[Any], int]:
     array = pa.array(values) if isinstance(values, list) else values
-    raw = _raw(array)
-    found, present = raw.numbers("x", list(missing), dates, form)
-    return [None if np.isnan(v) else float(v) for v in found], present
+    found = _raw(array).numbers("x", reader(dates, form, missing))
+    assert (np.isnan(found.values) == (found.states != REGULAR)).all()
+    return [None if np.isnan(v) else float(v) for v in found.values], found.present
+
+
+def reader(dates: bool = False, form: str | None = None, missing: tuple[str, ...] = ()) -> NumberReader:
+    return NumberReader(Form(kind="date" if dates else "number", format=form), missing)
 
 
 def _raw(array: pa.Array) -> Any:
@@ -99,6 +104,18 @@ def test_numbers_from_text() -> None:
 def test_odd_numbers_count_as_present() -> None:
     found, present = numbers(["inf", "-inf", "nan", "1e400", "5"])
     assert present == 5 and found[4] == 5 and not np.isfinite([v or np.nan for v in found[:4]]).any()
+
+
+def test_a_cell_is_regular_blank_a_mark_or_unreadable() -> None:
+    """Each is counted apart: a blank cell is none of the tokens, and what cannot be read is no missing value."""
+    found = _raw(pa.array(["5", "", None, "?", "-9", "<0.6", "x", "inf", "a\0"])).numbers(
+        "x", reader(missing=("<0.6", "?", "-9"))
+    )
+    assert found.states.tolist() == [REGULAR, BLANK, BLANK, 1, 2, 0, NO_VALUE, NO_VALUE, NO_VALUE]
+    assert found.values[0] == 5 and np.isnan(found.values[1:]).all()
+    assert (found.present, found.unreadable) == (4, 3)
+    typed = _raw(pa.array([5.0, None, float("nan"), -9.0, float("inf")])).numbers("x", reader(missing=("?", "-9")))
+    assert typed.states.tolist() == [REGULAR, BLANK, BLANK, 1, NO_VALUE] and typed.unreadable == 1
 
 
 @pytest.mark.parametrize(
@@ -124,6 +141,13 @@ def test_numbers_from_typed_columns(array: pa.Array) -> None:
 
 def test_missing_tokens_in_typed_numbers() -> None:
     assert numbers(pa.array([1, -99, 3]), missing=("-99", "?")) == ([1, None, 3], 2)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.int64(), pa.float64(), pa.float32()], ids=str)
+def test_two_tokens_that_are_one_number_are_one_mark(kind: pa.DataType) -> None:
+    array = pa.array([-9, 1, -9], pa.float64()).cast(kind)
+    found = _raw(array).numbers("x", reader(missing=("?", "-9.0", "-9")))
+    assert len(set(found.states[[0, 2]])) == 1 and found.states[0] in (1, 2) and found.states[1] == REGULAR
 
 
 DAYS = [0.0, 18321.0, -1.0, None]  # 1970-01-01, 2020-02-29, 1969-12-31
@@ -203,7 +227,7 @@ def test_no_moment_ends_the_process(unit: str, zone: str | None) -> None:
     old = {"s": 1, "ms": 10**3, "us": 10**6}.get(unit, 0) * -62_135_596_800
     values = [0, far, -far, old] if unit != "ms of days" else [0, 2_932_897 * 86_400_000, -800_000 * 86_400_000]
     raw = _raw(pa.array(values, types.get(unit) or pa.timestamp(unit, zone)))
-    assert all(raw.cells("x", []).words()) and raw.numbers("x", [], True, None)[1] == len(values)
+    assert all(raw.cells("x", []).words()) and raw.numbers("x", reader(dates=True)).present == len(values)
     assert len(fingerprint(raw, bytes(32)).whole) == 64
 
 
@@ -251,7 +275,7 @@ def test_text_from_typed_columns(array: pa.Array, expected: list[Any]) -> None:
     ids=["list", "structure", "nested text"],
 )  # fmt: skip
 def test_types_that_are_no_cells(array: pa.Array) -> None:
-    for read in (lambda raw: raw.cells("x", []), lambda raw: raw.numbers("x", [], True, None)):
+    for read in (lambda raw: raw.cells("x", []), lambda raw: raw.numbers("x", reader(dates=True))):
         with pytest.raises(InputError, match="column 'x': is of type") as error:
             read(_raw(array))
         assert "CANARY'" not in str(error.value) and "release: drop" in str(error.value)
@@ -280,10 +304,8 @@ class TestDataFrames:
         )
         raw = read_table(frame)
         assert raw.columns == ["a", "b", "c", "5"] and len(raw) == 2
-        assert raw.cells("b", []).words().tolist()[0] == "x" and raw.numbers("c", [], True, None)[0].tolist() == [
-            18262,
-            18263,
-        ]
+        assert raw.cells("b", []).words().tolist()[0] == "x"
+        assert raw.numbers("c", reader(dates=True)).values.tolist() == [18262, 18263]
 
     def test_mixed_objects_become_text(self) -> None:
         raw = read_table(pd.DataFrame({"a": ["x", 1, 2.5, None]}))
@@ -338,20 +360,22 @@ HARD = [
 @pytest.mark.parametrize("odd", ODD_CELLS)
 def test_a_number_is_read_the_same_beside_any_other(odd: str, tmp_path: Path) -> None:
     """An unreadable cell of one person must not change the last bit of another's."""
-    alone = RawTable(pa.table({"x": HARD})).numbers("x", [], False, None)[0]
-    beside = RawTable(pa.table({"x": [*HARD, odd]})).numbers("x", [], False, None)[0]
+    alone = RawTable(pa.table({"x": HARD})).numbers("x", reader()).values
+    beside = RawTable(pa.table({"x": [*HARD, odd]})).numbers("x", reader()).values
     assert alone.tolist() == beside[:-1].tolist() == [float(text) for text in HARD]
 
 
 @pytest.mark.parametrize("text", ["0x10", "1_000", "\u0661", "inf", "nan", "infinity", "1 2", "--1", "", "1e", "."])
 def test_what_is_no_decimal_number_is_unreadable(text: str) -> None:
-    assert np.isnan(RawTable(pa.table({"x": [text]})).numbers("x", [], False, None)[0]).all()
+    found = RawTable(pa.table({"x": [text]})).numbers("x", reader())
+    assert np.isnan(found.values).all() and found.states.tolist() == [NO_VALUE if text else BLANK]
 
 
 def test_missing_numbers_are_missing_however_they_are_written() -> None:
     for values in ([-9.0, 1.0], ["-9", "1"], ["-9.0", "1"]):
-        found, present = RawTable(pa.table({"x": values})).numbers("x", ["-9.00"], False, None)
-        assert np.isnan(found[0]) and found[1] == 1 and present == 1
+        found = RawTable(pa.table({"x": values})).numbers("x", reader(missing=("-9.00",)))
+        assert np.isnan(found.values[0]) and found.values[1] == 1 and found.present == 1
+        assert found.states.tolist() == [0, REGULAR]
 
 
 BERLIN = pd.Timestamp("2020-01-01 00:30", tz="Europe/Berlin")
@@ -372,14 +396,15 @@ def test_a_cell_of_a_data_frame_is_read_the_same_beside_any_other(name: str, odd
     assert one.cells("x", []).words().tolist() == other.cells("x", []).words().tolist()[:-1]
     for dates in (False, True):
         if dates == (name in ("moments", "here", "days")):
-            found = one.numbers("x", [], dates, None)[0], other.numbers("x", [], dates, None)[0][:-1]
-            np.testing.assert_array_equal(*found)
+            found = one.numbers("x", reader(dates)), other.numbers("x", reader(dates))
+            np.testing.assert_array_equal(found[0].values, found[1].values[:-1])
+            np.testing.assert_array_equal(found[0].states, found[1].states[:-1])
 
 
 def test_the_day_is_the_written_one() -> None:
     for column in ([BERLIN], pa.array([BERLIN.to_pydatetime()], pa.timestamp("us", "Europe/Berlin"))):
         frame = read_table(pd.DataFrame({"x": column})) if isinstance(column, list) else _raw(column)
-        assert frame.numbers("x", [], True, None)[0].tolist() == [18262.0]
+        assert frame.numbers("x", reader(dates=True)).values.tolist() == [18262.0]
 
 
 def test_the_header_alone(tmp_path: Path) -> None:
