@@ -46,7 +46,8 @@ class Finding:
 
 @dataclass
 class Diagnosis:
-    """What was found. problems: why a run would not begin. notes: on the table as a whole. columns: name -> findings; a column without any is as declared."""
+    """What was found. problems: why a run would not begin. notes: on the table as a whole. columns: name -> findings; one
+    without any is as declared. present: cells with a value by column. limit: `dataset.unreadable`."""
 
     rows: int
     problems: list[str]

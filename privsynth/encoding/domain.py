@@ -31,7 +31,8 @@ from privsynth.table.written import writer_of
 
 OTHER = "__other__"
 STRATUM = "__rows__"
-STRATA = (1, 2, 3, 4, 5, 7, 10, 15, 25, 50)  # smallest number of rows of each stratum of units
+# smallest number of rows of each stratum of units
+STRATA = (1, 2, 3, 4, 5, 7, 10, 15, 25, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 
 
 @dataclass(frozen=True)
@@ -142,13 +143,15 @@ class ColumnDomain:
 class Domain:
     """All columns; the last may be the hidden stratum of rows per unit.
 
-    rows, units: released numbers, if measured or declared. mix: (strata,) measured share of rows of each stratum.
+    rows, units: released numbers, if measured or declared. mix: (strata,) measured share of rows of each stratum in the table
+    that leaves. dropped: measured share of the rows of units that bounding left out.
     """
 
     columns: tuple[ColumnDomain, ...]
     rows: int | None
     mix: tuple[float, ...] = ()
     units: int | None = None
+    dropped: float = 0.0
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -168,7 +171,7 @@ class Domain:
         units = {c.name: _grid_values(rows.values, c) for c in self.columns if not c.categorical and c.clock_of is None}
         for j, column in enumerate(self.columns):
             if column.name == STRATUM:
-                sizes = np.repeat(rows.spans[1], rows.spans[1])
+                sizes = np.repeat(rows.sizes, rows.spans[1])
                 out[:, j] = np.searchsorted([int(name) for name in column.categories], sizes, side="right") - 1
             else:
                 out[:, j] = column.places_of(rows.values, units)
@@ -180,13 +183,14 @@ class Domain:
             "rows": self.rows,
             "mix": list(self.mix),
             "units": self.units,
+            "dropped": self.dropped,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Domain:
         listed = ("categories", "marks", "cuts", "spikes")
         columns = tuple(ColumnDomain(**(c | {name: tuple(c[name]) for name in listed})) for c in data["columns"])
-        return cls(columns, data["rows"], tuple(data["mix"]), data["units"])
+        return cls(columns, data["rows"], tuple(data["mix"]), data["units"], data["dropped"])
 
 
 def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, trained: float = 1.0) -> Domain:
@@ -200,22 +204,38 @@ def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, tr
         if column.modelled
     ]
     columns = _with_clocks(_with_gaps(columns, policy))
-    declared, units = policy.model.dataset.rows, None
-    mix: tuple[float, ...] = ()
+    declared = policy.model.dataset.rows
     rows = round(declared * trained) if declared is not None else None
     if policy.unit_column is not None:
-        lowest = strata(policy.max_rows)
-        counts = table.measure(UnitSizes(run.plan.event(UNIT_SIZES, Geometric, DiscreteGaussian), lowest), run)
-        in_rows = counts * _middle(lowest, policy.max_rows)
-        rows, units = max(1, int(in_rows.sum())), max(1, int(counts.sum()))
-        policy.refuse_large_delta(round(units / trained))
-        if policy.max_rows > 1:
-            mix = tuple(float(x) for x in (in_rows + 1e-9) / (in_rows + 1e-9).sum())
-            columns.append(ColumnDomain(STRATUM, "category", tuple(str(x) for x in lowest), nullable=False))
-    elif declared is None:
+        units = table.measure(UnitSizes(run.plan.event(UNIT_SIZES, Geometric, DiscreteGaussian), STRATA), run)
+        policy.refuse_large_delta(round(max(1, int(units.sum())) / trained))
+        return _by_units(columns, units, policy)
+    if declared is None:
         rows = table.measure(RowCount(run.plan.event(ROW_COUNT, Geometric, DiscreteGaussian)), run)
         policy.refuse_large_delta(round(rows / trained))
-    return Domain(tuple(columns), rows, mix, units)
+    return Domain(tuple(columns), rows)
+
+
+def _by_units(columns: list[ColumnDomain], units: np.ndarray, policy: Policy) -> Domain:
+    """The domain of a table in which units have several rows. units: (strata,) noisy number of units with so many rows.
+
+    The table that leaves follows the rows that training keeps, or whatever `release.weights` says: all rows that the units
+    had, or each unit alike.
+    """
+    typical = _typical(STRATA)
+    before, after = units * typical, units * np.minimum(typical, policy.max_rows)
+    weights = policy.model.release.weights
+    lowest = STRATA if weights == "rows" else strata(policy.max_rows)
+    stratum = np.minimum(np.arange(len(STRATA)), len(lowest) - 1)
+    kept = np.bincount(stratum, units) * _middle(lowest, policy.max_rows) if weights != "rows" else before
+    share = np.bincount(stratum, units) if weights == "units" else kept
+    dropped = float(np.clip(1 - after.sum() / max(before.sum(), 1.0), 0.0, 1.0))
+    total = max(1, int((after if weights == "rows" else kept).sum()))
+    mix: tuple[float, ...] = ()
+    if policy.stratified:
+        mix = tuple(float(x) for x in (share + 1e-9) / (share + 1e-9).sum())
+        columns = [*columns, ColumnDomain(STRATUM, "category", tuple(str(x) for x in lowest), nullable=False)]
+    return Domain(tuple(columns), total, mix, max(1, int(units.sum())), dropped)
 
 
 def strata(max_rows: int) -> tuple[int, ...]:
@@ -224,9 +244,14 @@ def strata(max_rows: int) -> tuple[int, ...]:
 
 
 def _middle(lowest: Sequence[int], max_rows: int) -> np.ndarray:
-    """Typical number of rows of a unit of each stratum."""
+    """Typical number of rows that are kept of a unit of each stratum."""
     highest = [*[nxt - 1 for nxt in lowest[1:]], max_rows]
     return np.array([lo + (hi - lo) * 0.4 for lo, hi in zip(lowest, highest, strict=True)])
+
+
+def _typical(lowest: Sequence[int]) -> np.ndarray:
+    """Typical number of rows of a unit of each stratum, the last of which has no end."""
+    return _middle(lowest, 2 * lowest[-1])
 
 
 def _column_domain(

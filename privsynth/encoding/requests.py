@@ -118,7 +118,7 @@ def histogram_tables(policy: Policy) -> int:
     stored = stored_columns(policy)
     coarser = sum(coarser_scales(kind, bounds) for _, kind, bounds in stored)
     rounded = sum(kind in TEMPORAL and not (gap and kind == "date") for gap, kind, _ in stored)
-    return len(stored) + int(policy.max_rows > 1) + coarser + rounded
+    return len(stored) + int(policy.stratified) + coarser + rounded
 
 
 Stored = tuple[bool, str, tuple[int, int] | None]  # (as a gap, kind, bounds in the units of its cells)

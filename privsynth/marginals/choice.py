@@ -95,7 +95,7 @@ def public_sizes(policy: Policy) -> tuple[int, ...]:
             known = isinstance(column.categories, list)
             sizes.append(len(column.categories or ()) + bool(column.nullable) if known else USUAL_CODES)
     sizes += [USUAL_CODES] * (len(stored_columns(policy)) - len(sizes))  # the times of day of datetimes
-    return (*sizes, *([USUAL_CODES // 3] if policy.max_rows > 1 else []))
+    return (*sizes, *([USUAL_CODES // 3] if policy.stratified else []))
 
 
 def marginal_requests(facts: Facts, share: float) -> list[Request]:

@@ -131,6 +131,11 @@ class Policy:
         return 1 if self.model.unit == "row" else self.model.unit.max_rows
 
     @property
+    def stratified(self) -> bool:
+        """True if it matters how many rows a unit has."""
+        return self.max_rows > 1 or (self.unit_column is not None and self.model.release.weights == "rows")
+
+    @property
     def most_rows(self) -> int:
         """Rows that the table may have at most; the plan pays for the collisions among so many."""
         return self.model.dataset.most_rows

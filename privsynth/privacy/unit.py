@@ -45,11 +45,21 @@ class Rows(Generic[Values]):
         return first, np.diff(first, append=len(self.units))
 
     @property
+    def sizes(self) -> Ints:
+        """(units,) rows that each unit had before it was bounded, where the values say so; else the rows that are here."""
+        first, here = self.spans
+        known = UNIT_ROWS in getattr(self.values, "columns", ())
+        return np.asarray(self.values[UNIT_ROWS].to_numpy()[first] if known else here)  # type: ignore[index]  # a data frame
+
+    @property
     def one_of_each(self) -> Ints:
         """(units,) place of one random row of each unit: the first, since their order is random."""
         return self.spans[0]
 
 
+UNIT_ROWS = (
+    "__rows of its unit__"  # the column of typed rows with the number of rows that a unit had before it was bounded
+)
 MAX_WAYS = 4  # columns of a released table
 SHARE_UNIT = 2.0**-30  # shares of tables are whole multiples of this
 

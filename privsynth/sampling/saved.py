@@ -103,6 +103,7 @@ class SavedDomain(_Part):
     rows: Count | None
     mix: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(max_length=len(STRATA))]
     units: Count | None
+    dropped: Annotated[float, Field(ge=0, le=1)]
 
     @model_validator(mode="after")
     def _fits_together(self) -> SavedDomain:

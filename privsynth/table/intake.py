@@ -12,7 +12,7 @@ import pandas as pd
 from privsynth.errors import InputError, Problem
 from privsynth.policy import Policy
 from privsynth.privacy.noise import Randomness
-from privsynth.privacy.unit import Rows
+from privsynth.privacy.unit import UNIT_ROWS, Rows
 from privsynth.table.cells import MISSING, UNREADABLE
 from privsynth.table.private import PrivateTable
 from privsynth.table.raw import BLANK, NO_VALUE, NOT_ALLOWED, REGULAR, RawTable
@@ -56,7 +56,9 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
     known = np.ones(len(frame), bool) if owners is None else np.array([owner is not None for owner in owners])
     frame = frame[known].reset_index(drop=True)
     numbered = number_units(frame, None if owners is None else list(owners[known]), randomness.bytes(32))
-    rows_of_unit = np.unique(numbered.units, return_counts=True)[1]
+    _, unit_of_row, rows_of_unit = np.unique(numbered.units, return_inverse=True, return_counts=True)
+    if owners is not None:
+        frame[UNIT_ROWS] = rows_of_unit[unit_of_row]
     if len(rows_of_unit) < MIN_ROWS:
         rule = f"has rows of fewer than {MIN_ROWS} units ({policy.unit_column})"
         hint = "a handful of people cannot be hidden among each other; a name that holds a control character does not count"

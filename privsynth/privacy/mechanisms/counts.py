@@ -35,6 +35,13 @@ class Counts(Mechanism[Ints, Ints, Any]):
             return np.asarray(exact + randomness.discrete_gaussian(self.event.noise_multiplier, len(exact)))
         return geometric(exact, self.event.epsilon, randomness)
 
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the noise of a count."""
+        if isinstance(self.event, DiscreteGaussian):
+            return float(self.event.noise_multiplier)
+        return math.sqrt(0.5) / math.sinh(self.event.epsilon / 2)
+
     def distance(self, one: Ints, other: Ints) -> float:
         """L1, which is L2 as well where one count moves."""
         return float(np.abs(one - other).sum())
@@ -65,7 +72,8 @@ class RowCount(Counts):
 
 @dataclass(frozen=True)
 class UnitSizes(Counts):
-    """How many units have how many rows, by stratum. lowest: (strata,) smallest number of rows of each stratum.
+    """How many units have how many rows, before they were bounded, by stratum. lowest: (strata,) smallest number of rows of
+    each stratum.
 
     Released: (strata,) non-negative counts.
     """
@@ -75,11 +83,17 @@ class UnitSizes(Counts):
     name: str = UNIT_SIZES
 
     def query(self, rows: Rows[Any]) -> Ints:
-        stratum = np.searchsorted(self.lowest, rows.spans[1], side="right") - 1
+        stratum = np.searchsorted(self.lowest, rows.sizes, side="right") - 1
         return np.bincount(stratum, minlength=len(self.lowest))
 
     def released(self, noisy: Ints) -> Ints:
-        return np.maximum(noisy, 0)
+        """The largest strata are mostly empty: down to the first one that rises above noise, by itself or with those above it,
+        they count as such."""
+        above = noisy[::-1]
+        sums = np.cumsum(above) > 3 * self.sigma * np.sqrt(np.arange(1, len(noisy) + 1))
+        risen = np.flatnonzero(sums | (above > 3.5 * self.sigma))
+        kept = len(noisy) - (int(risen[0]) if len(risen) else len(noisy) - 1)
+        return np.where(np.arange(len(noisy)) < kept, np.maximum(noisy, 0), 0)
 
 
 def bounds_of(column: str) -> str:
@@ -109,6 +123,21 @@ class PrivateBounds(Counts):
             return 1 - self.event.noise_multiplier * float(ndtri(0.001 / len(_EDGES)))
         return math.log(len(_EDGES) / 0.001) / self.event.epsilon
 
+    def _used(self, noisy: Ints) -> NDArray[np.bool_]:
+        """(buckets,) True where values lie: single buckets above the threshold, then runs of 2 to 16 whose sum is.
+
+        Values of a skewed column are spread over many buckets, each no more than noise. A run counts by what no used bucket
+        in it explains; its noise grows with the root of its length, so that the threshold does. All lengths together cost at
+        most five times the probability that an empty bucket is taken for one in use.
+        """
+        used = noisy > self.threshold
+        for length in (2, 4, 8, 16):
+            rest = np.where(used, 0, noisy)
+            sums = np.convolve(rest, np.ones(length, np.int64), "valid")
+            for start in np.flatnonzero(sums > self.threshold * math.sqrt(length)):
+                used[start : start + length] = True
+        return used
+
     def query(self, rows: Rows[Any]) -> Ints:
         values = rows.values[self.column].to_numpy(float)[rows.one_of_each]
         with np.errstate(over="ignore"):  # what is too large for a float is beyond the last bucket anyway
@@ -117,7 +146,7 @@ class PrivateBounds(Counts):
         return np.bincount(bucket, minlength=len(_EDGES))
 
     def released(self, noisy: Ints) -> tuple[int, int]:
-        used = np.flatnonzero(noisy > self.threshold)
+        used = np.flatnonzero(self._used(noisy))
         used = used if len(used) else np.array([np.argmax(noisy)])
         high = int(_EDGES[used[-1] + 1]) - 1 if used[-1] + 1 < len(_EDGES) else int(_MOST)
         low = int(_EDGES[used[0]])
