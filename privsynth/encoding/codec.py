@@ -58,8 +58,8 @@ class ColumnCodec:
         """From what `tensors` returned. Raises Damaged."""
         cells = domain.cells + 1
         bins = take(tensors, f"{prefix}bins", "int32", (cells,), 0, cells - 1)
-        used = np.bincount(bins)
-        if len(used) < 2 or not used.all() or bins[-1] != len(used) - 1 or used[-1] != 1:
+        used, last = np.bincount(bins), int(bins.max())
+        if last < 1 or not used.all() or bins[-1] != last or last in bins[: domain.regular]:
             raise Damaged(f"tensor `{prefix}bins` must use every code, and its last one for the missing value alone")
         density = take_shares(tensors, f"{prefix}density", "float64", (cells,))
         raw = take(tensors, f"{prefix}raw", "float64", used.shape)
