@@ -19,13 +19,14 @@ from privsynth.encoding.codec import Codec, ColumnCodec
 from privsynth.encoding.copula import LAST
 from privsynth.encoding.domain import OTHER, STRATUM, ColumnDomain
 from privsynth.encoding.histograms import to_simplex
+from privsynth.encoding.lost import failures, lost_share, remarks
 from privsynth.policy import Policy
 from privsynth.privacy.plan import Plan
 from privsynth.privacy.unit import Rows
 from privsynth.sampling.synthesizer import Synthesizer
 from privsynth.table.intake import Intake
 from privsynth.table.private import open_rows
-from privsynth.utility.measure import measure
+from privsynth.utility.measure import distances, measure
 
 if TYPE_CHECKING:
     from privsynth.privacy.run import Run
@@ -64,7 +65,21 @@ def assess(
     kinds: dict[str, str] = {name: columns[name].kind for name in made}
     groups = [name for name in made if roles[name] == "quasi_identifier" and columns[name].categorical]
     utility = clock("measuring", lambda: measure(made, used, unused, policy.target, kinds, groups, rng, clock.inner))
-    return Assessment(audit, utility)
+    return Assessment(audit, utility.model_copy(update=_unmerged(made, train.values, codec)))
+
+
+def _unmerged(made: pd.DataFrame, train: pd.DataFrame, codec: Codec) -> dict[str, float | None]:
+    """Distances from the real values themselves, where rare ones were merged: each category that was lost counts."""
+    merged = [c.domain for c in codec.columns if c.domain.categorical and c.domain.categories[-1] == OTHER]
+    if not merged:
+        return {}
+    one, other = made.copy(), _audit_frame(train, codec)
+    for domain in merged:
+        names = [*domain.categories, *domain.marks]
+        names += sorted({value for value in train[domain.name] if value is not None} - set(names))
+        one[domain.name] = categorical(made[domain.name].astype(object).where(made[domain.name].notna(), None), names)
+        other[domain.name] = categorical(train[domain.name], names)
+    return {f"tvd{ways}_unmerged": distance for ways, distance in distances(one, other).items()}
 
 
 def _audit_frame(frame: pd.DataFrame, codec: Codec) -> pd.DataFrame:
@@ -88,7 +103,7 @@ def gather(
     books: e.Books, seconds: dict[str, float], now: str, head: str,
 ) -> e.Evidence:  # fmt: skip
     """One `Evidence` (internal version) of the whole run."""
-    verdict, reasons = judge(policy, assessment.audit)
+    verdict, reasons = judge(policy, assessment.audit, list(failures(synthesizer.codec)))
     noisy, distance = noisy_histograms(synthesizer, typed)
     utility = assessment.utility.model_copy(
         update={"columns": [*assessment.utility.columns, *noisy], "tvd1_noisy": distance}
@@ -118,8 +133,13 @@ _FAMILIES = {
 }
 
 
-def judge(policy: Policy, audit: e.Audit) -> tuple[e.Verdict, list[str]]:
-    """The verdict, and its reasons as text without any figure of a private row."""
+def judge(policy: Policy, audit: e.Audit, failed: list[str]) -> tuple[e.Verdict, list[str]]:
+    """The verdict, and its reasons as text without any figure of a private row. failed: by `lost.failures`."""
+    verdict, reasons = _by_attacks(policy, audit)
+    return ("release_with_conditions" if failed and verdict == "release" else verdict), [*reasons, *failed]
+
+
+def _by_attacks(policy: Policy, audit: e.Audit) -> tuple[e.Verdict, list[str]]:
     if policy.model.seed is not None:
         return "do_not_release", ["The policy has a seed: whoever knows it can subtract the noise."]
     families = {
@@ -141,16 +161,21 @@ def judge(policy: Policy, audit: e.Audit) -> tuple[e.Verdict, list[str]]:
 
 
 def _dataset(policy: Policy, codec: Codec) -> e.Dataset:
+    lost = {column.domain.name: lost_share(column) for column in codec.columns}
     facts = [
         e.ColumnFacts(
             name=name, kind=column.kind, role=column.role, release=column.released_as,
             domain=codec.domain[name].described if column.modelled else "",
+            lost=lost.get(name),
         )
         for name, column in policy.model.columns.items()
     ]  # fmt: skip
     rules = [" ".join(constraint.inequality) for constraint in policy.model.constraints]
     spec = policy.model.dataset
-    return e.Dataset(id=spec.id, description=spec.description, rows=spec.rows, columns=facts, constraints=rules)
+    return e.Dataset(
+        id=spec.id, description=spec.description, rows=spec.rows, columns=facts, constraints=rules,
+        remarks=list(remarks(codec, policy)),
+    )  # fmt: skip
 
 
 def _handling(policy: Policy, intake: Intake) -> e.Handling:

@@ -128,10 +128,14 @@ def fit(
     with watching() as progress:
         synthesizer = train(policy, data, ledger=ledger, trainer=trainer, epsilon=epsilon, progress=progress)
     synthesizer.save(out)
-    claim = synthesizer.privacy
+    claim, warnings = synthesizer.privacy, synthesizer.warnings
     if as_json:
-        _print_json({"model": str(out), "trainer": synthesizer.trainer, "privacy": claim.model_dump(mode="json")})
+        _print_json({
+            "model": str(out), "trainer": synthesizer.trainer, "privacy": claim.model_dump(mode="json"), "warnings": warnings,
+        })  # fmt: skip
     else:
+        for warning in warnings:
+            typer.echo(f"warning: {warning}", err=True)
         typer.echo(f"Model: {out}\n{claim.sentence}")
 
 

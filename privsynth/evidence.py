@@ -136,6 +136,9 @@ class Utility(_Part):
     tvd1: float | None = None
     tvd2: float | None = None
     tvd3: float | None = None
+    tvd1_unmerged: float | None = None  # as tvd1 to tvd3, with the real values before rare ones were merged into `__other__`;
+    tvd2_unmerged: float | None = None  # None where nothing was merged
+    tvd3_unmerged: float | None = None
     tstr_auc: float | None = None  # train on synthetic, test on real
     trtr_auc: float | None = None  # train on real, test on real
     target: str | None = None
@@ -155,6 +158,7 @@ class ColumnFacts(_Part):
     role: str  # direct_identifier | quasi_identifier | sensitive | target | attribute
     release: str  # keep | drop | regenerate
     domain: str = ""  # e.g. "3 categories (public)", "0 to 100 (public)", "3 categories (measured)"
+    lost: float | None = None  # measured share of rows beyond a measured range, or merged into `__other__`; 0..1
 
 
 class Dataset(_Part):
@@ -163,6 +167,7 @@ class Dataset(_Part):
     rows: int | None = None  # as declared in the policy; the true number is internal
     columns: list[ColumnFacts] = Field(default_factory=list)
     constraints: list[str] = Field(default_factory=list)
+    remarks: list[str] = Field(default_factory=list)  # what measured facts say of the table, in sentences; paid for, so public
 
 
 class Handling(_Part):

@@ -106,6 +106,8 @@ class ColumnCodec:
     def grid_values(self, cells: np.ndarray, places: np.ndarray) -> np.ndarray:
         """Cells of numbers and places inside them -> whole numbers of grid units (days of a datetime), NaN without a value."""
         value = self.domain.grid.value_at(np.minimum(cells, self.domain.regular - 1), places)
+        if self.domain.beyond:
+            value = np.clip(value, self.domain.low, self.domain.high)
         return np.where(cells >= self.domain.regular, np.nan, value)
 
     def states(self, cells: np.ndarray) -> np.ndarray:

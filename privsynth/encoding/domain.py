@@ -30,6 +30,7 @@ from privsynth.table.private import PrivateTable
 from privsynth.table.written import writer_of
 
 OTHER = "__other__"
+MEASURED = "measured"  # the source of bounds and categories that the policy leaves private
 STRATUM = "__rows__"
 # smallest number of rows of each stratum of units
 STRATA = (1, 2, 3, 4, 5, 7, 10, 15, 25, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
@@ -70,6 +71,11 @@ class ColumnDomain:
         return self.kind == "datetime" and self.gap_from is None
 
     @property
+    def beyond(self) -> bool:
+        """True for a number whose range was measured: values may lie beyond it."""
+        return self.source == MEASURED and not self.categorical and self.gap_from is None
+
+    @property
     def a_day(self) -> int:
         """Grid units of a day, for moments."""
         return round(DAY / self.step)
@@ -81,6 +87,8 @@ class ColumnDomain:
             kind = "number" if self.kind in ("date", "integer", "number") else "duration"
             return grid_of(kind, self.least_gap, max(self.high - self.low, self.least_gap + 1), self.step)
         low, high, cuts, spikes = self.low, self.high, self.cuts, self.spikes
+        if self.beyond:  # a cell on either side for what lies outside, so that it is counted
+            low, high = low - 1, high + 1
         if self.by_day:
             low, high = low // self.a_day, high // self.a_day
             cuts, spikes = (tuple(value // self.a_day for value in values) for values in (cuts, spikes))
@@ -264,13 +272,13 @@ def _column_domain(
         if column.categories == "private":
             found = table.measure(OpenCategories(run.plan.event(categories_of(name), ThresholdedGaussian), name), run)
             names = [value for value in found if value != OTHER and value not in own.marks]
-            return replace(own, categories=(*names, OTHER), source="measured")
+            return replace(own, categories=(*names, OTHER), source=MEASURED)
         declared = [value for value in column.public_categories or () if value not in own.marks]
         return replace(own, categories=tuple(declared))
     if column.bounds == "private":
         event = run.plan.event(bounds_of(name), Geometric, DiscreteGaussian)
         low, high = table.measure(PrivateBounds(event, name, column.step), run)
-        return replace(own, low=low, high=high, source="measured")
+        return replace(own, low=low, high=high, source=MEASURED)
     assert column.steps is not None
     low, high = column.steps
     cuts, spikes = (tuple(column.in_steps(values)) for values in (column.cuts, column.spikes))

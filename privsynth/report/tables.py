@@ -198,6 +198,14 @@ def utility(evidence: Evidence) -> Table:
             u.tvd3,
             "The same over triples: are associations of three columns preserved?",
         ),
+        *(
+            (
+                f"{what} of columns, before rare values were merged, {distance}",
+                value,
+                "Each value that was lost counts.",
+            )
+            for what, value in (("Singles", u.tvd1_unmerged), ("Pairs", u.tvd2_unmerged), ("Triples", u.tvd3_unmerged))
+        ),
         (
             f"Model trained on synthetic, {auc}",
             u.tstr_auc,

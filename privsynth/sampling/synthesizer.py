@@ -46,6 +46,13 @@ class Synthesizer:
     privacy: Privacy
     facts: dict[str, Any] = field(default_factory=dict)  # public: dataset id, policy hash, version
 
+    @property
+    def warnings(self) -> list[str]:
+        """What measured facts say against the table: ranges and lists of categories that lost too much."""
+        from privsynth.encoding.lost import failures
+
+        return list(failures(self.codec))
+
     def sample(
         self, n: int, seed: int | None = None, progress: Progress = silent, given: Values | None = None
     ) -> pd.DataFrame:

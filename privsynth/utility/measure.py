@@ -48,7 +48,7 @@ def measure(
     report_progress("marginals", 0.0)
     grid = Grid.fit(train)
     made, real = grid.encode(synthetic), grid.encode(train)
-    distances = {ways: tvd(made, real, grid.sizes, ways) for ways in (1, 2, 3)}
+    found = {ways: tvd(made, real, grid.sizes, ways) for ways in (1, 2, 3)}
     report_progress("columns", 0.25)
     columns = _columns(synthetic, train, kinds, grid, made, real)
     parts = subgroups(synthetic, train, groups, kinds)
@@ -62,9 +62,9 @@ def measure(
     shapes, trends = quality(synthetic, train, kinds, rng)
     report_progress("done", 1.0)
     return Utility(
-        tvd1=distances[1],
-        tvd2=distances[2],
-        tvd3=distances[3],
+        tvd1=found[1],
+        tvd2=found[2],
+        tvd3=found[3],
         tstr_auc=tstr,
         trtr_auc=trtr,
         target=target,
@@ -74,6 +74,13 @@ def measure(
         correlations=matrices,
         groups=parts,
     )
+
+
+def distances(synthetic: pd.DataFrame, train: pd.DataFrame) -> dict[int, float | None]:
+    """{ways: mean total variation distance over the marginals of so many columns}, as in `measure`."""
+    grid = Grid.fit(train)
+    made, real = grid.encode(synthetic), grid.encode(train)
+    return {ways: tvd(made, real, grid.sizes, ways) for ways in (1, 2, 3)}
 
 
 def _check(synthetic: pd.DataFrame, train: pd.DataFrame, holdout: pd.DataFrame) -> None:
