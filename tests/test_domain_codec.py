@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privsynth.encoding.codec import MAX_BINS, Codec, ColumnCodec, bin_cells
-from privsynth.encoding.domain import FEW, OTHER, STRATUM, ColumnDomain, Domain, _with_gaps, public_grid, strata
+from privsynth.encoding.codec import MAX_BINS, Codec, ColumnCodec, bin_cells, marks_apart
+from privsynth.encoding.domain import OTHER, STRATUM, ColumnDomain, Domain, _with_clocks, _with_gaps, strata
+from privsynth.encoding.grids import FEW, Intervals, number_edges
 from privsynth.encoding.histograms import to_simplex
 from privsynth.policy import Policy
 from privsynth.privacy.unit import Rows
+from privsynth.table.intake import state_of
+from privsynth.table.raw import BLANK, NOT_ALLOWED, REGULAR
 
 FIXED = settings(max_examples=60, deadline=None)
 bounds = st.tuples(st.integers(-(10**9), 10**9), st.integers(1, 10**9)).map(lambda pair: (pair[0], pair[0] + pair[1]))
@@ -27,7 +32,7 @@ bounds = st.tuples(st.integers(-(10**9), 10**9), st.integers(1, 10**9)).map(lamb
 @given(bounds)
 def test_grid_rises_in_whole_numbers_and_covers_the_bounds(pair: tuple[int, int]) -> None:
     low, high = pair
-    edges = public_grid(low, high)
+    edges = number_edges(low, high)
     assert edges.dtype == np.int64 and (np.diff(edges) > 0).all()
     assert edges[0] == low and edges[-1] == high + 1
     assert high in edges and len(edges) < 4500
@@ -35,11 +40,11 @@ def test_grid_rises_in_whole_numbers_and_covers_the_bounds(pair: tuple[int, int]
 
 @pytest.mark.parametrize(("low", "high"), [(0, FEW), (-5, 5), (7, 7 + FEW)])
 def test_few_steps_have_a_cell_each(low: int, high: int) -> None:
-    assert public_grid(low, high).tolist() == list(range(low, high + 2))
+    assert number_edges(low, high).tolist() == list(range(low, high + 2))
 
 
 def test_round_numbers_are_cells_of_their_own() -> None:
-    edges = public_grid(-100_000, 100_000)
+    edges = number_edges(-100_000, 100_000)
     for spike in (-99_000, -1000, -500, -1, 0, 1, 10, 500, 1000, 2500, 99_000):
         assert spike in edges and spike + 1 in edges, spike
     assert 1234 not in edges
@@ -48,7 +53,7 @@ def test_round_numbers_are_cells_of_their_own() -> None:
 
 
 def test_grid_at_the_ends_of_what_a_policy_may_say() -> None:
-    edges = public_grid(-(2**53), 2**53)
+    edges = number_edges(-(2**53), 2**53)
     assert (np.diff(edges) > 0).all() and len(edges) < 12_000
 
 
@@ -101,7 +106,9 @@ def codec_of(*columns: ColumnDomain, rough: bool = False) -> Codec:
     parts = []
     for column in columns:
         density = np.full(column.cells + 1, 1 / (column.cells + 1))
-        bins = bin_cells(density[:-1]) if rough and column.kind != "category" else np.arange(column.cells)
+        regular = column.regular
+        bins = bin_cells(density[:regular]) if rough and not column.categorical else np.arange(regular)
+        bins = np.append(bins, bins.max() + 1 + np.arange(len(column.marks)))
         bins = np.append(bins, bins.max() + 1).astype(np.int32)
         raw = np.bincount(bins, density)
         parts.append(ColumnCodec(column, bins, density, raw, np.zeros(len(raw))))
@@ -118,14 +125,24 @@ def there_and_back(codec: Codec, frame: pd.DataFrame, seed: int = 0) -> tuple[np
 
 @st.composite
 def numeric_columns(draw: st.DrawFn) -> tuple[ColumnDomain, pd.DataFrame]:
-    kind = draw(st.sampled_from(["integer", "number", "date"]))
-    low, high = draw(bounds) if kind != "date" else (10_957, draw(st.integers(10_958, 20_000)))
+    kind = draw(st.sampled_from(["integer", "number", "date", "time", "duration"]))
+    low, high = draw(bounds)
     step = 10.0 ** -draw(st.integers(0, 3)) if kind == "number" else 1.0
+    if kind in ("time", "duration"):
+        step = draw(st.sampled_from([1.0, 60.0, 3600.0]))
+    if kind == "date":
+        low, high = 10_957, draw(st.integers(10_958, 20_000))
+    elif kind == "time":
+        low, high = 0, int(86_400 / step) - 1
     in_units = draw(
         st.lists(st.one_of(st.none(), st.integers(low, high), st.sampled_from([low, high])), min_size=1, max_size=30)
     )
     values = [np.nan if s is None else round(s * step, 3) for s in in_units]
-    return ColumnDomain("x", kind, (), low, high, step), pd.DataFrame({"x": np.array(values, float)})
+    spikes = tuple(draw(st.lists(st.integers(low, high), max_size=3)))
+    cuts = tuple(draw(st.lists(st.integers(low, high), max_size=3)))
+    return ColumnDomain("x", kind, (), low, high, step, cuts=cuts, spikes=spikes), pd.DataFrame(
+        {"x": np.array(values, float)}
+    )
 
 
 @FIXED
@@ -170,14 +187,100 @@ def test_categories_that_were_not_released_fold_into_other() -> None:
     assert back["x"].tolist() == ["a", None, None, None], "closed categories have no such cell"
 
 
-def test_a_column_that_is_never_missing_is_never_missing() -> None:
-    frame = pd.DataFrame({"c": ["a", None], "n": [3.0, np.nan]})
-    codec = codec_of(
-        ColumnDomain("c", "category", ("a", "b"), nullable=False),
-        ColumnDomain("n", "integer", (), 0, 9, nullable=False),
-    )
-    _, back, _ = there_and_back(codec, frame)
-    assert back.notna().all().all()
+@pytest.mark.parametrize("column", [
+    ColumnDomain("x", "category", ("a", "b"), nullable=False), ColumnDomain("x", "integer", (), 0, 1, nullable=False)
+], ids=["category", "integer"])  # fmt: skip
+def test_a_blank_cell_where_none_should_be_is_no_value_and_is_not_made(column: ColumnDomain) -> None:
+    """It was counted as the first value before. Its code has no share, and trainers draw codes with a share alone; what they
+    make is tested in `test_kinds.py`."""
+    values = ["a", None, "b"] if column.categorical else [0.0, np.nan, 1.0]
+    codes, _, _ = there_and_back(codec_of(column), pd.DataFrame({"x": values}))
+    assert codes[:, 0].tolist() == [0, 2, 1]
+    made = ColumnCodec.of(column, np.arange(3), np.full(3, 1 / 3), np.array([0.4, 0.3, 0.3]), np.full(3, 1e-6))
+    assert made.shares.tolist() == pytest.approx([4 / 7, 3 / 7, 0])
+
+
+# --- marks -----------------------------------------------------------------------------------------------------------
+
+MARKED = [
+    ColumnDomain("x", "category", ("a", "b"), marks=("?", "-9")),
+    ColumnDomain("x", "boolean", ("no", "yes"), marks=("?", "-9")),
+    ColumnDomain("x", "integer", (), 0, 5, marks=("<0.6", "90+")),
+    ColumnDomain("x", "number", (), 0, 90_000, 0.1, marks=("<0.6", "90+")),
+    ColumnDomain("x", "date", (), 0, 9_000, marks=("?", "0000-00-00")),
+    ColumnDomain("x", "duration", (), -50, 9_000, marks=("?", "never")),
+]
+
+
+@pytest.mark.parametrize("column", MARKED, ids=lambda column: column.kind)
+def test_marks_and_the_blank_cell_are_each_a_value_of_their_own(column: ColumnDomain) -> None:
+    codec = codec_of(column)
+    if column.categorical:
+        frame = pd.DataFrame({"x": pd.Series(["?", "-9", None, *column.categories], dtype=object)})
+    else:
+        states = np.array([0, 1, BLANK, REGULAR, REGULAR, NOT_ALLOWED], np.int8)
+        low, high = (end * column.step for end in (column.low, column.high))
+        values = np.array([np.nan, np.nan, np.nan, low, high, np.nan])
+        frame = pd.DataFrame({"x": values, state_of("x"): states})
+    codes, back, again = there_and_back(codec, frame)
+    size, regular = codec.sizes[0], column.regular
+    assert codes[:3, 0].tolist() == [regular, regular + 1, size - 1] and (codes == again).all()
+    assert (codes[3:5, 0] < regular).all()
+    if column.categorical:
+        assert back["x"].tolist() == ["?", "-9", None, *column.categories]
+    else:
+        assert codes[5, 0] == size - 1, "what could not be used is as a blank cell"
+        assert back[state_of("x")].tolist() == [0, 1, BLANK, REGULAR, REGULAR, BLANK]
+        assert back["x"].isna().tolist() == [True, True, True, False, False, True]
+        assert np.allclose(back["x"][3:5], values[3:5])
+
+
+def test_a_mark_is_a_value_only_where_the_column_declares_it() -> None:
+    frame = pd.DataFrame({"x": pd.Series(["a", "?", None], dtype=object)})
+    _, back, _ = there_and_back(codec_of(ColumnDomain("x", "category", ("a", OTHER))), frame)
+    assert back["x"].tolist() == ["a", OTHER, None]
+
+
+def test_marks_that_are_no_more_than_noise_are_drawn_as_blank() -> None:
+    assert marks_apart(np.array([0.2, 0.001, 0.1]), 0.01).tolist() == [0, 1, 1]
+    assert marks_apart(np.array([0.001, 0.002, 0.1]), 0.01).tolist() == [0, 0, 0]
+    assert marks_apart(np.array([0.0]), 0.01).tolist() == [0], "a column without marks"
+
+
+# --- datetimes -------------------------------------------------------------------------------------------------------
+
+
+def moments(low: str, high: str, step: float = 1.0, **more: Any) -> tuple[ColumnDomain, ...]:
+    ends = (round((datetime.fromisoformat(end) - datetime(1970, 1, 1)).total_seconds() / step) for end in (low, high))
+    return tuple(_with_clocks([ColumnDomain("x", "datetime", (), *ends, step, **more)]))
+
+
+@pytest.mark.parametrize("step", [1e-6, 1.0, 60.0, 3600.0])
+def test_a_datetime_is_stored_as_its_day_and_its_time(step: float) -> None:
+    columns = moments("1969-12-01", "1970-03-01", step, marks=("?",))
+    assert [(c.name, c.kind, c.clock_of) for c in columns] == [
+        ("x", "datetime", None), ("__clock of x__", "time", "x"),
+    ]  # fmt: skip
+    rng = np.random.default_rng(0)
+    units = rng.integers(columns[0].low, columns[0].high, 300)
+    values = np.array([*(units * step), np.nan, np.nan])
+    frame = pd.DataFrame({"x": values, state_of("x"): np.array([REGULAR] * 300 + [BLANK, 0], np.int8)})
+    codec = codec_of(*columns)
+    codes, back, again = there_and_back(codec, frame)
+    assert (codes == again).all() and list(back) == ["x", state_of("x")], "the clock is no column of its own"
+    assert back["x"].isna().tolist() == [False] * 300 + [True, True]
+    assert (np.floor(back["x"][:300] / 86_400) == np.floor(values[:300] / 86_400)).all(), "the day stays"
+    assert back[state_of("x")].tolist() == frame[state_of("x")].tolist()
+    inside = np.abs(np.mod(back["x"][:300], 86_400) - np.mod(values[:300], 86_400))
+    assert (inside < 1800).all(), "each half hour has cells of its own"
+
+
+def test_a_clock_without_a_day_moves_nothing() -> None:
+    """A model may draw a day without a time, and a time without a day."""
+    codec = codec_of(*moments("1970-01-01", "1970-01-10"))
+    day, clock = codec.sizes
+    back = codec.decode(np.array([[3, clock - 1], [day - 1, 5]]), np.random.default_rng(0))
+    assert back["x"][0] == 3 * 86_400 and np.isnan(back["x"][1])
 
 
 def test_values_outside_go_to_the_end_cells() -> None:
@@ -271,7 +374,8 @@ def test_which_rules_are_stored_as_gaps(clinic_text: str) -> None:
 def test_strict_rules_need_a_gap_of_one_step(clinic_text: str) -> None:
     columns = [ColumnDomain("admitted", "date", (), 0, 99), ColumnDomain("discharged", "date", (), 5, 99)]
     found = _with_gaps(columns, Policy.from_text(clinic_text.replace('"<="', '"<"')))[1]
-    assert (found.gap_from, found.least_gap, found.low) == ("admitted", 1, 0) and found.edges[0] == 1
+    assert (found.gap_from, found.least_gap, found.low) == ("admitted", 1, 0)
+    assert isinstance(found.grid, Intervals) and found.grid.edges[0] == 1, "days between, not days of a calendar"
 
 
 def test_domain_survives_json() -> None:
@@ -279,11 +383,18 @@ def test_domain_survives_json() -> None:
         (
             ColumnDomain("a", "category", ("x", "y")),
             ColumnDomain("b", "number", (), -5, 5, 0.1, False, "a", 1, "measured"),
+            ColumnDomain("c", "datetime", low=0, high=10**6, marks=("?", "9999-12-31"), cuts=(5, 86_400), spikes=(7,)),
+            ColumnDomain("d", "time", high=86_399, clock_of="c"),
+            ColumnDomain("e", "boolean", ("no", "yes"), marks=("-9",)),
         ),
         12,
         (0.5, 0.5),
     )
-    assert Domain.from_json(domain.to_json()) == domain and domain.stratified and domain["b"].low == -5
+    assert (
+        Domain.from_json(json.loads(json.dumps(domain.to_json()))) == domain
+        and domain.stratified
+        and domain["b"].low == -5
+    )
 
 
 @pytest.mark.parametrize(
