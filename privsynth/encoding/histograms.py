@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from privsynth.encoding.domain import Domain
-from privsynth.encoding.grids import Grid
+from privsynth.encoding.grids import Grid, Intervals
 from privsynth.encoding.requests import coarser_scales
 from privsynth.encoding.wavelets import wavelet_denoised
 from privsynth.privacy.unit import Rows
@@ -62,7 +62,8 @@ class Scales:
         """For each column that has some, by its place, the kind of each cell; all cells without a value are of the last one."""
         found = {}
         for j, column in enumerate(self.domain.columns):
-            if not column.categorical and (kinds := column.grid.kinds).any():
+            if not column.categorical and not isinstance(column.grid, Intervals):
+                kinds = column.grid.kinds
                 found[j] = np.append(kinds, np.full(1 + len(column.marks), kinds.max() + 1))
         return found
 
@@ -233,6 +234,7 @@ def to_simplex(values: Floats) -> Floats:
     >>> to_simplex(np.array([0.5, 0.7, -0.2])).round(2).tolist()
     [0.4, 0.6, 0.0]
     """
+    values = values - values.max()  # which moves nothing, and keeps far larger values from swallowing the one
     ranked = np.sort(values)[::-1]
     excess = np.cumsum(ranked) - 1
     last = np.flatnonzero(ranked - excess / np.arange(1, len(values) + 1) > 0)[-1]
