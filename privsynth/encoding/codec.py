@@ -305,6 +305,7 @@ def learn_codec(domain: Domain, table: PrivateTable[pd.DataFrame], run: Run) -> 
     mechanism = Histograms(run.plan.event(HISTOGRAMS, Gaussian), scales.sizes)
     noisy = table.encoded(scales).measure(mechanism, run)
     total = released_total(noisy, domain.rows if not domain.stratified else None)
+    domain = scales.letter_cases(noisy)
     columns = tuple(
         _column_codec(column, counts, total)
         for column, counts in zip(domain.columns, scales.consistent(noisy, mechanism.sigmas), strict=True)

@@ -43,7 +43,8 @@ class ColumnDomain:
     categories: of a category or a boolean. low, high: bounds in grid units; step: size of a grid unit in the column's units.
     marks: texts in place of a value, as in `Policy.marks`. cuts, spikes: in grid units. gap_from: the smaller column of an
     inequality, if this one is stored as its gap; least_gap: 1 if strict. clock_of: the datetime of which this is the time of
-    day; the datetime itself is stored as its day.
+    day; the datetime itself is stored as its day. letter_case: of names in dates, one of LETTER_CASES once it was measured,
+    and before that the empty text; None where there are none.
     """
 
     name: str
@@ -60,6 +61,7 @@ class ColumnDomain:
     cuts: tuple[int, ...] = ()
     spikes: tuple[int, ...] = ()
     clock_of: str | None = None
+    letter_case: str | None = None
 
     @property
     def categorical(self) -> bool:
@@ -265,7 +267,10 @@ def _typical(lowest: Sequence[int]) -> np.ndarray:
 def _column_domain(
     name: str, column: Column, policy: Policy, table: PrivateTable[pd.DataFrame], run: Run
 ) -> ColumnDomain:
-    own = ColumnDomain(name, column.kind, step=column.step, nullable=column.nullable, marks=policy.marks(name))
+    own = ColumnDomain(
+        name, column.kind, step=column.step, nullable=column.nullable, marks=policy.marks(name),
+        letter_case="" if column.named else None,
+    )  # fmt: skip
     if column.categorical:
         if name in policy.groupings:
             return replace(own, categories=tuple(policy.groupings[name].groups), source="public groups")

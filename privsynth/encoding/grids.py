@@ -52,6 +52,10 @@ class Grid(Protocol):
     def starts(self) -> NDArray[np.bool_]:
         """(cells,) True where a public breakpoint lies at the cell's start: no bin may reach across it."""
 
+    @property
+    def far(self) -> NDArray[np.bool_]:
+        """(cells,) True where hardly any value lies, as everybody knows: what noise alone explains there counts as none."""
+
     def cell_of(self, values: Floats) -> Ints:
         """(rows,) the cell of each value, clipped to the bounds; -1 for NaN."""
 
@@ -77,6 +81,10 @@ class Intervals:
     @property
     def starts(self) -> NDArray[np.bool_]:
         return np.isin(self.edges[:-1], self.cuts)
+
+    @property
+    def far(self) -> NDArray[np.bool_]:
+        return np.zeros(len(self.edges) - 1, bool)
 
     def cell_of(self, values: Floats) -> Ints:
         inside = np.clip(values, self.edges[0], self.edges[-1] - 1)
@@ -122,6 +130,11 @@ class Calendar:
         period = np.searchsorted(self.edges, days[first[:-1]], side="right") - 1
         new = np.diff(period, prepend=-1) > 0
         return np.asarray(new & np.isin(self.edges[period], self.cuts))
+
+    @property
+    def far(self) -> NDArray[np.bool_]:
+        first, days, _ = self._order
+        return np.asarray((days[first[:-1]] < NEAR[0]) | (days[first[:-1]] > NEAR[1]))
 
     def cell_of(self, values: Floats) -> Ints:
         there = ~np.isnan(values)
@@ -198,6 +211,10 @@ class Granular:
     def starts(self) -> NDArray[np.bool_]:
         interval = self._cells[0]
         return np.asarray((np.diff(interval, prepend=-1) > 0) & np.isin(self.edges[interval], self.cuts))
+
+    @property
+    def far(self) -> NDArray[np.bool_]:
+        return np.zeros(len(self.widths), bool)
 
     @cached_property
     def _place(self) -> Ints:

@@ -20,7 +20,9 @@ from privsynth.encoding.domain import Domain
 from privsynth.encoding.grids import Grid, Intervals
 from privsynth.encoding.requests import coarser_scales
 from privsynth.encoding.wavelets import wavelet_denoised
+from privsynth.policy.column import LETTER_CASES
 from privsynth.privacy.unit import Rows
+from privsynth.table.intake import case_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -68,10 +70,23 @@ class Scales:
         return found
 
     @property
+    def named(self) -> list[str]:
+        """Columns of which the letter case of names is counted."""
+        return [column.name for column in self.domain.columns if column.letter_case is not None]
+
+    def letter_cases(self, counts: list[Floats]) -> Domain:
+        """The domain with the most frequent letter case of each column's names. counts: of all histograms."""
+        last = counts[len(counts) - len(self.named) :]
+        found = {name: LETTER_CASES[int(np.argmax(own[:-1]))] for name, own in zip(self.named, last, strict=True)}
+        columns = (replace(c, letter_case=found.get(c.name, c.letter_case)) for c in self.domain.columns)
+        return replace(self.domain, columns=tuple(columns))
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Cells of every histogram, with those of marks and of the blank cell."""
+        cases = [len(LETTER_CASES) + 1] * len(self.named)
         runs = (int(inside[-1]) + 1 for column in self.runs for inside in column)
-        return (*self.domain.sizes, *runs, *(int(kinds[-1]) + 1 for kinds in self.kinds.values()))
+        return (*self.domain.sizes, *runs, *(int(kinds[-1]) + 1 for kinds in self.kinds.values()), *cases)
 
     def encode(self, rows: Rows[pd.DataFrame]) -> Rows[NDArray[np.int32]]:
         """(rows, histograms) int32 cell numbers; each row on its own, and a run follows from its cell."""
@@ -82,6 +97,10 @@ class Scales:
                 column = inside[column]
                 columns.append(column)
         columns += [kinds[cells.values[:, j]] for j, kinds in self.kinds.items()]
+        for name in self.named:  # the last cell is that of rows without a name
+            found = rows.values.get(case_of(name))
+            none = len(LETTER_CASES)
+            columns.append(np.full(len(rows), none) if found is None else np.where(found < 0, none, found))
         return Rows(np.stack(columns, 1).astype(np.int32), cells.units)
 
     def consistent(self, counts: list[Floats], sigmas: Floats) -> list[ConsistentCounts]:
@@ -91,10 +110,8 @@ class Scales:
             which = [j, *range(at, at + len(runs))]
             at += len(runs)
             found.append(ConsistentCounts.of([counts[i] for i in which], [float(sigmas[i]) for i in which], runs))
-        for j, (kinds, own, sigma) in zip(
-            self.kinds, zip(self.kinds.values(), counts[at:], sigmas[at:], strict=True), strict=True
-        ):
-            found[j] = replace(found[j], kinds=kinds, of_kinds=own, sigma_of_kinds=float(sigma))
+        for i, (j, kinds) in enumerate(self.kinds.items(), at):
+            found[j] = replace(found[j], kinds=kinds, of_kinds=counts[i], sigma_of_kinds=float(sigmas[i]))
         alone = [1 + len(c.marks) for c in self.domain.columns]
         return [replace(each, alone=count) for each, count in zip(found, alone, strict=True)]
 
@@ -155,6 +172,7 @@ class ConsistentCounts:
         From long runs down to cells: each run's share is distributed among its cells. grid: of the cells that hold values.
         """
         used, values = self._between_tails(), self.estimates[0][: -self.alone]
+        used[0][: -self.alone] &= ~grid.far | self._counted(len(values))
         alike = grid.kinds * 2 + (grid.widths == 1)
         fine = np.append(wavelet_denoised(values, alike, self.sigma), self.estimates[0][-self.alone :])
         counts, total = [fine, *self.estimates[1:]], max(float(self.estimates[-1].sum()), 1.0)
@@ -164,30 +182,51 @@ class ConsistentCounts:
             inside, below = self.runs[scale], np.zeros(len(counts[scale]))
             for run in np.flatnonzero(share > 0):
                 cells = np.flatnonzero((inside == run) & used[scale])
+                if not len(cells):
+                    continue
                 below[cells] = share[run] * to_simplex(counts[scale][cells] / (share[run] * total))
             share = below
+        share = share / max(share.sum(), 1e-300)
         return self._by_kind(share, used[0], grid.widths, total), used[0]
 
     def _by_kind(self, share: Floats, used: NDArray[np.bool_], widths: Ints, total: float) -> Floats:
         """The shares moved so that the kinds of round values have the shares that were counted for them, and the longest runs
-        keep theirs: iterative proportional fitting (Deming and Stephan 1940)."""
-        if self.kinds is None or self.of_kinds is None:
+        keep theirs: iterative proportional fitting (Deming and Stephan 1940).
+
+        What noise alone explains, of a cell or of a kind, counts as its neighbours of the usual kind do: else the noise of
+        single days and hours would show as spikes.
+        """
+        if self.kinds is None or self.of_kinds is None or not (mass := share[: len(widths)].sum()):
             return share
-        counted = np.where(self.of_kinds < SIGNIFICANT * self.sigma_of_kinds, 0.0, self.of_kinds)[:-1] / total
-        regular, run = len(widths), np.arange(len(share))
+        regular, kinds, run = share[: len(widths)], self.kinds[: len(widths)], np.arange(len(share))
         for inside in self.runs:
             run = inside[run]
-        mass = share[:regular].sum()
-        if not counted.sum() or not mass:
+        run = run[: len(widths)]
+        expected = _as_neighbours(regular, widths, kinds)
+        noise = np.abs(regular - expected) < SIGNIFICANT * self.sigma / total
+        regular = np.where(noise & used[: len(widths)], expected, regular)
+        wanted = np.bincount(kinds, np.where(used[: len(widths)], expected, 0.0), len(self.of_kinds) - 1)
+        counted, least = self.of_kinds[:-1] / total, SIGNIFICANT * self.sigma_of_kinds / total
+        usual = int(np.argmax(np.bincount(kinds, widths)))
+        wanted[usual] = counted[usual] if counted[usual] >= least else 0.0
+        wanted = np.where(np.abs(counted - wanted) >= least, np.maximum(counted, 0.0), wanted)
+        if not wanted.sum():
             return share
-        wanted, kinds, run = counted * mass / counted.sum(), self.kinds[:regular], run[:regular]
-        of_runs = np.bincount(run, share[:regular]) if self.runs else None
-        fitted = np.where(used[:regular], share[:regular] + 1e-6 * mass * widths / widths.sum(), 0.0)
+        wanted, of_runs = wanted * mass / wanted.sum(), np.bincount(run, share[: len(widths)]) if self.runs else None
+        fitted = np.where(used[: len(widths)], regular + 1e-6 * mass * widths / widths.sum(), 0.0)
         for _ in range(ROUNDS):
             if of_runs is not None:
                 fitted = fitted * (of_runs / np.maximum(np.bincount(run, fitted), 1e-300))[run]
             fitted = fitted * (wanted / np.maximum(np.bincount(kinds, fitted, len(wanted)), 1e-300))[kinds]
-        return np.append(fitted * mass / max(fitted.sum(), 1e-300), share[regular:])
+        return np.append(fitted * mass / max(fitted.sum(), 1e-300), share[len(widths) :])
+
+    def _counted(self, regular: int) -> NDArray[np.bool_]:
+        """(regular,) True for cells that hold more than noise, by themselves or in the longest run around them."""
+        run = np.arange(len(self.estimates[0]))
+        for inside in self.runs:
+            run = inside[run]
+        certain = self.estimates[-1] >= SIGNIFICANT * np.sqrt(self.below[-1])
+        return np.asarray((certain[run] | (self.estimates[0] >= (SIGNIFICANT + 1) * self.sigma))[:regular])
 
     def _between_tails(self) -> list[NDArray[np.bool_]]:
         """For each scale which cells lie between the empty tails; of several scales the finest is not used for it.
@@ -204,6 +243,14 @@ class ConsistentCounts:
             emptied = above & (np.bincount(inside, used[scale]) == 0)
             used[scale] |= emptied[inside]  # a run that was kept keeps its cells
         return used
+
+
+def _as_neighbours(share: Floats, widths: Ints, kinds: Ints) -> Floats:
+    """(cells,) the share of each cell if its values were as frequent as those of the nearest cell of the usual kind."""
+    usual = int(np.argmax(np.bincount(kinds, widths)))  # the kind that most values are of
+    plain = np.flatnonzero(kinds == usual)
+    nearest = plain[np.clip(np.searchsorted(plain, np.arange(len(share))), 0, len(plain) - 1)]
+    return np.asarray(share[nearest] / widths[nearest] * widths)
 
 
 def between_tails(counts: Floats, sigma: float) -> NDArray[np.bool_]:

@@ -113,12 +113,13 @@ def histogram_share(policy: Policy) -> float:
 
 
 def histogram_tables(policy: Policy) -> int:
-    """How many histograms are measured: one for each column as stored, one of rows per unit, the coarser ones of numbers, and
-    those of the kinds of round values."""
+    """How many histograms are measured: one for each column as stored, one of rows per unit, the coarser ones of numbers,
+    those of the kinds of round values, and those of the letter case of names in dates."""
     stored = stored_columns(policy)
     coarser = sum(coarser_scales(kind, bounds) for _, kind, bounds in stored)
     rounded = sum(kind in TEMPORAL and not (gap and kind == "date") for gap, kind, _ in stored)
-    return len(stored) + int(policy.stratified) + coarser + rounded
+    named = sum(column.modelled and column.named for column in policy.model.columns.values())
+    return len(stored) + int(policy.stratified) + coarser + rounded + named
 
 
 Stored = tuple[bool, str, tuple[int, int] | None]  # (as a gap, kind, bounds in the units of its cells)

@@ -39,6 +39,8 @@ RESOLUTIONS = {
     "%H": 3600.0,
     "%I": 3600.0,
 }  # seconds
+NAMES = ("%a", "%A", "%b", "%B", "%p")  # directives of strptime that are names
+LETTER_CASES = ("as names", "UPPER", "lower")  # of these, in a table; in this order in histograms
 # spelled so in a table without types; another pair of words is declared as `categories: [no, yes]`, the false one first
 TRUTHS = (
     ("False", "True"), ("false", "true"), ("FALSE", "TRUE"), ("0", "1"), ("no", "yes"), ("No", "Yes"), ("NO", "YES"),
@@ -127,6 +129,7 @@ class Column(Strict):
     number: NumberSpec | None = None  # how its numbers are written
     generator: Generator | None = None
     pattern: str | None = Field(default=None, max_length=1_000)  # invented identifiers: # is a digit, ? a letter
+    real: str | None = Field(default=None, max_length=1_000)  # the pattern of real identifiers, which `pattern` must not meet
     unexpected: Unexpected | None = None
 
     @property
@@ -173,6 +176,11 @@ class Column(Strict):
         if self.kind not in ("datetime", "time", "duration"):
             return 1.0
         return min((size for code, size in RESOLUTIONS.items() if code in (self.format or "%S")), default=1.0)
+
+    @property
+    def named(self) -> bool:
+        """True if its format writes names of months or weekdays, or AM and PM: in capitals, in small letters or as names."""
+        return self.kind in ("date", "datetime", "time") and any(code in (self.format or "") for code in NAMES)
 
     @property
     def two_digit_year(self) -> bool:
@@ -318,7 +326,7 @@ _KINDS_OF: dict[str, tuple[Kind, ...]] = {
     "categories": CATEGORICAL, "ordered": ("category",), "grouping": ("category",), "bounds": NUMERIC,
     "decimals": ("number",), "format": TEMPORAL, "timezone": ("datetime",), "censored": ("integer", "number"),
     "cuts": NUMERIC, "spikes": NUMERIC, "number": ("integer", "number"), "generator": ("text", "id"),
-    "pattern": ("text", "id"),
+    "pattern": ("text", "id"), "real": ("text", "id"),
 }  # fmt: skip
 _LIKE = {
     "date": "dates, like 1999-01-01", "datetime": "dates or moments, like 1999-01-01 07:45:00",

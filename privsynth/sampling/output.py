@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,11 +15,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
+from privsynth.encoding.domain import Domain
 from privsynth.policy import Policy
 from privsynth.policy.column import CATEGORICAL, TEMPORAL, TRUTHS
 from privsynth.policy.model import CsvSpec
 from privsynth.policy.moments import DAY
-from privsynth.sampling.identifiers import Invented
+from privsynth.sampling.identifiers import Identifiers, Wanted, refuse_repeats
 from privsynth.sampling.types import arrow_type, output_type, usual_dtype
 from privsynth.table.intake import state_of
 from privsynth.table.raw import RawTable
@@ -121,10 +122,12 @@ class Layout:
     csv: CsvSpec = field(default_factory=CsvSpec)
 
     @classmethod
-    def of(cls, policy: Policy, raw: RawTable) -> Layout:
-        """From the policy, the order of the columns and their declared types; no value is read."""
+    def of(cls, policy: Policy, raw: RawTable, domain: Domain | None = None) -> Layout:
+        """From the policy, the order of the columns, their declared types, and what was measured; no value is read."""
         by_name = policy.model.columns
         columns = tuple(_output_column(n, policy, raw) for n in raw.columns if by_name[n].released_as != "drop")
+        cases = {column.name: column.letter_case for column in domain.columns} if domain else {}
+        columns = tuple(replace(c, form=replace(c.form, letter_case=cases.get(c.name))) for c in columns)
         rules = tuple(
             (small, large, strict, by_name[large].step if large in by_name else 1.0)
             for small, large, strict in (c.rising for c in policy.model.constraints)
@@ -141,17 +144,29 @@ class Layout:
             frame[column.name] = _as_dtype(frame[column.name], column.dtype)
         return frame
 
-    def invented(self, total: int, rng: np.random.Generator) -> dict[str, Invented]:
-        """Identifiers for `total` rows, which may be taken block by block."""
-        return {c.name: Invented(total, c.generator, c.pattern, rng) for c in self.columns if c.release == "regenerate"}
+    @property
+    def wanted(self) -> list[Wanted]:
+        """What is to be invented."""
+        return [
+            Wanted(c.name, c.generator, c.pattern, c.form.language, not c.as_text, c.kind == "id")
+            for c in self.columns if c.release == "regenerate"
+        ]  # fmt: skip
 
-    def finish_block(self, typed: pd.DataFrame, invented: Mapping[str, Invented]) -> pd.DataFrame:
+    def refuse_repeats(self, rows: int) -> None:
+        """Raises InputError if so many rows cannot each have an identifier of their own."""
+        refuse_repeats(self.wanted, rows)
+
+    def invented(self, total: int, rng: np.random.Generator) -> Identifiers:
+        """Identifiers for `total` rows, which may be taken block by block. Raises InputError if there are too few."""
+        return Identifiers(self.wanted, [c.name for c in self.columns if c.kind in CATEGORICAL], total, rng)
+
+    def finish_block(self, typed: pd.DataFrame, invented: Identifiers) -> pd.DataFrame:
         """As `finish`, but each column has the same type in every block: whole numbers are Int64."""
         typed, out = self._obeying(typed), dict[str, Any]()
+        made = invented.take(typed)
         for column in self.columns:
             if column.release == "regenerate":
-                made = invented[column.name].take(len(typed))
-                out[column.name] = [str(value) for value in made] if column.as_text else made
+                out[column.name] = made[column.name]
             else:
                 out[column.name] = column.released(typed)
         return pd.DataFrame(out)

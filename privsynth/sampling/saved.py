@@ -17,7 +17,7 @@ from privsynth.policy.column import CATEGORICAL, EPOCH, RESOLUTIONS, TEMPORAL, G
 from privsynth.policy.formats import is_language, is_timezone
 from privsynth.policy.model import CsvSpec
 from privsynth.policy.moments import DAY
-from privsynth.sampling.types import are_whole, arrow_type, fits_kind
+from privsynth.sampling.types import are_whole, arrow_type, fits_kind, whole_identifiers
 
 COLUMNS, CATEGORIES = 10_000, 2**20
 RULES = 200  # each of them is applied as often as there are rules
@@ -57,6 +57,7 @@ class SavedColumn(_Part):
     cuts: Annotated[list[GridValue], Field(max_length=MARKS)]
     spikes: Annotated[list[GridValue], Field(max_length=MARKS)]
     clock_of: Text | None
+    letter_case: Literal["as names", "UPPER", "lower"] | None
 
     @property
     def categorical(self) -> bool:
@@ -167,6 +168,7 @@ class SavedForm(_Part):
     currency: Annotated[str, Field(max_length=10)]
     parentheses: bool
     percent: bool
+    letter_case: Literal["as names", "UPPER", "lower"] | None
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}([_-][A-Za-z]{2,4})?\z")]
     step: float
     places: Annotated[int, Field(ge=0, le=9)] | None
@@ -214,8 +216,13 @@ class SavedOutput(_Part):
             raise ValueError("a column that is kept has neither `generator` nor `pattern`")
         if self.truths and (self.kind != "boolean" or len(self.truths) != 2):
             raise ValueError("`truths` are the two words of a boolean")
+        text = self.type in ("string", "dictionary")
         if not fits_kind(self.type, self.kind):
             raise ValueError("`type` does not fit the kind")
+        if self.release == "regenerate" and not (text or whole_identifiers(self.generator, self.pattern)):
+            raise ValueError("`type` does not fit `generator` and `pattern`, whose values are text")
+        if self.type == "int32" and self.release == "regenerate" and len(self.pattern or "") >= 10:
+            raise ValueError("`type` does not fit `pattern`, whose numbers are longer")
         return self
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from privsynth.errors import InputError, Problem
 from privsynth.policy import Policy
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import UNIT_ROWS, Rows
-from privsynth.table.cells import MISSING, UNREADABLE
+from privsynth.table.cells import MISSING, UNREADABLE, is_text
 from privsynth.table.private import PrivateTable
 from privsynth.table.raw import BLANK, NO_VALUE, NOT_ALLOWED, REGULAR, RawTable
 from privsynth.table.units import Numbered, number_units
@@ -77,6 +78,22 @@ def state_of(name: str) -> str:
     return f"__state of {name}__"
 
 
+def case_of(name: str) -> str:
+    """The column of typed rows that says of each cell how its names of months are written: a place in `LETTER_CASES`, or -1."""
+    return f"__letter case of {name}__"
+
+
+def letter_case(text: str) -> float:
+    """The place of a text in LETTER_CASES; -1 if it has no letters.
+
+    >>> letter_case("12-MAR-97"), letter_case("12-Mar-97"), letter_case("3 mars 1997"), letter_case("12-03-97")
+    (1, 0, 2, -1)
+    """
+    if text.upper() == text.lower():
+        return -1
+    return 1 if text == text.upper() else 2 if text == text.lower() else 0
+
+
 @dataclass(frozen=True)
 class Counts:
     """Exact counts of what was done to the cells of one column. Internal.
@@ -125,9 +142,17 @@ def typed(raw: RawTable, policy: Policy) -> tuple[pd.DataFrame, dict[str, Counts
         frame[name] = pd.Series(values, dtype=values.dtype)  # as it is: pandas may be set to infer text
         if states is not None:
             frame[state_of(name)] = states
+        if column.named and is_text_column(raw, name):
+            frame[case_of(name)] = np.nan_to_num(raw.cells(name, ()).numbers(letter_case), nan=-1).astype(np.int8)
     if problems:
         raise InputError(problems)
     return pd.DataFrame(frame), counts
+
+
+def is_text_column(raw: RawTable, name: str) -> bool:
+    """True if the column is text by its declared type, or by its format's having no types."""
+    kind = raw.frame.schema.field(name).type
+    return is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
 
 _EXPECTED = {

@@ -27,9 +27,9 @@ PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 class Form:
     """How the cells of one column are written, by what the policy declares alone.
 
-    format: of dates, datetimes and times as in strptime, of durations one of `DURATION_FORMATS`. step: resolution, in the
-    column's units. places: decimal places that are written always; None: as many as a number needs. low, high: bounds, which
-    tell the century of a year of two digits.
+    format: of dates, datetimes and times as in strptime, of durations one of `DURATION_FORMATS`. letter_case: of names in
+    dates, one of LETTER_CASES. step: resolution, in the column's units. places: decimal places that are written always; None:
+    as many as a number needs. low, high: bounds, which tell the century of a year of two digits.
     """
 
     kind: str
@@ -41,6 +41,7 @@ class Form:
     parentheses: bool = False
     percent: bool = False
     language: str = ENGLISH
+    letter_case: str | None = None
     step: float = 1.0
     places: int | None = None
     low: float | None = None
@@ -55,7 +56,7 @@ class Form:
         return cls(
             column.kind, column.format, column.timezone, decimal, "" if thousands == decimal else thousands,
             (own.currency or "") if own else "", bool(own and own.parentheses), bool(own and own.percent),
-            policy.model.dataset.language, column.step, column.decimals, low, high,
+            policy.model.dataset.language, None, column.step, column.decimals, low, high,
         )  # fmt: skip
 
     @property
@@ -105,7 +106,8 @@ class Form:
     def texts_of(self, values: np.ndarray) -> np.ndarray:
         """(rows,) text of each value, None for NaN: what `value_of` reads."""
         if self.kind in TEMPORAL:
-            return texts_of(values, self.kind, self.format, self.step, self.timezone, self.language)
+            how = self.format, self.step, self.timezone, self.language, self.letter_case
+            return texts_of(values, self.kind, *how)
         there = ~np.isnan(values)
         distinct, place = np.unique(values[there], return_inverse=True)
         texts = np.empty(len(values), object)

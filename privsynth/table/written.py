@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from privsynth.policy.column import LETTER_CASES, NAMES
 from privsynth.policy.moments import DAY
 from privsynth.table.language import ENGLISH, name_of
 
@@ -18,13 +19,14 @@ _DIRECTIVE = re.compile(r"%[a-zA-Z%]")
 
 
 def texts_of(
-    values: np.ndarray, kind: str, form: str | None, step: float, zone: str | None = None, language: str = ENGLISH
-) -> np.ndarray:
+    values: np.ndarray, kind: str, form: str | None, step: float, zone: str | None = None, language: str = ENGLISH,
+    letter_case: str | None = None,
+) -> np.ndarray:  # fmt: skip
     """(rows,) text of each value, None for NaN. kind: date (values in days), datetime, time or duration (in seconds).
 
     form: as in strptime, or of durations one of `column.DURATION_FORMATS`. step: resolution in seconds. zone: of datetimes.
     """
-    write = writer_of(kind, form, step, zone, language)
+    write = writer_of(kind, form, step, zone, language, letter_case)
     there = ~np.isnan(values)
     distinct, place = np.unique(values[there], return_inverse=True)
     texts = np.empty(len(values), object)
@@ -33,8 +35,9 @@ def texts_of(
 
 
 def writer_of(
-    kind: str, form: str | None = None, step: float = 1.0, zone: str | None = None, language: str = ENGLISH
-) -> Callable[[float], str]:
+    kind: str, form: str | None = None, step: float = 1.0, zone: str | None = None, language: str = ENGLISH,
+    letter_case: str | None = None,
+) -> Callable[[float], str]:  # fmt: skip
     """The function from a value to its text, as for `texts_of`."""
     if kind == "duration":
         return lambda seconds: _duration(seconds, form or "clock", step)
@@ -47,7 +50,7 @@ def writer_of(
         if place is not None:
             moment = moment.replace(tzinfo=place)
         if form is not None:
-            return formatted(moment, form, language)
+            return formatted(moment, form, language, letter_case)
         if kind == "date":
             return moment.date().isoformat()
         text = moment.isoformat(sep=" ", timespec="microseconds" if step < 1 else "seconds")
@@ -56,8 +59,8 @@ def writer_of(
     return write
 
 
-def formatted(moment: datetime, form: str, language: str = ENGLISH) -> str:
-    """As strftime, with four digits of a year before 1000, and names in other languages.
+def formatted(moment: datetime, form: str, language: str = ENGLISH, letter_case: str | None = None) -> str:
+    """As strftime, with four digits of a year before 1000, and names in other languages and in a letter case.
 
     >>> formatted(datetime(97, 3, 1), "%d-%b-%Y", "de")
     '01-März-0097'
@@ -70,9 +73,15 @@ def formatted(moment: datetime, form: str, language: str = ENGLISH) -> str:
         if language != ENGLISH and directive in _NAMES:
             kind, width = _NAMES[directive]
             number = moment.month if kind == "month" else moment.weekday()
-            return name_of(number, kind, "wide" if width == "wide" else "abbreviated", language).rstrip(".")
-        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)  # so that %z has an offset
-        return aware.strftime(directive)
+            text = name_of(number, kind, "wide" if width == "wide" else "abbreviated", language).rstrip(".")
+        else:
+            aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)  # so that %z has an offset
+            text = aware.strftime(directive)
+        if directive not in NAMES or letter_case == LETTER_CASES[0]:
+            return text
+        return (
+            text.upper() if letter_case == LETTER_CASES[1] else text.lower() if letter_case == LETTER_CASES[2] else text
+        )
 
     return _DIRECTIVE.sub(one, form)
 
