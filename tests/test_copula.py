@@ -26,7 +26,7 @@ def codec_of_bins() -> Codec:
     for name in "ab":
         domain = ColumnDomain(name, "integer", (), 0, 999)
         bins = np.append(np.arange(domain.cells) * BINS // domain.cells, BINS).astype(np.int32)
-        inside = np.append(np.diff(domain.edges) / 1000, 0.0)
+        inside = np.append(domain.grid.widths / 1000, 0.0)
         raw = np.bincount(bins, inside)
         columns.append(ColumnCodec.of(domain, bins, inside, raw, np.full(BINS + 1, 1e-4)))
     return Codec(Domain(tuple(c.domain for c in columns), 1000), tuple(columns), 1000.0)
@@ -38,10 +38,7 @@ def knowing(codec: Codec, codes: np.ndarray, rng: np.random.Generator) -> Codec:
 
 
 def coded(codec: Codec, values: np.ndarray) -> np.ndarray:
-    return np.stack(
-        [c.bins[np.searchsorted(c.domain.edges, values[:, j], side="right") - 1] for j, c in enumerate(codec.columns)],
-        1,
-    )
+    return np.stack([c.bins[c.domain.grid.cell_of(values[:, j])] for j, c in enumerate(codec.columns)], 1)
 
 
 def test_a_narrow_line_inside_wide_bins_is_found_again() -> None:

@@ -10,12 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privsynth.encoding.domain import ColumnDomain, Domain, _column_domain, _with_gaps
+from privsynth.encoding.domain import ColumnDomain, Domain, _column_domain, _with_clocks, _with_gaps
+from privsynth.encoding.grids import Intervals
 from privsynth.encoding.histograms import ConsistentCounts, Scales, runs_of
 from privsynth.encoding.requests import COARSER, histogram_tables
 from privsynth.planning import make_plan
 from privsynth.policy import Policy
 from privsynth.privacy.unit import Rows
+from privsynth.table.intake import state_of
+from privsynth.table.raw import BLANK, REGULAR
 
 FIXED = settings(max_examples=60, deadline=None)
 DOMAIN = Domain(
@@ -55,12 +58,96 @@ def test_a_number_of_many_steps_is_counted_at_three_scales_and_nothing_else() ->
     scales = Scales(DOMAIN)
     assert [len(runs) for runs in scales.runs] == [COARSER, 0, 0, COARSER]
     encoded = scales.encode(some_rows(500, 0)).values
-    assert encoded.shape == (500, 4 + 2 * COARSER) and len(scales.sizes) == encoded.shape[1]
+    assert list(scales.kinds) == [3], "days are round or not"
+    assert encoded.shape == (500, 4 + 2 * COARSER + 1) and len(scales.sizes) == encoded.shape[1]
     assert (encoded >= 0).all() and (encoded < np.array(scales.sizes)).all()
     assert (encoded[:, :4] == DOMAIN.encode(some_rows(500, 0)).values).all()
     for fine, coarse, runs in ((0, 4, scales.runs[0]), (3, 6, scales.runs[3])):
         assert (encoded[:, coarse] == runs[0][encoded[:, fine]]).all()
         assert (encoded[:, coarse + 1] == runs[1][encoded[:, coarse]]).all()
+    assert (encoded[:, 8] == scales.kinds[3][encoded[:, 3]]).all()
+
+
+@pytest.mark.parametrize("alone", [1, 2, 5])
+@pytest.mark.parametrize("cells", [1, 7, 400])
+def test_marks_and_the_blank_cell_lie_in_no_run_with_values(cells: int, alone: int) -> None:
+    inside = np.arange(cells + alone)
+    for runs in runs_of(cells, COARSER, alone):
+        inside = runs[inside]
+        assert (np.diff(inside[cells - 1 :]) == 1).all() and inside[0] == 0
+    assert inside[cells - 1] < 20
+
+
+KINDS = [
+    ColumnDomain("x", "date", low=-400, high=30_000, marks=("?", "-9")),
+    ColumnDomain("x", "time", high=86_399, marks=("?",)),
+    ColumnDomain("x", "duration", low=-7_200, high=10**6),
+    ColumnDomain("x", "datetime", low=0, high=10**9, spikes=(86_400 * 77,)),
+]
+
+
+@pytest.mark.parametrize("column", KINDS, ids=lambda column: column.kind)
+def test_the_kind_of_a_row_is_that_of_its_value(column: ColumnDomain) -> None:
+    scales = Scales(Domain((column,), None))
+    rng, step = np.random.default_rng(0), 86_400 if column.by_day else 1
+    values = np.append(rng.integers(column.low, column.high, 300), np.nan)
+    frame = pd.DataFrame({"x": values})
+    if column.marks:
+        frame = pd.DataFrame({"x": [*values, np.nan], state_of("x"): np.array([REGULAR] * 300 + [BLANK, 0], np.int8)})
+    encoded = scales.encode(Rows(frame, np.arange(len(frame)))).values
+    cells, kinds, grid = encoded[:300, 0], encoded[:, -1], column.grid
+    assert (kinds[:300] == grid.kinds[cells]).all() and (grid.cell_of(np.floor(values[:300] / step)) == cells).all()
+    assert set(kinds[300:]) == {int(grid.kinds.max()) + 1}, "what holds no value has a kind of its own"
+
+
+@FIXED
+@given(st.sampled_from(KINDS), st.floats(0, 60), st.integers(0, 2**32 - 1))
+def test_a_distribution_by_kinds_comes_out_whatever_the_noise(column: ColumnDomain, sigma: float, seed: int) -> None:
+    rng, exact = np.random.default_rng(seed), exact_counts(column, np.random.default_rng(seed))
+    scales = Scales(Domain((column,), None))
+    noisy = [counts + rng.normal(size=len(counts)) * sigma for counts in exact]
+    counts = scales.consistent(noisy, np.full(len(noisy), max(sigma, 1e-6)))[0]
+    share, used = counts.distribution(column.grid)
+    assert (share >= 0).all() and share.sum() == pytest.approx(1) and (share[~used] == 0).all()
+    if sigma == 0:
+        assert np.allclose(share, exact[0] / exact[0].sum(), atol=2e-3), (
+            "the floor that lets kinds move is no more than this"
+        )
+
+
+def exact_counts(column: ColumnDomain, rng: np.random.Generator) -> list[np.ndarray]:
+    """Of 2,000 rows, three quarters of them round: midnights, or firsts of months. Ten rows of each mark, 20 blank."""
+    step = column.a_day if column.by_day else 1
+    low, high = column.low // step, column.high // step
+    values = rng.integers(low, high + 1, 2000)
+    kind = "D" if column.kind in ("date", "datetime") else "h"
+    if kind == "D":
+        first = values.astype("datetime64[D]").astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+        values[:1500] = np.clip(first, low, high)[:1500]
+    else:
+        values[:1500] = np.clip(values // 3600 * 3600, low, high)[:1500]
+    frame = pd.DataFrame({"x": np.append(values * float(step), np.full(20 + 10 * len(column.marks), np.nan))})
+    states = [REGULAR] * 2000 + [BLANK] * 20 + [place for place in range(len(column.marks)) for _ in range(10)]
+    frame[state_of("x")] = np.array(states, np.int8)
+    scales = Scales(Domain((column,), None))
+    encoded = scales.encode(Rows(frame, np.arange(len(frame)))).values
+    return [np.bincount(encoded[:, j], minlength=size).astype(float) for j, size in enumerate(scales.sizes)]
+
+
+@pytest.mark.parametrize("column", KINDS, ids=lambda column: column.kind)
+def test_round_values_keep_their_share_where_their_cells_are_below_noise(column: ColumnDomain) -> None:
+    """Noise of 15 on each count, and 1,500 round rows in hundreds of cells: none of these stands out by itself, their sum does.
+
+    The seed is fixed. Over 40 seeds the largest error was .04; without counts of kinds it was .1 to .46.
+    """
+    exact, rng = exact_counts(column, np.random.default_rng(1)), np.random.default_rng(2)
+    scales = Scales(Domain((column,), None))
+    noisy = [counts + rng.normal(size=len(counts)) * 15 for counts in exact]
+    share = scales.consistent(noisy, np.full(len(noisy), 15.0))[0].distribution(column.grid)[0]
+    kinds, values = column.grid.kinds, share[: column.regular] / share[: column.regular].sum()
+    right = exact[0][: column.regular] / exact[0][: column.regular].sum()
+    off = np.bincount(kinds, values) - np.bincount(kinds, right)
+    assert np.abs(off).max() < 0.06
 
 
 def test_each_row_is_encoded_by_itself() -> None:
@@ -119,7 +206,7 @@ def test_a_distribution_comes_out_whatever_the_noise(cells: int, sigma: float, s
     consistent = ConsistentCounts.of(
         [c + rng.normal(size=len(c)) * sigma for c in counts], [max(sigma, 1e-6)] * 3, runs
     )
-    share, used = consistent.distribution(np.ones(cells, np.int64))
+    share, used = consistent.distribution(Intervals(np.arange(cells + 1)))
     assert (share >= 0).all() and share.sum() == pytest.approx(1) and (share[~used] == 0).all()
     if sigma == 0:
         assert np.allclose(share, counts[0] / counts[0].sum(), atol=1e-6), "without noise nothing changes"
@@ -132,7 +219,9 @@ def test_coarser_scales_improve_the_mean() -> None:
     below 0.37. The seed is fixed.
     """
     rng = np.random.default_rng(5)
-    edges = DOMAIN["amount"].edges
+    grid = DOMAIN["amount"].grid
+    assert isinstance(grid, Intervals)
+    edges = grid.edges
     cells, middle = len(edges) - 1, (edges[:-1] + edges[1:] - 1) / 2
     values = np.clip(np.round(rng.lognormal(4, 1, 20_000)), 0, 5000)
     exact = np.append(np.histogram(values, edges)[0], 0).astype(float)
@@ -146,7 +235,7 @@ def test_coarser_scales_improve_the_mean() -> None:
                 counts.append(np.bincount(inside, counts[-1]))
             sigmas = [float(25 * np.sqrt(sizes[:scales].sum() / size)) for size in sizes[:scales]]
             noisy = [c + rng.normal(size=len(c)) * s for c, s in zip(counts, sigmas, strict=True)]
-            share = ConsistentCounts.of(noisy, sigmas, runs).distribution(np.diff(edges))[0][:-1]
+            share = ConsistentCounts.of(noisy, sigmas, runs).distribution(Intervals(edges))[0][:-1]
             off[scales].append(abs(float(share @ middle / share.sum()) - values.mean()))
     assert np.mean(off[3]) < 0.6 * np.mean(off[1])
 
@@ -160,7 +249,8 @@ def test_bounds_a_thousand_times_as_wide_as_the_data_add_no_outliers() -> None:
     rng = np.random.default_rng(3)
     values = np.round(rng.exponential(400, 20_000))
     column = ColumnDomain("ratio", "integer", low=0, high=500_000_000)
-    edges = column.edges
+    assert isinstance(column.grid, Intervals)
+    edges = column.grid.edges
     middle, runs = (edges[:-1] + edges[1:] - 1) / 2, runs_of(len(edges) - 1, COARSER)
     counts = [np.append(np.histogram(values, edges)[0], 0).astype(float)]
     for inside in runs:
@@ -168,19 +258,43 @@ def test_bounds_a_thousand_times_as_wide_as_the_data_add_no_outliers() -> None:
     sigmas, mean, deviation = [25.0, 40.0, 60.0], [], []
     for _ in range(15):
         noisy = [c + rng.normal(size=len(c)) * s for c, s in zip(counts, sigmas, strict=True)]
-        share = ConsistentCounts.of(noisy, sigmas, runs).distribution(np.diff(edges))[0][:-1]
+        share = ConsistentCounts.of(noisy, sigmas, runs).distribution(Intervals(edges))[0][:-1]
         mean.append(float(share @ middle / share.sum()))
         deviation.append(float(np.sqrt(share @ (middle - mean[-1]) ** 2 / share.sum())))
     assert abs(np.median(mean) - values.mean()) < 0.1 * values.std()
     assert 0.8 < np.median(deviation) / values.std() < 1.25
 
 
-def test_the_plan_counts_every_histogram(clinic_text: str) -> None:
+@pytest.mark.parametrize("columns", [
+    "",
+    "seen: {kind: datetime, bounds: [2015-01-01, 2024-12-31]}",
+    "seen: {kind: datetime, bounds: [2015-01-01 08:00:00, 2015-01-01 20:00:00]}",
+    'seen: {kind: datetime, format: "%Y-%m-%d %H", bounds: [2015-01-01, 2015-01-09]}',
+    "at: {kind: time}",
+    'at: {kind: time, format: "%H", bounds: ["08:00", "20:00"]}',
+    'took: {kind: duration, bounds: ["PT0S", "PT9S"]}',
+    'took: {kind: duration, bounds: ["-2 days", "2 days"]}',
+    "smokes: {kind: boolean, missing: [-8, -9]}",
+    "born: {kind: date, bounds: [0001-01-01, 9999-12-31], cuts: [1999-01-01], spikes: [1900-01-01]}",
+    "day: {kind: date, bounds: [2020-01-01, 2020-01-02]}",
+    "year: {kind: integer, bounds: [0, 2000], cuts: [5, 6, 7], spikes: [1999], missing: [-8]}",
+])  # fmt: skip
+@pytest.mark.parametrize("ruled", [False, True], ids=["free", "ruled"])
+def test_the_plan_counts_every_histogram(clinic_text: str, columns: str, ruled: bool) -> None:
+    """By public facts alone it knows how many there are, also where the later of two moments is stored as a gap."""
+    name = columns.partition(":")[0]
+    added = f"  {columns}\n" if columns else ""
+    if ruled and columns and "boolean" not in columns:
+        added += "  later: " + columns.partition(": ")[2] + "\n"
+        clinic_text = clinic_text.replace(
+            "constraints:\n", f'constraints:\n  - {{inequality: [{name}, "<=", later]}}\n'
+        )
+    clinic_text = clinic_text.replace("constraints:\n", added + "constraints:\n")
     policy = Policy.from_text(clinic_text.replace("categories: private", "categories: [a, b]"))
     found = next(item for item in make_plan(policy).items if item.name == "histograms")
     assert f"{histogram_tables(policy)} tables" in found.noise
     declared = [(name, c) for name, c in policy.model.columns.items() if c.modelled]
     no_table: Any = None  # all is declared: nothing is measured
-    columns = [_column_domain(name, c, policy, no_table, no_table) for name, c in declared]
-    domain = Domain(tuple(_with_gaps(columns, policy)), None)
+    made = [_column_domain(name, c, policy, no_table, no_table) for name, c in declared]
+    domain = Domain(tuple(_with_clocks(_with_gaps(made, policy))), None)
     assert histogram_tables(policy) == len(Scales(domain).sizes) > len(domain.columns)

@@ -17,9 +17,9 @@ import pytest
 from privsynth.errors import InputError
 from privsynth.policy import Policy
 from privsynth.privacy.noise import Randomness
-from privsynth.table.intake import take_in, typed
+from privsynth.table.intake import Counts, state_of, take_in, typed
 from privsynth.table.private import open_rows
-from privsynth.table.raw import RawTable
+from privsynth.table.raw import BLANK, NO_VALUE, NOT_ALLOWED, REGULAR, RawTable
 from privsynth.table.reader import read_table
 
 Make = Callable[..., pd.DataFrame]
@@ -44,25 +44,121 @@ def typed_column(clinic_text: str, clinic_table: Make, tmp_path: Path) -> Callab
 
     def call(name: str, values: list[str], *changes: tuple[str, str]) -> tuple[list[Any], int]:
         table = clinic_table()
+        if name not in table:
+            table[name] = ""
         table.loc[: len(values) - 1, name] = values
-        frame, unexpected = typed(raw_of(table, tmp_path), policy_of(clinic_text, *changes))
+        frame, counts = typed(raw_of(table, tmp_path), policy_of(clinic_text, *changes))
         found = [None if v is None or v != v else v for v in frame[name].tolist()[: len(values)]]
-        return found, unexpected.get(name, 0)
+        return found, counts[name].odd
 
     return call
 
 
 def test_clean_rows_are_as_declared(clinic_text: str, clinic_table: Make, tmp_path: Path) -> None:
     table = clinic_table()
-    frame, unexpected = typed(raw_of(table, tmp_path), policy_of(clinic_text))
-    assert unexpected == {}
-    assert list(frame) == ["sex", "ward", "age", "weight", "admitted", "discharged", "ill"], "identifiers stay outside"
+    frame, counts = typed(raw_of(table, tmp_path), policy_of(clinic_text))
+    names = ["sex", "ward", "age", "weight", "admitted", "discharged", "ill"]
+    assert counts == {name: Counts(present=300) for name in names}
+    numbers = ["age", "weight", "admitted", "discharged"]
+    assert {*frame} == {*names, *map(state_of, numbers)}, "identifiers stay outside"
+    assert [name for name in frame if name in names] == names
+    assert all((frame[state_of(name)] == REGULAR).all() for name in numbers)
     assert (frame["sex"] == table["sex"]).all() and (frame["age"] == table["age"].astype(float)).all()
     days = (pd.to_datetime(table["admitted"]) - pd.Timestamp(0)).dt.days
     assert (frame["admitted"] == days).all() and frame["admitted"].dtype == float
 
 
 ODD = ["inf", "nan", "1e400", "x", "3.0", "3.5", "-5", "500", "?", ""]
+
+
+def test_each_cell_is_counted_as_what_it_is(clinic_text: str, clinic_table: Make, tmp_path: Path) -> None:
+    """What cannot be read is no value out of bounds; a token and a blank cell are neither, and no value."""
+    table = clinic_table()
+    table.loc[: len(ODD) - 1, "age"] = ODD
+    table.loc[:3, "weight"] = ["70.55", "1,5", "999", "70.5"]
+    table.loc[:4, "sex"] = ["X", "f", "a\0", "?", ""]
+    frame, counts = typed(
+        raw_of(table, tmp_path), policy_of(clinic_text, ("bounds: [0, 110]", "bounds: [0, 110], nullable: false"))
+    )
+    assert counts["age"] == Counts(present=298, unreadable=4, not_allowed=3, unforeseen=1)
+    assert counts["weight"] == Counts(present=300, unreadable=1, not_allowed=1, rounded=1)
+    assert counts["sex"] == Counts(present=298, unreadable=1, not_allowed=2)
+    states = frame[state_of("age")].tolist()
+    assert states[:10] == [*[NO_VALUE] * 4, *[REGULAR] * 4, 0, BLANK], "3.5, -5 and 500 were clipped"
+    strict = policy_of(clinic_text, ("bounds: [0, 110]", "bounds: [0, 110], unexpected: missing"))
+    frame, counts = typed(raw_of(table, tmp_path), strict)
+    assert counts["age"] == Counts(present=298, unreadable=4, not_allowed=3)
+    states = frame[state_of("age")].tolist()
+    assert states[:10] == [*[NO_VALUE] * 4, REGULAR, *[NOT_ALLOWED] * 3, 0, BLANK]
+
+
+def test_a_column_states_tokens_and_censored_values_of_its_own(
+    clinic_text: str, clinic_table: Make, tmp_path: Path
+) -> None:
+    """Each is a value of its own; the table's tokens do not hold beside them, and numbers are known however they are written."""
+    change = ("decimals: 1}", 'decimals: 1, missing: [-8, -9], censored: {below: "<0.6", above: [">60", "90+"]}}')
+    table = clinic_table()
+    table.loc[:8, "weight"] = ["-9", "-8.0", " -9.00 ", "<0.6", "90+", ">60", "", "?", "61"]
+    frame, counts = typed(raw_of(table, tmp_path), policy_of(clinic_text, change))
+    marks = policy_of(clinic_text, change).marks("weight")
+    assert marks == ("<0.6", ">60", "90+", "-8", "-9")
+    assert frame[state_of("weight")].tolist()[:9] == [4, 3, 4, 0, 2, 1, BLANK, NO_VALUE, REGULAR]
+    assert np.isnan(frame["weight"][:8]).all() and frame["weight"][8] == 61
+    assert counts["weight"] == Counts(present=293, unreadable=1)
+    assert counts["age"] == Counts(present=300), "the tokens hold for that column alone"
+
+
+def test_a_list_of_no_tokens_keeps_a_category_that_is_the_tables_token(
+    clinic_text: str, clinic_table: Make, tmp_path: Path
+) -> None:
+    change = ("categories: [F, M]", 'categories: [F, M, "?"], missing: []')
+    table = clinic_table()
+    table.loc[:1, "sex"] = ["?", ""]
+    policy = policy_of(clinic_text, change)
+    frame, counts = typed(raw_of(table, tmp_path), policy)
+    assert policy.marks("sex") == () and frame["sex"].tolist()[:2] == ["?", None]
+    assert counts["sex"] == Counts(present=299)
+
+
+@pytest.mark.parametrize(
+    ("words", "change", "expected"),
+    [
+        (["TRUE", "FALSE", "True", "?", "", "x"], "", ["TRUE", "FALSE", "True", "?", None, None]),
+        (["yes", "NO", "1", "0", "t", "2"], "", ["yes", "NO", "1", "0", "t", None]),
+        (
+            ["nein", "ja", "yes", "True", "False", "?"],
+            ", categories: [nein, ja]",
+            ["nein", "ja", None, "ja", "nein", "?"],
+        ),
+    ],
+)
+def test_truth_values_are_read_in_every_spelling(
+    typed_column: Callable[..., Any], words: list[str], change: str, expected: list[Any]
+) -> None:
+    """Each spelling stays as it is; True and False of a typed source are the two words that a policy declares."""
+    replaced = ("categories: [F, M]}", f"categories: [F, M]}}\n  smokes: {{kind: boolean{change}}}")
+    odd = sum(word is None for word in expected) - words.count("")
+    table_words = [*words, *(["ja"] * 294 if change else ["yes"] * 294)]
+    found, count = typed_column("smokes", table_words, replaced)
+    assert found[:6] == expected and count == odd
+
+
+def test_moments_times_and_durations(typed_column: Callable[..., Any]) -> None:
+    def column(entry: str, words: list[str]) -> tuple[list[Any], int]:
+        return typed_column("seen", words, ("categories: [F, M]}", f"categories: [F, M]}}\n  seen: {entry}"))
+
+    moments = ["1970-01-02 00:00:01", "1970-01-02", "1980-01-01T00:00", "1970-01-02T00:00Z", "x", *["1970-01-02"] * 295]
+    found, odd = column("{kind: datetime, bounds: [1970-01-01, 1970-12-31]}", moments)
+    assert found[:5] == [86_401, 86_400, 365 * 86_400 - 1, None, None] and odd == 3, (
+        "an offset without a zone says nothing"
+    )
+    found, odd = column("{kind: datetime, timezone: Europe/Berlin, bounds: [1970-01-01, 1970-12-31]}", moments)
+    assert found[:5] == [86_401, 86_400, 365 * 86_400 - 1, 90_000, None] and odd == 2
+    found, odd = column("{kind: time}", ["07:45", "23:59:59", "24:00", "7:45 pm", "0:00", *["01:00"] * 295])
+    assert found[:5] == [27_900, 86_399, None, None, 0] and odd == 2
+    spans = ["PT1H", "36:15:00", "-1 days +23:00:00", "P400D", "1", *["PT5S"] * 295]
+    found, odd = column('{kind: duration, bounds: ["-2 days", "300 days"]}', spans)
+    assert found[:5] == [3_600, 130_500, -3_600, 300 * 86_400, None] and odd == 2
 
 
 def test_integers_clip(typed_column: Callable[..., Any]) -> None:
@@ -100,8 +196,8 @@ def test_dates_in_a_declared_format(typed_column: Callable[..., Any]) -> None:
 
 
 def test_categories(typed_column: Callable[..., Any]) -> None:
-    assert typed_column("sex", ["F", " M ", "f", "X", "?", ""]) == (["F", "M", None, None, None, None], 2)
-    assert typed_column("ward", ["new", "?"]) == (["new", None], 0)
+    assert typed_column("sex", ["F", " M ", "f", "X", "?", ""]) == (["F", "M", None, None, "?", None], 2)
+    assert typed_column("ward", ["new", "?", ""]) == (["new", "?", None], 0)
 
 
 def test_groups(typed_column: Callable[..., Any]) -> None:
