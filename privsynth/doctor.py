@@ -20,9 +20,9 @@ import numpy as np
 from privsynth.errors import InputError, printable
 from privsynth.policy import Policy
 from privsynth.table.cells import Cells
-from privsynth.table.intake import category_reader, check_header
+from privsynth.table.intake import category_reader, check_header, check_types
 from privsynth.table.raw import RawTable
-from privsynth.table.reader import Source, read_header, read_table
+from privsynth.table.reader import Source, read_header, read_table, read_types
 from privsynth.table.values import Form, NumberReader
 
 EXAMPLES = 5  # distinct values that are shown of each kind of mismatch
@@ -106,9 +106,10 @@ def examine(policy: Policy, source: Source) -> Diagnosis:
     dataset = policy.model.dataset
     try:
         check_header(read_header(source, dataset), policy)
+        check_types(read_types(source, dataset), policy)
         problems: list[str] = []
     except InputError as error:
-        if not error.problems or error.problems[0].place != "table":
+        if not error.problems or not error.problems[0].place.startswith(("table", "column ")):
             raise
         problems = [str(problem) for problem in error.problems]
     raw = read_table(source, dataset)

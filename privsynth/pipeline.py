@@ -63,7 +63,8 @@ def run(
         synthesizer, intake = _learn(policy, plan, data, account, policy.model.audit.holdout, clock)
 
         # sample: as many rows as the policy says, else the declared or measured number of rows
-        rows = policy.model.release.rows or policy.model.dataset.rows or synthesizer.codec.domain.rows or 1000
+        measured = synthesizer.layout.most_rows(synthesizer.codec.domain.rows or 1000, synthesizer.privacy.unit)
+        rows = policy.model.release.rows or policy.model.dataset.rows or measured
         typed, rng = clock("sampling", lambda: synthesizer.sample_typed(rows, policy.model.seed, clock.inner))
         synthetic = clock("finishing", lambda: synthesizer.layout.finish(typed, rng))
 
@@ -111,14 +112,15 @@ def _learn(
     from privsynth.encoding.readable import refuse_unreadable
     from privsynth.sampling.output import Layout
     from privsynth.table.fingerprint import fingerprint
-    from privsynth.table.intake import check_header, take_in
+    from privsynth.table.intake import check_header, check_types, take_in
     from privsynth.table.private import without_values
-    from privsynth.table.reader import read_header, read_table
+    from privsynth.table.reader import read_header, read_table, read_types
     from privsynth.trainers import trainer_of
 
     for noticed in (*account.books.alarms, *account.books.notes):
         clock.progress(noticed, 1.0)
     check_header(read_header(data, policy.model.dataset), policy)
+    check_types(read_types(data, policy.model.dataset), policy)
     account.opened = True  # from here on a refusal would reveal something about the rows: the reservation stays
     with without_values("reading"):
         raw = clock("reading", lambda: read_table(data, policy.model.dataset))

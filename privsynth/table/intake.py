@@ -204,6 +204,42 @@ def check_header(columns: list[str], policy: Policy) -> None:
         raise InputError(problems)
 
 
+def check_types(types: Mapping[str, pa.DataType], policy: Policy) -> None:
+    """Raises InputError for columns whose declared type cannot hold their kind. types: of the source; no row is read."""
+    problems = []
+    for name, kind in types.items():
+        column = policy.model.columns.get(name)
+        if column is None or not column.modelled:
+            continue
+        held = kind.value_type if pa.types.is_dictionary(kind) else kind
+        fits = next((kinds for is_one, kinds in _HELD if is_one(held)), ())
+        if column.kind not in fits:
+            called = f"declare it as {_in_words(fits)}" if fits else "declare `release: drop`"
+            rule = f"is declared as {column.kind}, and its type in the table is {kind}"
+            problems.append(Problem(f"column {name!r}", rule, f"{called}, or convert it"))
+    if problems:
+        raise InputError(problems)
+
+
+def _in_words(kinds: tuple[str, ...]) -> str:
+    return kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+
+
+_ANY = ("category", "boolean", "integer", "number", "date", "datetime", "time", "duration")
+_HELD: tuple[tuple[Callable[[pa.DataType], bool], tuple[str, ...]], ...] = (  # the kinds that values of a type may be
+    (is_text, _ANY),
+    (pa.types.is_boolean, ("category", "boolean")),
+    (pa.types.is_integer, ("category", "boolean", "integer", "number", "date", "datetime")),  # 20240131 by a format
+    (pa.types.is_floating, ("category", "boolean", "integer", "number")),
+    (pa.types.is_decimal, ("category", "integer", "number")),
+    (pa.types.is_date, ("category", "date", "datetime")),
+    (pa.types.is_timestamp, ("category", "date", "datetime")),
+    (pa.types.is_time, ("category", "time")),
+    (pa.types.is_duration, ("category", "duration")),
+    (pa.types.is_null, _ANY),
+)
+
+
 def _numbers(raw: RawTable, name: str, policy: Policy) -> tuple[np.ndarray, np.ndarray | None, Counts]:
     column, clip = policy.model.columns[name], policy.unexpected(name) == "clip"
     found = raw.numbers(name, NumberReader.of(policy, name))

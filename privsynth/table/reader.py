@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
+import pyarrow as pa
 
 from privsynth.errors import InputError, Problem
 from privsynth.policy.model import DatasetSpec
@@ -28,6 +29,13 @@ def read_header(source: Source, dataset: DatasetSpec | None = None) -> list[str]
     with _opened(source) as (found, place, where):
         names = apart.header if found.apart else _module(found).header
         return check_names(names(*_arguments(found, place, dataset)), where)
+
+
+def read_types(source: Source, dataset: DatasetSpec | None = None) -> dict[str, pa.DataType]:
+    """The type of each column that the source declares, without a look at its rows; empty for formats without types."""
+    with _opened(source) as (found, place, _):
+        types = None if found.apart else getattr(_module(found), "types", None)
+        return {} if types is None else types(*_arguments(found, place, dataset))
 
 
 def read_table(source: Source, dataset: DatasetSpec | None = None) -> RawTable:

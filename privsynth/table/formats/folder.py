@@ -36,6 +36,11 @@ def header(path: Path, dataset: DatasetSpec) -> list[str]:
     return check_names([*parquet.header(first.path, dataset), *first.keys], str(path))
 
 
+def types(path: Path, dataset: DatasetSpec) -> dict[str, pa.DataType]:
+    """The declared types of the first file; those of all others must be alike."""
+    return parquet.types(_parts(path)[0].path, dataset)
+
+
 def read(path: Path, dataset: DatasetSpec) -> RawTable:
     tables: list[pa.Table] = []
     size = 0
@@ -43,7 +48,7 @@ def read(path: Path, dataset: DatasetSpec) -> RawTable:
         table = _with_keys(parquet.read_file(part.path, size), part, path)
         tables.append(_like(tables[0], table, part.path) if tables else table)
         size += table.nbytes
-    return RawTable(pa.concat_tables(_of_one_type(tables)))
+    return RawTable(pa.concat_tables(_of_one_type(tables)), types=types(path, dataset))
 
 
 def _parts(path: Path) -> list[_Part]:

@@ -20,6 +20,17 @@ def header(frame: pd.DataFrame, dataset: DatasetSpec) -> list[str]:
     return [str(name) for name in frame.columns]
 
 
+def types(frame: pd.DataFrame, dataset: DatasetSpec) -> dict[str, pa.DataType]:
+    """The type of each column whose dtype says it; columns of objects may hold anything."""
+    found = {}
+    for name, dtype in zip(header(frame, dataset), frame.dtypes, strict=True):
+        try:
+            found[name] = pa.from_numpy_dtype(dtype)
+        except (pa.ArrowException, TypeError, ValueError, NotImplementedError):
+            continue
+    return {name: kind for name, kind in found.items() if not pa.types.is_string(kind)}
+
+
 def read(frame: pd.DataFrame, dataset: DatasetSpec) -> RawTable:
     """A data frame as an Arrow table: columns of objects as text, object by object, other columns with their own type."""
     names = check_names(header(frame, dataset), "data frame")

@@ -16,7 +16,10 @@ from privsynth.table.cells import is_text
 from privsynth.table.limits import A_CELL, check_names, check_size
 from privsynth.table.raw import UNREAD, RawTable
 
-_NULLABLE = re.compile(r"(?:U?Int(?:8|16|32|64)|Float(?:32|64)|boolean|string(?:\[(?:python|pyarrow)\])?)\Z")
+_NULLABLE = re.compile(
+    r"(?:U?Int(?:8|16|32|64)|Float(?:32|64)|boolean|string(?:\[(?:python|pyarrow)\])?|"
+    r"(?:u?int(?:8|16|32|64)|float|double|bool|date32\[day\])\[pyarrow\])\Z"
+)
 _INDEX = re.compile(r"__index_level_\d+__\Z")  # a row index without a name, which pandas wrote as a column
 
 
@@ -25,11 +28,17 @@ def header(path: Path, dataset: DatasetSpec) -> list[str]:
         return list(columns_of(pyarrow.parquet.read_schema(path)).names)
 
 
+def types(path: Path, dataset: DatasetSpec) -> dict[str, pa.DataType]:
+    """The declared type of each column; no row is read."""
+    with _errors(path):
+        return {field.name: field.type for field in columns_of(pyarrow.parquet.read_schema(path))}
+
+
 def read(path: Path, dataset: DatasetSpec) -> RawTable:
     """Text stays dictionary-encoded, as in most files: what is small in a file is then small in memory, too."""
     with _errors(path):
-        declared = columns_of(pyarrow.parquet.read_schema(path))
-    types = {field.name: field.type for field in declared if is_flat(field)}
+        declared = pyarrow.parquet.read_schema(path)
+    types = {field.name: field.type for field in columns_of(declared) if is_flat(field)}
     return RawTable(read_file(path), types=types, dtypes=_pandas_dtypes(declared))
 
 
