@@ -14,12 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from privsynth.errors import InputError
+from privsynth.policy import Policy
+from privsynth.policy.column import NUMERIC
 from privsynth.table import limits
 from privsynth.table.fingerprint import fingerprint
 from privsynth.table.formats import csv
 from privsynth.table.parse import number_of
-from privsynth.table.raw import RawTable
+from privsynth.table.raw import BLANK, REGULAR, RawTable
 from privsynth.table.reader import read_header, read_table
+from privsynth.table.values import Form, NumberReader
 
 ROWS = ['V,"x\r\ny"', 'W,"x\ny"', "U,x", 'T,"""\r\n"', 'S,"\r\n\r\n"']
 
@@ -62,6 +65,10 @@ def cells(array: pa.Array | pa.ChunkedArray, missing: tuple[str, ...] = ()) -> l
     return RawTable(pa.table({"x": array})).cells("x", missing).words().tolist()
 
 
+def of(kind: str, *marks: str) -> NumberReader:
+    return NumberReader(Form(kind), marks)
+
+
 def test_more_texts_than_an_index_can_number() -> None:
     """Chunks with dictionaries of their own: together they have more texts than int8 has places."""
     texts = [[f"t{i}" for i in range(100)], [f"t{i}" for i in range(60, 160)]]
@@ -95,18 +102,17 @@ def test_a_type_is_read_or_refused_and_can_always_be_dropped(kind: str, tmp_path
     table = pa.table({"x": ODD_TYPES[kind], "y": pa.array(["1", "2", "3"])})
     pq.write_table(table, tmp_path / "t.parquet", store_schema=True)
     for raw in (RawTable(table), read_table(tmp_path / "t.parquet")):
-        assert raw.columns == ["x", "y"] and raw.numbers("y", [], False, None)[0].tolist() == [1, 2, 3]
+        assert raw.columns == ["x", "y"] and raw.numbers("y", of("number")).values.tolist() == [1, 2, 3]
         assert len(fingerprint(raw, bytes(32), ["x", "y"]).whole) == 64
         for ask in (
             lambda raw=raw: raw.cells("x", []),
-            lambda raw=raw: raw.numbers("x", [], True, None),
-            lambda raw=raw: raw.numbers("x", [], False, None),
+            *(lambda raw=raw, kind=kind: raw.numbers("x", of(kind)) for kind in NUMERIC),
         ):
             try:
                 ask()
             except InputError as error:
                 assert "column 'x': is of type" in str(error)
-    refused = {"zone", "duration", "list", "structure", "map", "extension"}
+    refused = {"zone", "list", "structure", "map", "extension"}
     if kind in refused:
         with pytest.raises(InputError, match="column 'x': is of type"):
             RawTable(table).cells("x", [])
@@ -128,8 +134,9 @@ def test_decimals_are_the_numbers_that_they_say(kind: pa.DataType) -> None:
     wanted = [0.35, 99.99, -99.99, 19.99, 1.0]
     texts = [f"{value:.2f}" for value in wanted]
     array = pa.array(wanted) if kind == pa.float64() else pa.array(texts).cast(kind)
-    found, present = RawTable(pa.table({"x": array})).numbers("x", ["-99.99", "99.990"], False, None)
-    assert [None if np.isnan(v) else v for v in found] == [0.35, None, None, 19.99, 1.0] and present == 3
+    found = RawTable(pa.table({"x": array})).numbers("x", of("number", "-99.99", "99.990"))
+    assert [None if np.isnan(v) else v for v in found.values] == [0.35, None, None, 19.99, 1.0]
+    assert found.present == 3 and found.states.tolist() == [REGULAR, 1, 0, REGULAR, REGULAR]
 
 
 def test_missing_days_in_typed_columns() -> None:
@@ -140,15 +147,24 @@ def test_missing_days_in_typed_columns() -> None:
             .cast(pa.timestamp("ns"))
             .cast(kind, safe=False)
         )
-        found, present = RawTable(pa.table({"x": array})).numbers("x", ["1900-01-01"], True, None)
-        noon = kind != pa.date32()  # a day has no noon
-        assert np.isnan(found[0]) and np.isnan(found[1]) != noon and found[2] == 10957 and present == 1 + noon
+        found = RawTable(pa.table({"x": array})).numbers("x", of("date", "1900-01-01"))
+        assert found.states.tolist() == [0, 0, REGULAR, BLANK], "a day has no noon: both are that day"
+        assert found.values[2] == 10957 and found.present == 1
+        found = RawTable(pa.table({"x": array})).numbers("x", of("datetime", "1900-01-01"))
+        assert found.states.tolist() == [0, 0 if kind == pa.date32() else REGULAR, REGULAR, BLANK]
+        assert found.values[2] == 10957 * 86_400
 
 
 def test_tokens_and_cells_lose_white_space_alike() -> None:
     assert cells(pa.array(["?", " ? ", "a"]), (" ? ",)) == [None, None, "a"]
-    found, present = RawTable(pa.table({"x": ["10", "-9"]})).numbers("x", ["1_0", " -9.0 "], False, None)
-    assert found[0] == 10 and present == 1
+    text = (
+        'privsynth: 1\ndataset: {id: x, missing: ["1_0", " -9.0 ", " "]}\nunit: row\n'
+        "budget: {epsilon: 1, delta: 1.0e-6}\ncolumns: {x: {kind: integer, bounds: [0, 99]}, y: {kind: boolean}}"
+    )
+    reader = NumberReader.of(Policy.from_text(text), "x")
+    assert reader.marks == ("1_0", "-9.0")
+    found = RawTable(pa.table({"x": ["10", " -9", ""]})).numbers("x", reader)
+    assert found.values[0] == 10 and found.present == 1 and found.states.tolist() == [REGULAR, 1, BLANK]
 
 
 # --- files --------------------------------------------------------------------------------------------------------------
@@ -234,7 +250,6 @@ def test_names_of_parquet_columns_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_a_frame_is_typed_alike_however_pandas_is_set() -> None:
-    from privsynth.policy import Policy
     from privsynth.table.intake import typed
 
     policy = Policy.from_text(
