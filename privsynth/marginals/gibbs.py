@@ -4,6 +4,9 @@ p(value) is proportional to prior(value) * exp(-energy * inverse temperature), w
 (count - target)^2 / 2. The prior is the released share of the value in its column: without it, a value that hardly
 anybody has would fill up until the energy pushed back. Everything here is post-processing of released tables.
 
+A sweep does not keep how many rows have each value: the rows that crowd a cell flee to values that hardly anybody has, whose
+cells are empty and cost nothing, and come back in the next sweep at best. `rake` mends that at the end.
+
 Tables are of two to four columns. Each is laid out once for every one of its columns, with that column last: what the
 kernel looks up for all values of that column then lies side by side. `Layout` says where.
 """
@@ -186,6 +189,82 @@ def sweep(
                 _move(
                     row, coarse[j], row[coarse[j]], group[start + new], first, others, strides, copies, weight, residual
                 )
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def rake(
+    rows: np.ndarray, surplus: np.ndarray, views: Views, entries: Entries, terms: Energy, candidates: int, seed: int,
+) -> None:  # fmt: skip
+    """Changes as few cells as it takes for each code to have as many rows as wanted, those that cost least.
+
+    surplus: (width,) how many rows more than wanted have each code, 0 in sum for every column. As long as a code has some, the
+    best of `candidates` of its rows, picked at random, goes to a code that lacks rows: best is what lowers the energy most.
+    Which codes have how many rows then no longer depends on how the tables of several columns were followed.
+    """
+    np.random.seed(seed)
+    sizes, offset, coarse, group = views.sizes, views.offset, views.coarse, views.group
+    first, others, strides, copies = entries.first, entries.others, entries.strides, entries.copies
+    weight, residual = terms.weight, terms.residual
+    energy, part = np.zeros(sizes.max(), np.float32), np.zeros(sizes.max(), np.float32)
+    for j in np.random.permutation(len(coarse)):
+        size, lacking = sizes[j], surplus[offset[j] : offset[j] + sizes[j]]
+        if lacking.max() <= 0:
+            continue
+        by_code = np.argsort(rows[:, j], kind="mergesort")
+        end = np.cumsum(np.bincount(rows[:, j], minlength=size))
+        for old in range(size):
+            begin, held = (end[old - 1] if old > 0 else 0), end[old]
+            while lacking[old] > 0:
+                least, best, new = np.float32(np.inf), 0, 0
+                for _ in range(candidates):
+                    k = begin + np.random.randint(held - begin)
+                    row = rows[by_code[k]]
+                    _look_up(
+                        energy,
+                        part,
+                        row,
+                        j,
+                        size,
+                        offset[j],
+                        sizes,
+                        coarse,
+                        group,
+                        first,
+                        others,
+                        strides,
+                        weight,
+                        residual,
+                    )
+                    for v in range(size):
+                        if lacking[v] < 0 and energy[v] - energy[old] < least:
+                            least, best, new = energy[v] - energy[old], k, v
+                row = rows[by_code[best]]
+                lacking[old] -= 1
+                lacking[new] += 1
+                _move(row, j, old, new, first, others, strides, copies, weight, residual)
+                if coarse[j] >= 0:
+                    before, after = row[coarse[j]], group[offset[j] + new]
+                    _move(row, coarse[j], before, after, first, others, strides, copies, weight, residual)
+                held -= 1
+                by_code[best] = by_code[held]
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def _look_up(
+    energy: np.ndarray, part: np.ndarray, row: np.ndarray, j: int, size: int, start: int, sizes: np.ndarray,
+    coarse: np.ndarray, group: np.ndarray, first: np.ndarray, others: np.ndarray, strides: np.ndarray,
+    weight: np.ndarray, residual: np.ndarray,
+) -> None:  # fmt: skip
+    """What all tables say of each value of column j in this row, which itself does not count as one more."""
+    energy[:size] = 0
+    own = _add(energy, size, row, j, first, others, strides, weight, residual)
+    energy[row[j]] -= own
+    if coarse[j] >= 0:
+        part[: sizes[coarse[j]]] = 0
+        own = _add(part, sizes[coarse[j]], row, coarse[j], first, others, strides, weight, residual)
+        part[row[coarse[j]]] -= own
+        for v in range(size):
+            energy[v] += part[group[start + v]]
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)

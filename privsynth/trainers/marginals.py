@@ -37,7 +37,7 @@ class Marginals(Trainer):
         rng = run.randomness.generator()
         marginal_model = measure_marginals(table, codec, target, run)
         population = marginal_model.population(marginal_model.natural_size, rng, self.options.sweeps, progress)
-        return PopulationModel(marginal_model, population)
+        return PopulationModel(marginal_model.settled(population), population)
 
     @staticmethod
     def restore(codec: Codec, tensors: dict[str, np.ndarray], settings: dict[str, Any]) -> Model:

@@ -128,9 +128,10 @@ class NetworkTrainer(Trainer):
         marginal_model, population = None, None
         if self.options.anchor > 0:
             marginal_model = measure_marginals(table, codec, target, run)
-            codec = marginal_model.codec
             if self.options.pretrain_steps:
                 population = marginal_model.population(marginal_model.natural_size, rng, self.options.sweeps, progress)
+                marginal_model = marginal_model.settled(population)
+            codec = marginal_model.codec
         with _default_device(self.options.device):
             network = self.network(codec)
             if population is not None:
