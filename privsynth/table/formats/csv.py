@@ -21,13 +21,13 @@ from privsynth.policy.model import CsvSpec, DatasetSpec
 from privsynth.table.formats import causes
 from privsynth.table.formats.encodings import LONGEST_LINE, UTF8, as_utf8, check_mark, check_utf8, lines_of
 from privsynth.table.formats.header import Header, called, header_of
+from privsynth.table.formats.registry import GZIP
 from privsynth.table.limits import check_size
 from privsynth.table.raw import RawTable
 
 PART = 1 << 28  # bytes, about, that are parsed together
 LONGEST_PART = 2**31 - 2  # bytes, for Arrow
 SCANNED = 1 << 26  # bytes that are scanned together
-GZIP = b"\x1f\x8b"
 
 
 def header(path: Path, dataset: DatasetSpec) -> list[str]:

@@ -37,8 +37,13 @@ def header(path: Path, dataset: DatasetSpec) -> list[str]:
 
 
 def types(path: Path, dataset: DatasetSpec) -> dict[str, pa.DataType]:
-    """The declared types of the first file; those of all others must be alike."""
-    return parquet.types(_parts(path)[0].path, dataset)
+    """The declared types, in which all files must agree; of a column that some files give no type, that of the others."""
+    found: dict[str, pa.DataType] = {}
+    for part in _parts(path):
+        for name, kind in parquet.types(part.path, dataset).items():
+            if found.get(name, pa.null()) == pa.null():
+                found[name] = kind
+    return found
 
 
 def read(path: Path, dataset: DatasetSpec) -> RawTable:
@@ -48,7 +53,10 @@ def read(path: Path, dataset: DatasetSpec) -> RawTable:
         table = _with_keys(parquet.read_file(part.path, size), part, path)
         tables.append(_like(tables[0], table, part.path) if tables else table)
         size += table.nbytes
-    return RawTable(pa.concat_tables(_of_one_type(tables)), types=types(path, dataset))
+    names = tables[0].column_names
+    columns = [_joined(name, [table.column(name) for table in tables]) for name in names]
+    fields = [f.with_type(c.type) for f, c in zip(tables[0].schema, columns, strict=True)]
+    return RawTable(pa.table(columns, pa.schema(fields)), types=types(path, dataset))
 
 
 def _parts(path: Path) -> list[_Part]:
@@ -115,26 +123,27 @@ def _like(first: pa.Table, table: pa.Table, path: Path) -> pa.Table:
     return table.select(first.column_names)
 
 
-def _of_one_type(tables: list[pa.Table]) -> list[pa.Table]:
-    """A column without any value, which some writers give no type, takes that of the other files; others must agree."""
-    schema = tables[0].schema
-    for place, name in enumerate(schema.names):
-        kinds = {_plain(table.schema.field(place).type) for table in tables} - {pa.null()}
-        if len(kinds) > 1:
-            shown = ", ".join(sorted(map(str, kinds)))
-            rule = f"its type differs between the files of the folder: {shown}"
-            raise InputError(Problem(f"column {name!r}", rule, "write all files with one schema"))
-        kind = next(iter(kinds), pa.null())
-        tables = [_cast(table, place, kind) for table in tables]
-    return tables
+def _joined(name: str, parts: list[pa.ChunkedArray]) -> pa.ChunkedArray:
+    """One column of all files. Raises InputError unless they agree on its type: but one without any value, which some
+    writers give no type, takes that of the others, and whether text is a dictionary makes no difference."""
+    kinds = {_plain(part.type) for part in parts} - {pa.null()}
+    if len(kinds) > 1:
+        shown = ", ".join(sorted(map(str, kinds)))
+        rule = f"its type differs between the files of the folder: {shown}"
+        raise InputError(Problem(f"column {name!r}", rule, "write all files with one schema"))
+    kind = next(iter(kinds), pa.null())
+    if any(pa.types.is_dictionary(part.type) for part in parts):
+        kind = pa.dictionary(pa.int32(), kind)
+    return pa.chunked_array([chunk for part in parts for chunk in _as(part, kind).chunks], kind)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _cast(table: pa.Table, place: int, kind: pa.DataType) -> pa.Table:
-    field = table.schema.field(place)
-    if _plain(field.type) == pa.null() and not field.metadata:
-        return table.set_column(place, field.name, pa.nulls(len(table), kind))
-    return table
+def _as(part: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if _plain(part.type) == pa.null() != kind:
+        return pa.chunked_array([pa.nulls(len(part), kind)])
+    if pa.types.is_dictionary(kind) and not pa.types.is_dictionary(part.type):
+        return part.dictionary_encode()
+    return part if part.type == kind else part.cast(kind)

@@ -7,6 +7,8 @@ library of C or Rust that a damaged file can crash or fill with memory: they run
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 from privsynth.errors import InputError, Problem
 from privsynth.table.formats.known import SEEN, names_in_zip, what_is
 
+GZIP = b"\x1f\x8b"
 READABLE = "CSV, Parquet, Feather, Excel, OpenDocument, SAS, Stata or SPSS, or a database by its URL"
 
 
@@ -62,10 +65,25 @@ FRAME = Format("a data frame", "frame", lambda start, path: False)
 def format_of(start: bytes, path: Path) -> Format:
     """start: the first `SEEN` bytes of the file. Raises InputError for what is known to be no table that can be read."""
     found = next((one for one in FORMATS if one.fits(start, path)), None)
-    if found is None and (what := what_is(start, path)):
+    what = None if found else what_is(start, path)
+    if start.startswith(GZIP):
+        what = _packed(path)
+    if what:
         name, hint = what
         raise InputError(Problem(str(path), f"is {name}", hint))
     return found or CSV
+
+
+def _packed(path: Path) -> tuple[str, str] | None:
+    """What a file packed by gzip is, if it is no CSV."""
+    try:
+        with gzip.open(path, "rb") as file:
+            start = file.read(SEEN)
+    except (OSError, EOFError, zlib.error):  # damaged: the reader of CSV says so
+        return None
+    found = next((one for one in FORMATS if one.fits(start, path)), None)
+    name, hint = (found.name, "unpack it first") if found else what_is(start) or ("", "")
+    return (f"{name}, packed by gzip", hint) if name else None
 
 
 def start_of(path: Path) -> bytes:
