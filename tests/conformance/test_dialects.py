@@ -74,7 +74,7 @@ def check_dialect(mark: str, quote: str, count: int, rng: random.Random) -> tupl
                 check_grammar(text, Path("t.csv"), spec)
         elif rng.random() < 0.05:
             check_grammar(text, Path("t.csv"), spec)
-            with pytest.raises(InputError, match="fields where the header has 2|ends with a|it is a footer"):
+            with pytest.raises(InputError, match=r"fields where the header has 2|ends with a|it is a footer"):
                 read_csv(text, Path("t.csv"), spec)
     return len(good), len(lines) - len(good)
 
@@ -98,7 +98,7 @@ def test_many_random_lines_in_every_dialect() -> None:
 
 def offered() -> list[str]:
     """Every encoding of Python's that a policy may name."""
-    families = ["iso8859-%d" % i for i in range(1, 17)] + ["cp12%02d" % i for i in range(100)]
+    families = [f"iso8859-{i}" for i in range(1, 17)] + [f"cp12{i:02}" for i in range(100)]
     families += [
         "mac-" + name for name in ("arabic", "centeuro", "croatian", "cyrillic", "farsi", "greek", "iceland", "latin2")
     ]

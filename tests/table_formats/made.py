@@ -1,5 +1,7 @@
 """Files of each format, as small as they can be; workbooks by hand, since nothing here writes them."""
 
+# ruff: noqa: E501 (tables of cases, one a line)
+
 from __future__ import annotations
 
 import base64

@@ -1,5 +1,7 @@
 """CSV in the dialect that a policy declares: read right, or refused with the cause and the key to set."""
 
+# ruff: noqa: E501 (tables of cases, one a line)
+
 from __future__ import annotations
 
 import gzip

@@ -1,5 +1,7 @@
 """Tables and queries of databases: SQLite, and a PostgreSQL of the tests' own."""
 
+# ruff: noqa: E501 (tables of cases, one a line)
+
 from __future__ import annotations
 
 import sqlite3
@@ -16,7 +18,7 @@ from privsynth.table import limits
 from privsynth.table.reader import read_header, read_table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "privacy"))
-from postgres import fresh_database  # noqa: E402
+from postgres import fresh_database
 
 
 @pytest.fixture

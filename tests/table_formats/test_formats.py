@@ -1,5 +1,7 @@
 """Every format, with every type that it can hold: what is read, what is missing, and what is refused."""
 
+# ruff: noqa: E501 (tables of cases, one a line)
+
 from __future__ import annotations
 
 import json

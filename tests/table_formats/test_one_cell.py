@@ -1,5 +1,7 @@
 """One cell, or one row, changes no other cell and no column's type, in any format."""
 
+# ruff: noqa: E501 (tables of cases, one a line)
+
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta

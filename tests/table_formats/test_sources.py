@@ -1,5 +1,7 @@
 """What a source is by its first bytes: folders of Parquet, and all that is named and never opened."""
 
+# ruff: noqa: E501 (tables of cases, one a line)
+
 from __future__ import annotations
 
 import gzip
