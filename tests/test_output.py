@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -15,16 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from privsynth.policy import Policy
-from privsynth.sampling.identifiers import Invented
 from privsynth.sampling.output import Layout
 from privsynth.table.intake import state_of, typed
 from privsynth.table.raw import BLANK, REGULAR, RawTable
 from privsynth.table.reader import read_table
-
-
-def invent(n: int, generator: str | None, pattern: str | None, rng: np.random.Generator) -> list[str] | np.ndarray:
-    return Invented(n, generator, pattern, rng).take(n)
-
 
 TYPED = pd.DataFrame(
     {
@@ -401,66 +394,3 @@ def test_rules_hold_across_kinds_steps_and_chains(rules: list[tuple[str, str, st
     first = rules[0][0] if rules[0][1].startswith("<") else rules[0][2]
     if len(rules) == 1:
         assert (out[first].dropna().astype(float) == typed[first].dropna()).all(), "only the larger side is raised"
-
-
-# --- identifiers -----------------------------------------------------------------------------------------------------
-
-
-def rng() -> np.random.Generator:
-    return np.random.default_rng(1)
-
-
-def test_numbers_and_uuids_are_unique() -> None:
-    assert len(set(invent(5000, None, None, rng()))) == 5000
-    made = invent(1000, "uuid", None, rng())
-    assert len(set(made)) == 1000 and all(
-        re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", v) for v in made
-    )
-
-
-def test_emails_reach_nobody() -> None:
-    made = invent(3000, "email", None, rng())
-    assert len(set(made)) == 3000 and all(re.fullmatch(r"[^@\s]+@example\.(com|org|net)", v) for v in made)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "form", "n"),
-    [
-        ("MRN-########", r"MRN-\d{8}", 2000),
-        ("??-###", r"[A-Z]{2}-\d{3}", 2000),
-        ("##", r"\d{2}", 100),
-        ("##", r"\d{2}", 60),
-        ("?#", r"[A-Z]\d", 260),
-    ],
-)
-def test_patterns_are_distinct_while_they_have_enough(pattern: str, form: str, n: int) -> None:
-    made = invent(n, None, pattern, rng())
-    assert len(made) == len(set(made)) == n and all(re.fullmatch(form, v) for v in made)
-
-
-def test_patterns_with_too_few_fillings_repeat() -> None:
-    assert set(invent(50, None, "#", rng())) == set("0123456789") and len(invent(50, None, "#", rng())) == 50
-    assert invent(3, None, "fixed", rng()) == ["fixed"] * 3
-
-
-@pytest.mark.parametrize(
-    "generator",
-    [
-        "name",
-        "first_name",
-        "last_name",
-        "phone_number",
-        "address",
-        "street_address",
-        "city",
-        "postcode",
-        "company",
-        "ssn",
-        "iban",
-    ],
-)
-def test_every_generator_of_the_language(generator: str) -> None:
-    made = invent(40, generator, None, rng())
-    assert len(made) == 40 and all(isinstance(v, str) and v and "\n" not in v for v in made)
-    assert len(set(made)) > 20 and made == invent(40, generator, None, rng())
-    assert made != invent(40, generator, None, np.random.default_rng(2))

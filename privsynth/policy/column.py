@@ -129,7 +129,7 @@ class Column(Strict):
     number: NumberSpec | None = None  # how its numbers are written
     generator: Generator | None = None
     pattern: str | None = Field(default=None, max_length=1_000)  # invented identifiers: # is a digit, ? a letter
-    real: str | None = Field(default=None, max_length=1_000)  # the pattern of real identifiers, which `pattern` must not meet
+    real: str | None = Field(default=None, max_length=1_000)  # the pattern of real ones, which `pattern` must not meet
     unexpected: Unexpected | None = None
 
     @property

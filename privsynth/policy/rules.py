@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from privsynth.frameworks import known_frameworks
 from privsynth.policy.column import CONTROL, NUMERIC
 from privsynth.policy.formats import Violation, written_rules, written_warnings
+from privsynth.policy.identifiers import identifier_rules, identifier_warnings
 from privsynth.policy.model import Budget, PolicyModel
 
 CAP_HINT = "ask for less; only whoever is responsible for the data may raise `hard_cap`"
@@ -21,6 +22,7 @@ def violations(policy: PolicyModel) -> Iterator[Violation]:
     yield from _constraints(policy)
     yield from _names(policy)
     yield from written_rules(policy)
+    yield from identifier_rules(policy)
     yield from _control_characters(policy)
 
 
@@ -168,6 +170,7 @@ def policy_warnings(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...]
         if rule == "refuse":
             yield ("columns", name), "`unexpected: refuse` lets whoever sees the refusal learn about one row's value"
     yield from written_warnings(policy)
+    yield from identifier_warnings(policy)
     if policy.seed is not None:
         yield ("seed",), "a seed makes the noise guessable: what this policy makes is never released"
     if policy.dataset.rows is None:

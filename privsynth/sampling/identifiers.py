@@ -1,91 +1,186 @@
-"""Invented identifiers: names, addresses and numbers from Faker, drawn without reading the table."""
+"""Invented identifiers: names, addresses and numbers, drawn without reading the table. None of the numbers can be anybody's."""
 
 from __future__ import annotations
 
 import math
 import re
 import string
-from collections.abc import Callable
-from typing import get_args
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import numpy as np
+import pandas as pd
 
 from privsynth.errors import InputError, Problem
 from privsynth.policy.column import Generator
+from privsynth.policy.identifiers import BELOW, POOL, PREFIX, fillings, longer, most_values, patterns_of
+from privsynth.sampling.people import PERSONAL, People, faker_of, sex_column, sexes_of
 
 GENERATORS = frozenset(get_args(Generator))  # and no other method that Faker has
-POOL = 2000  # distinct Faker values; large tables draw from so many
+_UUIDS = 2**72  # the free bits of a version 8 UUID that begins with twelve zeros
+_PLACES = {"#": np.array(list(string.digits), object), "?": np.array(list(string.ascii_uppercase), object)}
+_BLOCK = 2**16  # numbers that are computed together
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One regenerated column. whole: it leaves as whole numbers. unique: no value may stand twice."""
+
+    name: str
+    generator: str | None = None
+    pattern: str | None = None
+    language: str = "en"
+    whole: bool = False
+    unique: bool = False
+
+    @property
+    def most(self) -> int | None:
+        """Distinct values at most; None: enough."""
+        return most_values(self.generator, self.pattern, self.language)
+
+
+class Identifiers:
+    """The invented values of all regenerated columns of a table, block by block.
+
+    The first name, last name, full name and e-mail address of a row belong to one person, whose sex is the row's where the
+    row states one. A second column of the same generator begins another person. total: rows of all blocks. kept: names of
+    the columns that are sampled.
+    """
+
+    def __init__(self, columns: Sequence[Wanted], kept: Iterable[str], total: int, rng: np.random.Generator):
+        refuse_repeats(columns, total)
+        self._sex = sex_column(kept)
+        self._people: list[tuple[People, dict[str, Wanted]]] = []
+        self._others: dict[str, Invented] = {}
+        persons: list[dict[str, Wanted]] = []
+        for column in columns:
+            if column.pattern is None and column.generator in PERSONAL:
+                free = next((one for one in persons if column.generator not in one), None)
+                if free is None:
+                    persons.append(free := {})
+                free[column.generator] = column
+            else:
+                self._others[column.name] = Invented(
+                    total, column.generator, column.pattern, _own(rng), column.language, column.whole
+                )
+        for person in persons:
+            language = next(iter(person.values())).language
+            self._people.append((People(total, _own(rng), language), person))
+
+    def take(self, typed: pd.DataFrame) -> dict[str, Any]:
+        """Values of the next rows, by column. typed: the sampled columns of these rows."""
+        found: dict[str, Any] = {name: invented.take(len(typed)) for name, invented in self._others.items()}
+        for place, (people, person) in enumerate(self._people):
+            sexes = None
+            if place == 0 and self._sex is not None:
+                sexes = sexes_of(typed[self._sex], next(iter(person.values())).language)
+            made = people.take(len(typed), sexes)
+            found |= {column.name: made[generator] for generator, column in person.items()}
+        return found
+
+
+def refuse_repeats(columns: Iterable[Wanted], rows: int) -> None:
+    """Raises InputError where so many rows cannot each have an identifier of their own."""
+    problems = []
+    for column in columns:
+        if column.unique and column.most is not None and column.most < rows:
+            rule = f"has {column.most:,} different identifiers at most, and {rows:,} rows were asked for"
+            hint = f"ask for at most {column.most:,} rows"
+            if column.pattern is not None:
+                hint += f", or fit with a longer pattern, such as `{longer(column.pattern, rows)}`"
+            problems.append(Problem(f"column {column.name!r}", rule, hint))
+    if problems:
+        raise InputError(problems)
 
 
 class Invented:
-    """One column's invented values, block by block; the blocks together repeat no more than one block of `total` rows would.
+    """One column's invented values, block by block: blocks together are the same as one block of all rows.
 
-    generator: a kind of `Generator`; pattern: # digit, ? letter; neither: unique whole numbers. Raises InputError for
-    another generator.
+    generator: a kind of `Generator`; pattern: # digit, ? letter. With neither, unique values that no column of real ones
+    holds: texts with a prefix, or, where `whole`, numbers far below zero. Raises InputError for another generator.
     """
 
-    def __init__(self, total: int, generator: str | None, pattern: str | None, rng: np.random.Generator):
+    def __init__(
+        self, total: int, generator: str | None, pattern: str | None, rng: np.random.Generator, language: str = "en",
+        whole: bool = False,
+    ):  # fmt: skip
         if generator is not None and generator not in GENERATORS:
             raise InputError(Problem("generator", "is not known", f"name one of {', '.join(sorted(GENERATORS))}"))
-        self.generator, self.pattern, self.rng, self.taken = generator, pattern, rng, 0
-        self.base: int = 10 ** max(8, len(str(total)) + 1)
-        self.pool: list[str] = []
-        if pattern is not None:
-            # k -> first + k * stride reaches every filling once before any repeats, and nothing has to be remembered
-            self.fillings = 10 ** pattern.count("#") * 26 ** pattern.count("?")
-            self.first, self.stride = _below(self.fillings, rng), _below(self.fillings, rng)
-            while math.gcd(self.stride, self.fillings) != 1:
-                self.stride = _below(self.fillings, rng)
-        elif generator not in (None, "uuid"):
-            self.pool = _pool("user_name" if generator == "email" else str(generator), total, rng)
+        self._generator, self._whole, self._rng, self._taken = generator, whole, rng, 0
+        self._width = max(8, len(str(total)))
+        self._patterns = patterns_of(generator, pattern, language)
+        self._people = People(total, rng, language) if generator in PERSONAL and not self._patterns else None
+        self._pool = np.empty(0, object)
+        if self._patterns or generator == "uuid":
+            self._size = sum(map(fillings, self._patterns)) or _UUIDS
+            self._first, self._stride = _below(self._size, rng), _below(self._size, rng)
+            while math.gcd(self._stride, self._size) != 1:
+                self._stride = _below(self._size, rng)
+        elif generator is not None and self._people is None:
+            make = getattr(faker_of(language, rng), generator)
+            texts = [str(make()).replace("\n", ", ") for _ in range(min(total, POOL))]
+            self._pool = np.array(texts, object)
 
-    def take(self, n: int) -> list[str] | np.ndarray:
-        """The next n values."""
-        numbers = self.taken + self.rng.permutation(n)
-        self.taken += n
-        if self.pattern is not None:
-            return [_numbered(self.pattern, (self.first + int(k) * self.stride) % self.fillings) for k in numbers]
-        if self.generator is None:
-            return numbers + self.base
-        if self.generator == "uuid":
-            return [_uuid(self.rng.bytes(16)) for _ in range(n)]
-        picks = self.rng.integers(0, len(self.pool), n)
-        if self.generator == "email":  # reserved domains: no mail can be delivered there (RFC 2606)
-            hosts = ("example.com", "example.org", "example.net")
-            return [f"{self.pool[p]}{k}@{hosts[p % 3]}" for p, k in zip(picks, numbers, strict=True)]
-        return [self.pool[p] for p in picks]
+    def take(self, n: int) -> Any:
+        """(n,) texts or whole numbers: the next n values."""
+        start, self._taken = self._taken, self._taken + n
+        if self._people is not None:
+            return self._people.take(n)[str(self._generator)]
+        if len(self._pool):
+            return self._pool[(self._rng.random(n) * len(self._pool)).astype(np.int64)]
+        numbers = np.arange(start + 1, start + n + 1)
+        if not self._patterns and self._generator is None:
+            return (
+                BELOW - numbers if self._whole else np.array([f"{PREFIX}{k:0{self._width}d}" for k in numbers], object)
+            )
+        blocks = [self._numbered(numbers[at : at + _BLOCK]) for at in range(0, n, _BLOCK)]
+        texts = np.concatenate(blocks)
+        return texts.astype(np.int64) if self._whole else texts
+
+    def _numbered(self, numbers: np.ndarray) -> np.ndarray:
+        """k -> first + k * stride reaches every value once before any repeats, and nothing has to be remembered."""
+        places = [(self._first + k * self._stride) % self._size for k in numbers.tolist()]
+        if not self._patterns:
+            return np.array([_uuid(place) for place in places], object)
+        rest = np.array(places, np.int64 if self._size < 2**63 else object)
+        found = np.empty(len(rest), object)
+        for pattern in self._patterns:
+            size = fillings(pattern)
+            here = (rest >= 0) & (rest < size)
+            found[here] = filled(pattern, rest[here])
+            rest = np.where(here, -1, rest - size)
+        return found
 
 
-def _pool(generator: str, n: int, rng: np.random.Generator) -> list[str]:
-    from faker import Faker
-
-    faker = Faker("en_US")
-    faker.seed_instance(int(rng.integers(2**62)))
-    make: Callable[[], str] = getattr(faker, generator)
-    return [str(make()).replace("\n", ", ") for _ in range(min(n, POOL))]
+def _own(rng: np.random.Generator) -> np.random.Generator:
+    """A stream for one column alone: what another one draws must not shift it from block to block."""
+    return np.random.default_rng(rng.integers(2**62, size=4))
 
 
-def _below(fillings: int, rng: np.random.Generator) -> int:
-    """A random whole number from 0 to fillings - 1, however large that is."""
-    return int.from_bytes(rng.bytes(fillings.bit_length() // 8 + 9), "little") % fillings
+def _below(size: int, rng: np.random.Generator) -> int:
+    """A random whole number from 0 to size - 1, however large that is."""
+    return int.from_bytes(rng.bytes(size.bit_length() // 8 + 9), "little") % size
 
 
-def _numbered(pattern: str, number: int) -> str:
-    """The number-th filling of a pattern.
+def filled(pattern: str, numbers: np.ndarray) -> np.ndarray:
+    """The fillings of a pattern by their numbers.
 
-    >>> _numbered("?-##", 57), _numbered("##", 7)
-    ('F-20', '70')
+    >>> filled("?-##", np.array([57, 7])).tolist()
+    ['F-20', 'H-00']
     """
+    texts = np.full(len(numbers), "", object)
+    for part in re.split("([#?])", pattern):
+        if part in _PLACES:
+            signs = _PLACES[part]
+            texts = texts + signs[(numbers % len(signs)).astype(np.int64)]
+            numbers = numbers // len(signs)
+        elif part:
+            texts = texts + part
+    return texts
 
-    def fill(slot: re.Match[str]) -> str:
-        nonlocal number
-        number, place = divmod(number, 10 if slot[0] == "#" else 26)
-        return str(place) if slot[0] == "#" else string.ascii_uppercase[place]
 
-    return re.sub(r"[#?]", fill, pattern)
-
-
-def _uuid(raw: bytes) -> str:
-    import uuid
-
-    return str(uuid.UUID(bytes=raw, version=4))
+def _uuid(place: int) -> str:
+    """Version 8 of RFC 9562, whose bits are free, with zeros in front: no program that draws or dates a UUID gives one."""
+    digits = f"{place:018x}"
+    return f"00000000-0000-8{digits[:3]}-8{digits[3:6]}-{digits[6:]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -152,9 +152,17 @@ class Layout:
             for c in self.columns if c.release == "regenerate"
         ]  # fmt: skip
 
-    def refuse_repeats(self, rows: int) -> None:
-        """Raises InputError if so many rows cannot each have an identifier of their own."""
-        refuse_repeats(self.wanted, rows)
+    def refuse_repeats(self, rows: int, unit: str = "row") -> None:
+        """Raises InputError if so many rows cannot each have an identifier of their own. unit: as in `Privacy`."""
+        refuse_repeats(self._wanted_of(unit), rows)
+
+    def most_rows(self, rows: int, unit: str = "row") -> int:
+        """So many rows, or fewer where there are not so many different identifiers."""
+        return min([rows, *(c.most for c in self._wanted_of(unit) if c.unique and c.most is not None)])
+
+    def _wanted_of(self, unit: str) -> list[Wanted]:
+        """Two rows that shared an identifier of the unit would count as one person's, whatever its kind."""
+        return [replace(column, unique=column.unique or column.name == unit) for column in self.wanted]
 
     def invented(self, total: int, rng: np.random.Generator) -> Identifiers:
         """Identifiers for `total` rows, which may be taken block by block. Raises InputError if there are too few."""
@@ -237,7 +245,8 @@ def _output_column(name: str, policy: Policy, raw: RawTable) -> OutputColumn:
         dtype = usual_dtype(source)
     truths = tuple(column.categories or ()) if column.kind == "boolean" and column.categories != "private" else ()
     kind = output_type(column, form, marks, source, dtype)
-    if source is not None and (pa.types.is_integer(source) or pa.types.is_floating(source)) and kind != str(source):
+    plain = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    if source is not None and any(is_one(source) for is_one in plain) and kind != str(source):
         dtype = None  # it holds too little: values would be cut to fit
     return OutputColumn(
         name, column.released_as, column.generator, column.pattern, form, kind, dtype,

@@ -76,6 +76,7 @@ class Synthesizer:
         Raises InputError, before any row is drawn, if n or block is not a whole number of at least 1, or as `sample`.
         """
         n, block = at_least_one(n, "the number of rows"), at_least_one(block, "the size of a block")
+        self.layout.refuse_repeats(n, self.privacy.unit)
         return self._blocks(n, -(-n // block), Randomness(seed).generator(), progress, self._read(given))
 
     def impute(
@@ -96,6 +97,7 @@ class Synthesizer:
 
         model, rng = self._filling(), Randomness(seed).generator()
         given = Given.of_rows(table, self.codec, self.layout)
+        self.layout.refuse_repeats(len(given.known), self.privacy.unit)
         frame = self.layout.finish(completed(given, self.codec, model, True, rng, progress), rng)
         for name, there in given.identifiers.items():
             frame[name] = there.where(there.notna(), frame[name])
@@ -106,6 +108,7 @@ class Synthesizer:
     ) -> tuple[pd.DataFrame, np.random.Generator]:
         """n rows before identifiers and output types: text or None; float64 or NaN, dates in days."""
         n, rng = at_least_one(n, "the number of rows"), Randomness(seed).generator()
+        self.layout.refuse_repeats(n, self.privacy.unit)
         return self._typed(n, rng, progress, self._read(given)), rng
 
     def _blocks(

@@ -59,14 +59,32 @@ def output_type(
     if dtype == "object":  # whatever is in it
         source = None
     if column.released_as == "regenerate":
-        numbered = column.generator is None and column.pattern is None
-        return "int64" if numbered and (source is None or not _textual(source)) else "string"
+        return _of_identifiers(column, source)
     if column.categorical:
         return _of_categories(column, marks, source)
     values = tuple(form.value_of_mark(mark) for mark in marks)
     if _textual(source) if source is not None else any(math.isnan(value) for value in values):
         return "string"  # numbers and moments by their type hold no text
     return _of_numbers(column, source, tuple(value for value in values if not math.isnan(value)))
+
+
+def _of_identifiers(column: Column, source: pa.DataType | None) -> str:
+    """Whole numbers only where the source declares numbers: text has room for a prefix."""
+    if source is None or not whole_identifiers(column.generator, column.pattern):
+        return "string"
+    if str(source) == "int32" and len(column.pattern or "") < 10:
+        return "int32"
+    numbers = pa.types.is_integer(source) or pa.types.is_floating(source) or pa.types.is_decimal(source)
+    return "int64" if numbers else "string"
+
+
+def whole_identifiers(generator: str | None, pattern: str | None) -> bool:
+    """True if invented identifiers can be whole numbers.
+
+    >>> whole_identifiers(None, None), whole_identifiers(None, "99####"), whole_identifiers(None, "0###")
+    (True, True, False)
+    """
+    return generator is None and (pattern is None or bool(_WHOLE_PATTERN.match(pattern)))
 
 
 def _of_categories(column: Column, marks: tuple[str, ...], source: pa.DataType | None) -> str:
@@ -125,6 +143,7 @@ _NS_DAYS = 106_751.0  # that 64 bits hold in nanoseconds
 _FARTHEST = {"date": _NS_DAYS, "datetime": _NS_DAYS * DAY, "duration": _NS_DAYS * DAY, "time": math.inf}
 
 
+_WHOLE_PATTERN = re.compile(r"-?[1-9][0-9#]{0,16}\Z")
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,16})\Z")
 MAX_WHOLE = 2**53  # longer codes stay text: pandas reads whole numbers as floats where one is missing
 
@@ -152,7 +171,7 @@ def fits_kind(name: str, kind: str) -> bool:
         return bool(pa.types.is_timestamp(found) or (kind == "date" and pa.types.is_date(found)))
     if kind == "time":
         return bool(pa.types.is_time(found))
-    return bool(pa.types.is_duration(found)) if kind == "duration" else name == "int64"
+    return bool(pa.types.is_duration(found)) if kind == "duration" else name in ("int32", "int64")
 
 
 def usual_dtype(source: pa.DataType) -> str | None:

@@ -1,0 +1,142 @@
+"""Invented people: the names and the e-mail address of one row are those of one person, of the sex that the row states."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from privsynth.policy.identifiers import POOL
+
+if TYPE_CHECKING:
+    from faker import Faker
+
+PERSONAL = ("name", "first_name", "last_name", "email")  # generators of what belongs to one person
+HOSTS = ("example.com", "example.org", "example.net")  # reserved: no mail can be delivered there (RFC 2606)
+FEMALE, MALE, UNKNOWN = 0, 1, -1
+# Columns that state a sex: one of these words is their name, or its first or last part, as in `sex_at_birth`.
+SEX_COLUMNS = frozenset({
+    "sex", "gender", "geschlecht", "anrede", "salutation", "sexe", "civilite", "civilité", "sexo", "genero", "género", "sesso",
+    "genere", "geslacht", "kön", "kon", "kjønn", "kjonn", "køn", "płeć", "plec", "pohlaví", "pohlavi", "sukupuoli",
+})  # fmt: skip
+_WORDS = {
+    FEMALE: "female woman women girl f w fem mrs ms miss frau weiblich femme féminin feminin feminine madame mme mujer femenino "
+    "femenina señora senora sra donna femmina femminile signora feminino feminina mulher vrouw vrouwelijk mevrouw kvinna "
+    "kvinde kvinne kobieta žena zena nainen",
+    MALE: "male man men boy m mr herr mann männlich maennlich homme masculin masculine monsieur hombre masculino señor senor sr "
+    "uomo maschio maschile signor homem mannelijk mijnheer mand mężczyzna mezczyzna muž muz mies",
+}
+SEXES = {word: sex for sex, words in _WORDS.items() for word in words.split()}
+# A letter that means something else, or means something at all, in one language: mujer, homme, hombre, kvinna, kobieta.
+LETTERS = {
+    "es": {"m": UNKNOWN, "h": MALE}, "fr": {"h": MALE}, "it": {"d": FEMALE, "u": MALE}, "nl": {"v": FEMALE},
+    "sv": {"k": FEMALE}, "da": {"k": FEMALE}, "nb": {"k": FEMALE}, "pl": {"k": FEMALE},
+}  # fmt: skip
+LOCALES = {
+    "en": "en_US",
+    "el": "el_GR",
+    "nb": "no_NO",
+    "nn": "no_NO",
+}  # of Faker, where a language has several or another
+FAMILY_FIRST = {"hu": "{1} {0}", "ja": "{1} {0}", "zh": "{1}{0}", "ko": "{1}{0}"}
+_LETTERS = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i"})
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+
+
+class People:
+    """Invented people, block by block: blocks together are the same people as one block of all rows.
+
+    total: rows of all blocks. language: of their names, where Faker knows it; US English otherwise.
+    """
+
+    def __init__(self, total: int, rng: np.random.Generator, language: str = "en"):
+        faker, size = faker_of(language, rng), min(total, POOL)
+        self._rng, self._taken, self._language = rng, 0, language.partition("_")[0].partition("-")[0]
+        self._first = [_pool(make, size) for make in (faker.first_name_female, faker.first_name_male)]
+        self._last = [_pool(make, size) for make in (faker.last_name_female, faker.last_name_male)]
+
+    def take(self, n: int, sexes: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """(n,) texts by generator. sexes: FEMALE, MALE or UNKNOWN of each row."""
+        draws = self._rng.random((n, 3))  # row by row, so that where a block ends changes nothing
+        sex = (draws[:, 0] < 0.5).astype(np.int64)
+        if sexes is not None:
+            sex = np.where(sexes == UNKNOWN, sex, sexes)
+        which = (draws[:, 1:] * len(self._first[0])).astype(np.int64)
+        first, last = (
+            np.where(sex == FEMALE, pool[FEMALE][which[:, i]], pool[MALE][which[:, i]])
+            for i, pool in enumerate((self._first, self._last))
+        )
+        numbers = np.arange(self._taken + 1, self._taken + n + 1)
+        self._taken += n
+        return {
+            "name": self._joined(first, last), "first_name": first, "last_name": last, "email": self._mails(first, last, numbers),
+        }  # fmt: skip
+
+    def _joined(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+        form = FAMILY_FIRST.get(self._language)
+        if form is None:
+            return np.asarray(first + " " + last)
+        return np.array([form.format(*names) for names in zip(first, last, strict=True)], object)
+
+    def _mails(self, first: np.ndarray, last: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Unique by their numbers, since a name has no digits."""
+        folded = {name: _ascii(name, self._language) for name in {*first, *last}}
+        hosts = np.array([f"@{host}" for host in HOSTS], object)[numbers % len(HOSTS)]
+        before, after = (np.array([folded[name] for name in names], object) for names in (first, last))
+        return np.asarray(before + "." + after + numbers.astype(str).astype(object) + hosts)
+
+
+def faker_of(language: str, rng: np.random.Generator) -> Faker:
+    from faker import Faker
+    from faker.config import AVAILABLE_LOCALES
+
+    known, exact = sorted(AVAILABLE_LOCALES), language.replace("-", "_")
+    short = exact.partition("_")[0]
+    wanted = [exact, LOCALES.get(short, f"{short}_{short.upper()}")]
+    wanted += [locale for locale in known if locale.startswith(f"{short}_")]
+    faker = Faker(next((locale for locale in wanted if "_" in locale and locale in known), "en_US"))
+    faker.seed_instance(int(rng.integers(2**62)))
+    return faker
+
+
+def _pool(make: Callable[[], Any], size: int) -> np.ndarray:
+    return np.array([str(make()) for _ in range(size)], object)
+
+
+def _ascii(name: str, language: str) -> str:
+    """A name as it can stand in an e-mail address.
+
+    >>> _ascii("Šárka O'Neil", "cs"), _ascii("Müller", "de"), _ascii("王", "zh")
+    ('sarkaoneil', 'mueller', 'person')
+    """
+    text = name.lower().translate(_UMLAUTS) if language == "de" else name.lower()
+    plain = unicodedata.normalize("NFKD", text.translate(_LETTERS))
+    return re.sub("[^a-z]", "", plain) or "person"
+
+
+def sex_column(names: Iterable[str]) -> str | None:
+    """The first of the names that is the name of a column of sexes.
+
+    >>> sex_column(["visit", "sexton", "PatientSex"]), sex_column(["age", "weight"])
+    ('PatientSex', None)
+    """
+    for name in names:
+        parts = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-zäöü])(?=[A-ZÄÖÜ])", " ", name).lower())
+        if parts and SEX_COLUMNS & {parts[0], parts[-1]}:
+            return name
+    return None
+
+
+def sexes_of(words: Iterable[Any], language: str = "en") -> np.ndarray:
+    """(rows,) FEMALE, MALE or UNKNOWN, by public lists of words.
+
+    >>> sexes_of(["F", " Herr ", "Unknown/Invalid", None, "2"])
+    array([ 0,  1, -1, -1, -1])
+    """
+    known = SEXES | LETTERS.get(language.replace("-", "_").partition("_")[0], {})
+    return np.array(
+        [UNKNOWN if word is None else known.get(str(word).strip().lower().rstrip("."), UNKNOWN) for word in words]
+    )
