@@ -97,12 +97,12 @@ def test_a_line_break_in_a_header(tmp_path: Path) -> None:
 
 ROWS = "0,F,55.2\n1,F,87.2\n2,M,74.2\n"
 CAUSES: dict[str, tuple[str | bytes, dict[str, Any], str, str]] = {
-    "semicolons": (german(), {}, "the header holds no comma, but a semicolon 3 times", 'declare `dataset: {csv: {delimiter: ";"}}`'),
-    "tabs": (german("\t"), {}, "the header holds no comma, but a tab 3 times", 'declare `dataset: {csv: {delimiter: "\\t"}}`'),
-    "bars": (german("|"), {}, "the header holds no comma, but a vertical bar 3 times", 'delimiter: "|"'),
-    "commas": ("a,b,c\n1,2,3\n", {"delimiter": ";"}, "the header holds no semicolon, but a comma 2 times", 'delimiter: ","'),
+    "semicolons": (german(), {}, "the header holds no comma, but 3 semicolons", 'declare `dataset: {csv: {delimiter: ";"}}`'),
+    "tabs": (german("\t"), {}, "the header holds no comma, but 3 tabs", 'declare `dataset: {csv: {delimiter: "\\t"}}`'),
+    "bars": (german("|"), {}, "the header holds no comma, but 3 vertical bars", 'delimiter: "|"'),
+    "commas": ("a,b,c\n1,2,3\n", {"delimiter": ";"}, "the header holds no semicolon, but 2 commas", 'delimiter: ","'),
     "another delimiter": ("abc\n123\n", {"delimiter": ";"}, "does not hold the declared delimiter, a semicolon", "dataset.csv.delimiter"),
-    "header alone": ("a;b\n", {}, "the header holds no comma, but a semicolon 1 times", 'delimiter: ";"'),
+    "header alone": ("a;b\n", {}, "the header holds no comma, but 1 semicolon", 'delimiter: ";"'),
     "utf-16": (german().encode("utf-16"), {}, "begins with the byte order mark of UTF-16, and `encoding` is utf-8", "encoding: utf-16"),
     "utf-16 big": ("\ufeffa,b\n1,2\n".encode("utf-16-be"), {}, "byte order mark of UTF-16", "encoding: utf-16"),
     "utf-32": ("a,b\n1,2\n".encode("utf-32"), {}, "byte order mark of UTF-32", "encoding: utf-32"),

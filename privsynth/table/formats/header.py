@@ -128,7 +128,8 @@ def _check_one_name(line: bytes, number: int, lines: Iterator[bytes], spec: CsvS
             raise InputError(Problem(place, rule, declare(f"skip_rows: {further - 1}")))
     best = max(widths, key=lambda mark: widths[mark])
     if widths[best] > 1:
-        rule = f"the header holds no {called(spec.delimiter)}, but a {called(best)} {widths[best] - 1} times"
+        count = widths[best] - 1
+        rule = f"the header holds no {called(spec.delimiter)}, but {count} {called(best)}{'s' if count > 1 else ''}"
         shown = "\\t" if best == "\t" else best
         raise InputError(Problem(place, rule, declare(f'delimiter: "{shown}"')))
     if spec.delimiter != CsvSpec().delimiter:
