@@ -15,11 +15,13 @@ from privsynth import Policy, Synthesizer
 from privsynth.encoding.codec import Codec, ColumnCodec
 from privsynth.encoding.domain import STRATUM, ColumnDomain, Domain
 from privsynth.errors import InputError
+from privsynth.evidence import Privacy
 from privsynth.pipeline import fit
 from privsynth.policy.options import NetworkOptions
 from privsynth.progress import silent
 from privsynth.release import write_table
 from privsynth.sampling.output import Layout, OutputColumn
+from privsynth.table.values import Form
 from privsynth.trainers.autoregressive import FillingModel, MaskedPrediction
 
 pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook")
@@ -154,8 +156,8 @@ def known_law(*more: ColumnDomain, mix: tuple[float, ...] = (), joint: np.ndarra
     network = MaskedPrediction(codec, NetworkOptions(hidden=32))
     draws = np.random.default_rng(2).choice(joint.size, 40_000, p=joint.ravel())
     network.pretrain(np.stack(np.unravel_index(draws, joint.shape), 1), 1200, silent)
-    layout = Layout(tuple(OutputColumn(n, "category", "keep", None, None, None, False) for n in "abc"), "?", ())
-    privacy: Any = None
+    layout = Layout(tuple(OutputColumn(n, "keep", None, None, Form("category"), "string") for n in "abc"), ())
+    privacy = Privacy.model_construct(unit="row")
     return Synthesizer("autoregressive", codec, FillingModel(codec, None, network), layout, privacy)
 
 

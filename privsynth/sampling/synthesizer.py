@@ -60,7 +60,7 @@ class Synthesizer:
 
         given: {column: value} that all rows have; everything else is drawn given these, as in `impute`. All rows
         are in memory at once; `sample_blocks` gives any number. Raises InputError if n is not a whole number of at
-        least 1, or for what `impute` refuses.
+        least 1 or above the number of different identifiers, or for what `impute` refuses.
         """
         typed, rng = self.sample_typed(n, seed, progress, given)
         return self.layout.finish(typed, rng)
@@ -73,7 +73,7 @@ class Synthesizer:
 
         Each block is sampled and calibrated by itself; identifiers go on from block to block. Types are those of
         `sample`, but whole numbers are always Int64, so that all blocks are alike. One block is what `sample` gives.
-        Raises InputError, before any row is drawn, if n or block is not a whole number of at least 1, or as `sample`.
+        Raises InputError, before any row is drawn, if block is not a whole number of at least 1, or as `sample`.
         """
         n, block = at_least_one(n, "the number of rows"), at_least_one(block, "the size of a block")
         self.layout.refuse_repeats(n, self.privacy.unit)
