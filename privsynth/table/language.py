@@ -4,52 +4,66 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Literal
 
 ENGLISH = "en"
 
 
-@lru_cache(8)
-def _names(language: str) -> dict[str, str]:
-    """Each name in the language, folded and without a dot at its end -> the English one that `strptime` reads.
+@lru_cache(16)
+def _names(language: str, kind: str) -> dict[str, int]:
+    """Each name of a month or a weekday, folded and without a dot at its end -> its number, as in `name_of`.
 
     From CLDR, by Babel: long and short names, alone and inside dates.
     """
     from babel.dates import get_day_names, get_month_names
 
-    found: dict[str, str] = {}
+    found: dict[str, int] = {}
     for width in ("wide", "abbreviated"):
         for context in ("format", "stand-alone"):
-            for getter in (get_month_names, get_day_names):
-                english = getter(width, "format", ENGLISH)
-                for number, name in getter(width, context, language).items():
-                    found.setdefault(name.casefold().rstrip("."), str(english[number]))
-    for name, meant in list(
-        found.items()
-    ):  # programs cut names to three letters, where these are one month's or day's alone
-        if len({other for known, other in found.items() if known.startswith(name[:3])}) == 1:
-            found.setdefault(name[:3], meant)
-    return found | ({"mrz": "March"} if language.startswith("de") else {})
+            for number, name in (get_month_names if kind == "month" else get_day_names)(
+                width, context, language
+            ).items():
+                found.setdefault(name.casefold().rstrip("."), number)
+    for name in list(found):  # programs cut names to three letters, where these are one month's or day's alone
+        meant = {number for known, number in found.items() if known.startswith(name[:3])}
+        if len(meant) == 1:
+            found.setdefault(name[:3], *meant)
+    return found | ({"mrz": 3} if language.startswith("de") and kind == "month" else {})
 
 
 @lru_cache(8)
 def _pattern(language: str) -> re.Pattern[str]:
-    longest_first = sorted(_names(language), key=len, reverse=True)
-    return re.compile(rf"(?<!\w)({'|'.join(map(re.escape, longest_first))})(?!\w)\.?", re.IGNORECASE)
+    longest_first = sorted({*_names(language, "month"), *_names(language, "day")}, key=len, reverse=True)
+    names = "|".join(map(re.escape, longest_first))
+    return re.compile(rf"(?<![^\W\d_])({names})(?![^\W\d_])\.?", re.IGNORECASE)  # no part of a longer word
 
 
-def in_english(text: str, language: str) -> str:
-    """A text whose names of months and weekdays `strptime` can read.
+DIRECTIVES = {
+    "%b": ("month", "abbreviated"), "%B": ("month", "wide"), "%a": ("day", "abbreviated"), "%A": ("day", "wide"),
+}  # fmt: skip
 
-    >>> in_english("12-März-97", "de"), in_english("3 janv. 2020", "fr")
-    ('12-March-97', '3 Jan 2020')
+
+def in_english(text: str, language: str, form: str | None) -> str:
+    """A text whose names of months and weekdays `strptime` can read. Its first name is that of the format's first directive.
+
+    >>> in_english("12-März-97", "de", "%d-%b-%y"), in_english("01MRZ2020", "de", "%d%b%Y")
+    ('12-Mar-97', '01Mar2020')
+    >>> in_english("mar, 3 de marzo", "es", "%a, %d de %B")
+    'Tue, 3 de March'
     """
-    if language == ENGLISH:
+    if language == ENGLISH or form is None:
         return text
-    return _pattern(language).sub(lambda found: _names(language).get(found[1].casefold(), found[0]), text)
+    directives = iter([directive for directive in re.findall("%.", form) if directive in DIRECTIVES])
+
+    def translated(found: re.Match[str]) -> str:
+        kind, width = DIRECTIVES.get(next(directives, ""), ("month", ""))
+        number = _names(language, kind).get(found[1].casefold()) if width else None
+        return found[0] if number is None else name_of(number, kind, width, ENGLISH)
+
+    return _pattern(language).sub(translated, text)
 
 
-def name_of(number: int, kind: str, width: Literal["wide", "abbreviated"], language: str) -> str:
+@lru_cache(512)
+def name_of(number: int, kind: str, width: str, language: str) -> str:
     """The name of a month (1 to 12) or a weekday (0 is Monday). kind: month or day; width: wide or abbreviated.
 
     >>> name_of(3, "month", "wide", "de"), name_of(0, "day", "abbreviated", "en")

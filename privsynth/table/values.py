@@ -69,10 +69,10 @@ class Form:
         """A text -> its value (days, seconds or the number itself); NaN if it is not one of its kind."""
         form = self.format
         if self.kind == "date":
-            return self._in_century(lambda text: day_of(in_english(text, self.language), form), 1)
+            return self._in_century(lambda text: day_of(in_english(text, self.language, form), form), 1)
         if self.kind == "datetime":
             zone = ZoneInfo(self.timezone) if self.timezone else None
-            return self._in_century(lambda text: moment_of(in_english(text, self.language), form, zone), DAY)
+            return self._in_century(lambda text: moment_of(in_english(text, self.language, form), form, zone), DAY)
         if self.kind == "time":
             return clock_of if form is None else lambda text: time_of(text, form)
         if self.kind == "duration":

@@ -12,7 +12,7 @@ import numpy as np
 
 from privsynth.policy.column import LETTER_CASES, NAMES
 from privsynth.policy.moments import DAY
-from privsynth.table.language import ENGLISH, name_of
+from privsynth.table.language import DIRECTIVES, ENGLISH, name_of
 
 _EPOCH = datetime(1970, 1, 1)
 _DIRECTIVE = re.compile(r"%[a-zA-Z%]")
@@ -70,10 +70,9 @@ def formatted(moment: datetime, form: str, language: str = ENGLISH, letter_case:
         directive = found[0]
         if directive == "%Y":
             return f"{moment.year:04d}"
-        if language != ENGLISH and directive in _NAMES:
-            kind, width = _NAMES[directive]
-            number = moment.month if kind == "month" else moment.weekday()
-            text = name_of(number, kind, "wide" if width == "wide" else "abbreviated", language).rstrip(".")
+        if language != ENGLISH and directive in DIRECTIVES:
+            kind, width = DIRECTIVES[directive]
+            text = name_of(moment.month if kind == "month" else moment.weekday(), kind, width, language).rstrip(".")
         else:
             aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)  # so that %z has an offset
             text = aware.strftime(directive)
@@ -84,9 +83,6 @@ def formatted(moment: datetime, form: str, language: str = ENGLISH, letter_case:
         )
 
     return _DIRECTIVE.sub(one, form)
-
-
-_NAMES = {"%b": ("month", "abbreviated"), "%B": ("month", "wide"), "%a": ("day", "abbreviated"), "%A": ("day", "wide")}
 
 
 def _duration(seconds: float, form: str, step: float) -> str:
