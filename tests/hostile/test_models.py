@@ -77,7 +77,16 @@ def lengthened(*path: Any) -> Callable[[Any], None]:
 
 
 COLUMN, OUTPUT = ("domain", "columns"), ("layout", "columns")
-SEX, WARD, AGE, WORK, COST, SEEN, GONE = range(7)  # of the domain; three invented columns come first in the layout
+SEX, WARD, AGE, WORK, COST, SEEN, GONE, SMOKES, CAME, CLOCK, LEFT, WOKE, WAITED, PAID, STRATUM = range(
+    15
+)  # of the domain
+
+
+def output(column: int, *more: Any) -> Callable[[Any], None]:
+    """As `put`, for a column of the layout: three invented ones come first, and the clock of a datetime is none."""
+    return put("layout", "columns", 3 + column - (column > CLOCK), *more)
+
+
 JSON = {
     "another format": (put("format", 2), "format"),
     "a format that is no number": (put("format", True), "format"),
@@ -91,7 +100,7 @@ JSON = {
     "no columns": (put(*COLUMN, []), "domain.columns"),
     "a column twice": (lengthened(*COLUMN), "stands twice"),
     "no categories": (put(*COLUMN, SEX, "categories", []), "categories"),
-    "a category twice": (put(*COLUMN, SEX, "categories", ["1", "1"]), "categories"),
+    "a category twice": (put(*COLUMN, SEX, "categories", ["1", "1"]), "stands twice"),
     "a category more": (put(*COLUMN, SEX, "categories", ["1", "2", "3"]), "codec.0.bins"),
     "a gap from itself": (put(*COLUMN, AGE, "gap_from", "age"), "cycle"),
     "gaps in a cycle": (put(*COLUMN, WORK, "gap_from", "age"), "cycle"),
@@ -109,16 +118,20 @@ JSON = {
     "a mix below zero": (put("domain", "mix", [1.5, -0.4, -0.1]), "mix"),
     "a mix of more strata": (put("domain", "mix", [0.25] * 4), "strata"),
     "a mix of none": (put("domain", "mix", []), "mix"),
-    "strata that are no numbers": (put(*COLUMN, 7, "categories", ["a", "b", "c"]), "strata"),
+    "strata that are no numbers": (put(*COLUMN, STRATUM, "categories", ["a", "b", "c"]), "strata"),
     "a method of Faker": (put(*OUTPUT, 1, "generator", "binary"), "generator"),
     "an attribute of Faker": (put(*OUTPUT, 1, "generator", "__class__"), "generator"),
     "a seed of Faker": (put(*OUTPUT, 1, "generator", "seed_instance"), "generator"),
     "a pattern without end": (put(*OUTPUT, 2, "pattern", "#" * 1_000_000), "pattern"),
-    "a format that is none": (put(*OUTPUT, 3 + SEEN, "format", "%Q"), "format"),
+    "numbers where names are": (put(*OUTPUT, 1, "type", "int64"), "type"),
+    "numbers where a pattern has letters": (put(*OUTPUT, 2, "type", "int32"), "type"),
+    "an identifier of moments": (put(*OUTPUT, 0, "type", "timestamp[s]"), "type"),
+    "a share of rows that is none": (put("domain", "dropped", 1.5), "dropped"),
     "a column of the layout twice": (lengthened(*OUTPUT), "stands twice"),
-    "a column that was not learned": (put(*OUTPUT, 3 + AGE, "name", "years"), "layout"),
-    "a column of another kind": (put(*OUTPUT, 3 + AGE, "kind", "number"), "layout"),
-    "words as whole numbers": (put(*OUTPUT, 3 + WARD, "whole", True), "whole"),
+    "a column that was not learned": (output(AGE, "name", "years"), "layout"),
+    "a column of another kind": (output(AGE, "form", "kind", "integers"), "kind"),
+    "a column of another kind than was learned": (output(AGE, "form", "kind", "number"), "type"),
+    "words as whole numbers": (output(WARD, "type", "int64"), "whole"),
     "a rule about nothing": (put("layout", "rules", 0, 1, "nothing"), "layout.rules"),
     "a rule about a category": (put("layout", "rules", 0, 1, "sex"), "layout.rules"),
     "a rule against itself": (put("layout", "rules", 0, 1, "seen"), "cycle"),
@@ -129,6 +142,109 @@ JSON = {
     "a claim with no number": (put("privacy", "risk", "advantage", float("inf")), "finite"),
     "facts that are none": (put("facts", {"dataset": [1]}), "facts"),
 }  # fmt: skip
+KINDS = {  # marks, kinds and breaks of the domain
+    "a kind that is none": (put(*COLUMN, SEX, "kind", "text"), "kind"),
+    "a kind for another": (put(*COLUMN, AGE, "kind", "date"), "layout"),
+    "a mark twice": (put(*COLUMN, PAID, "marks", ["<0,01", "<0,01"]), "stands twice"),
+    "a mark that is a category": (put(*COLUMN, SMOKES, "marks", ["ja", "-9"]), "stands twice"),
+    "a mark that is no text": (put(*COLUMN, PAID, "marks", [1, 2]), "marks"),
+    "one mark more": (put(*COLUMN, PAID, "marks", ["<0,01", "9999+", "?", "more"]), "marks"),
+    "marks in another order": (put(*COLUMN, PAID, "marks", ["9999+", "<0,01", "?"]), "marks"),
+    "a mark less": (put(*COLUMN, SMOKES, "marks", ["-8"]), "marks"),
+    "very many marks": (put(*COLUMN, PAID, "marks", [str(i) for i in range(10_000)]), "marks"),
+    "a cut beyond the bounds": (put(*COLUMN, PAID, "cuts", [10**9]), "cuts"),
+    "a cut between two steps": (put(*COLUMN, PAID, "cuts", [0.5]), "cuts"),
+    "a cut of categories": (put(*COLUMN, SEX, "cuts", [1]), "cuts"),
+    "a cut of truth values": (put(*COLUMN, SMOKES, "cuts", [1]), "cuts"),
+    "very many cuts": (put(*COLUMN, PAID, "cuts", list(range(10_000))), "cuts"),
+    "another cut": (put(*COLUMN, PAID, "cuts", [12_345]), "codec.13.bins"),
+    "a spike beyond the bounds": (put(*COLUMN, WAITED, "spikes", [-(10**9)]), "spikes"),
+    "a spike of a category": (put(*COLUMN, WARD, "spikes", [0]), "spikes"),
+    "spikes without end": (put(*COLUMN, WAITED, "spikes", [2**80]), "spikes"),
+    "categories of a number": (put(*COLUMN, PAID, "categories", ["a"]), "categories"),
+    "a clock of nothing": (put(*COLUMN, CLOCK, "clock_of", "nothing"), "clock_of"),
+    "a clock of a date": (put(*COLUMN, CLOCK, "clock_of", "gone"), "clock_of"),
+    "a clock of a gap": (put(*COLUMN, CLOCK, "clock_of", "left"), "clock_of"),
+    "a clock of itself": (put(*COLUMN, CLOCK, "clock_of", "__clock of came__"), "clock_of"),
+    "no clock": (put(*COLUMN, CLOCK, "clock_of", None), "clock_of"),
+    "two clocks": (put(*COLUMN, WOKE, "clock_of", "came"), "clock_of"),
+    "a clock that is a category": (put(*COLUMN, SMOKES, "clock_of", "came"), "gap"),
+    "a clock of half a day": (put(*COLUMN, CLOCK, "high", 719), "clock_of"),
+    "a clock of another step": (put(*COLUMN, CLOCK, "step", 3600.0), "day"),
+    "a clock with marks": (put(*COLUMN, CLOCK, "marks", ["never"]), "clock_of"),
+    "a clock with cuts": (put(*COLUMN, CLOCK, "cuts", [720]), "clock_of"),
+    "a clock that is a gap": (put(*COLUMN, CLOCK, "gap_from", "woke"), "clock_of"),
+    "a datetime without a clock": (put(*COLUMN, LEFT, "gap_from", None), "clock_of"),
+    "a datetime as a gap from a date": (put(*COLUMN, LEFT, "gap_from", "seen"), "gap_from"),
+    "a gap from another step": (put(*COLUMN, LEFT, "step", 1.0), "gap_from"),
+    "a time as a gap from a duration": (put(*COLUMN, WOKE, "gap_from", "waited"), "gap_from"),
+    "a step of months": (put(*COLUMN, CAME, "step", 2.6e6), "step"),
+    "a step of a date": (put(*COLUMN, SEEN, "step", 60.0), "step"),
+    "a step of truth values": (put(*COLUMN, SMOKES, "step", 60.0), "step"),
+    "a moment in the year 10,000": (put(*COLUMN, CAME, "high", 10**12), "years"),
+    "a moment before the year 1": (put(*COLUMN, CAME, "low", -(10**12)), "years"),
+    "a time of two days": (put(*COLUMN, WOKE, "high", 2_000), "day"),
+    "a time below midnight": (put(*COLUMN, WOKE, "low", -1), "day"),
+    "a duration of ages": (put(*COLUMN, WAITED, "high", 10**12), "durations"),
+    "a letter case that is none": (put(*COLUMN, CAME, "letter_case", "mIxEd"), "letter_case"),
+    "a letter case that was not measured": (put(*COLUMN, CAME, "letter_case", ""), "letter_case"),
+}  # fmt: skip
+WRITTEN = {  # how cells are written
+    "a format that is none": (output(SEEN, "form", "format", "%Q"), "format"),
+    "a format without end": (output(SEEN, "form", "format", "%d" * 1_000), "format"),
+    "a format of a number": (output(PAID, "form", "format", "%d"), "format"),
+    "a format of truth values": (output(SMOKES, "form", "format", "%d"), "format"),
+    "a format of no duration": (output(WAITED, "form", "format", "%H"), "format"),
+    "a time zone that is none": (output(LEFT, "form", "timezone", "Nowhere/Land"), "timezone"),
+    "a time zone that is a file": (output(LEFT, "form", "timezone", "/etc/passwd"), "timezone"),
+    "a time zone that leads away": (output(LEFT, "form", "timezone", "../../etc/passwd"), "timezone"),
+    "a time zone of a date": (output(SEEN, "form", "timezone", "Europe/Berlin"), "timezone"),
+    "a language that is none": (output(CAME, "form", "language", "xx"), "language"),
+    "a language that is a file": (output(CAME, "form", "language", "../de"), "language"),
+    "a decimal sign that is none": (output(PAID, "form", "decimal", ";"), "decimal"),
+    "thousands by a letter": (output(PAID, "form", "thousands", "k"), "thousands"),
+    "thousands by the decimal sign": (output(PAID, "form", "thousands", ","), "thousands"),
+    "a currency of many words": (output(PAID, "form", "currency", "€" * 11), "currency"),
+    "parentheses that are no truth value": (output(PAID, "form", "parentheses", 1), "parentheses"),
+    "a percent that is no truth value": (output(PAID, "form", "percent", "yes"), "percent"),
+    "too many places": (output(PAID, "form", "places", 10), "places"),
+    "half a place": (output(PAID, "form", "places", 0.5), "places"),
+    "a step that was not learned": (output(CAME, "form", "step", 1.0), "steps"),
+    "a step of the form that is none": (output(CAME, "form", "step", 7.0), "step"),
+    "bounds of the form that are none": (output(CAME, "form", "low", "1970"), "low"),
+    "another key of the form": (output(CAME, "form", "more", 1), "more"),
+    "no form": (output(CAME, "form", None), "form"),
+    "marks that were not learned": (output(PAID, "marks", []), "marks"),
+    "one truth": (output(SMOKES, "truths", ["ja"]), "truths"),
+    "truths of a category": (output(SEX, "truths", ["1", "2"]), "truths"),
+    "a type that is none": (output(AGE, "type", "int128"), "type"),
+    "a type of Python": (output(AGE, "type", "object"), "type"),
+    "whole numbers as days": (output(AGE, "type", "date32[day]"), "type"),
+    "whole numbers as floats": (output(AGE, "type", "double"), "type"),
+    "numbers as whole ones": (output(COST, "type", "int64"), "type"),
+    "words as numbers": (output(WARD, "type", "double"), "type"),
+    "truth values as days": (output(SMOKES, "type", "date32[day]"), "type"),
+    "moments as days": (output(CAME, "type", "date32[day]"), "type"),
+    "times as moments": (output(WOKE, "type", "timestamp[s]"), "type"),
+    "durations as times": (output(WAITED, "type", "time64[us]"), "type"),
+    "identifiers as floats": (put(*OUTPUT, 0, "type", "double"), "type"),
+    "names as whole numbers": (put(*OUTPUT, 1, "type", "int64"), "type"),
+    "whole numbers in too few bits": (output(WORK, "type", "int8"), "type"),
+    "decimals of too few digits": (output(PAID, "type", "decimal128(3, 2)"), "type"),
+    "decimals of too few places": (output(PAID, "type", "decimal128(12, 1)"), "type"),
+    "moments beyond nanoseconds": (output(GONE, "type", "timestamp[ns]"), "type"),
+    "a type with a time zone that is none": (output(GONE, "type", "timestamp[us, tz=Nowhere/Land]"), "type"),
+    "a dtype that is no text": (output(AGE, "dtype", 1), "dtype"),
+    "a delimiter of two": (put("layout", "csv", "delimiter", ";;"), "csv"),
+    "a delimiter that is the decimal sign": (put("layout", "csv", "delimiter", "."), "csv"),
+    "an encoding that is none": (put("layout", "csv", "encoding", "utf-99"), "csv"),
+    "an encoding with shift states": (put("layout", "csv", "encoding", "utf-7"), "csv"),
+    "an encoding that is a codec of Python": (put("layout", "csv", "encoding", "idna"), "csv"),
+    "a quote that is none": (put("layout", "csv", "quote", "x"), "csv"),
+    "lines below zero": (put("layout", "csv", "skip_rows", -1), "csv"),
+    "no dialect": (put("layout", "csv", None), "csv"),
+}  # fmt: skip
+CHANGED = JSON | KINDS | WRITTEN
 
 
 def refused(folder: Path) -> str:
@@ -154,9 +270,9 @@ def edited(source: Path, folder: Path, meta: Callable[[Any], None] = lambda meta
     return folder
 
 
-@pytest.mark.parametrize("name", list(JSON))
+@pytest.mark.parametrize("name", list(CHANGED))
 def test_a_change_of_model_json_is_told(models: Any, tmp_path: Path, name: str) -> None:
-    change, word = JSON[name]
+    change, word = CHANGED[name]
     assert word in refused(edited(models["marginals"][1], tmp_path, change))
 
 
