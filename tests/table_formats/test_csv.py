@@ -114,6 +114,8 @@ CAUSES: dict[str, tuple[str | bytes, dict[str, Any], str, str]] = {
     "windows as latin": ("a,b \u20ac\n1,2\n".encode("cp1252"), {"encoding": "latin-1"}, "control character in its header if it is read as iso8859-1", "encoding: cp1252"),
     "not even windows": (b"a,b\n1,2\n1,CANARY\x81\n", {"encoding": "cp1252"}, "line 3 is not cp1252 text", "latin-1"),
     "odd number of bytes": ("a,b\n1,2\n".encode("utf-16") + b"C", {"encoding": "utf-16"}, "line 3 is not utf-16 text", "UTF-8"),
+    "utf-8 rows as windows": ("a,b\n1,Pädiatrie\n", {"encoding": "cp1252"}, "is text in UTF-8, and `encoding` is cp1252", "encoding: utf-8"),
+    "note for excel": ("sep=;\r\n" + german(), {}, "line 1 is a note for Excel, `sep=`, and no header", 'delimiter: ";", skip_rows: 1'),
     "title": ("Report: weights 2024\n\nid,sex,w\n" + ROWS, {}, "line 1 has one field where line 3 has more, so it is a title", "skip_rows: 2"),
     "title and date": ("Report\nof 2024\nid,sex,w\n" + ROWS, {}, "line 1 has one field where line 3 has more", "skip_rows: 2"),
     "title; by semicolons": ("Report; 2024\n\nid,sex,w\n" + ROWS, {}, "line 1 has one field where line 3 has more", "skip_rows: 2"),

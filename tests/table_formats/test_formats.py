@@ -138,6 +138,18 @@ def test_which_sheet(tmp_path: Path) -> None:
         read_header(tmp_path / "t.xlsx", declared(table="Tabelle1"))
 
 
+def test_a_table_in_several_sheets(tmp_path: Path) -> None:
+    """A sheet a year: reading the first alone would leave people out without a word."""
+    pages = {"2019": sheet([["a", "b"], [1, 2]]), "2020": sheet([["a", "b"], [3, 4]]), "Notes": sheet([["a"], ["x"]])}
+    workbook(tmp_path / "t.xlsx", pages)
+    for read in (read_header, read_table):
+        with pytest.raises(InputError, match=r"has the same header as other sheets: '2020'\n.*`dataset.table`"):
+            read(tmp_path / "t.xlsx")
+    assert texts(tmp_path / "t.xlsx", declared(table="2020")) == {"a": ["3"], "b": ["4"]}
+    workbook(tmp_path / "t.xlsx", pages, hidden=("2020",))
+    assert texts(tmp_path / "t.xlsx") == {"a": ["1"], "b": ["2"]}
+
+
 def test_where_the_table_is_in_its_sheet(tmp_path: Path) -> None:
     """Behind empty rows and columns, with empty ones about and in between, below a title."""
     table = [[None, "a", "b", None], [None, 1, 2, " "], [], [None, None, 5, None], [None, " ", None]]

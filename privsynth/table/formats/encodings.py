@@ -27,6 +27,7 @@ BLOCK = 1 << 26  # bytes that are decoded together
 LONGEST_LINE = 1_000_000  # bytes of a line that the search for a header takes
 UTF8 = {"utf-8", "utf-8-sig"}
 _UNITS = {"utf-16": 2, "utf-16-le": 2, "utf-16-be": 2, "utf-32": 4}  # bytes of a unit, where it is more than one
+_ONE_BYTE = ("iso8859", "cp12", "mac-", "cp4", "cp8", "koi8")
 _MARKS = {  # byte order marks; the longer ones first, since that of UTF-32 begins like one of UTF-16
     codecs.BOM_UTF32_LE: ("utf-32", "utf-32"), codecs.BOM_UTF32_BE: ("utf-32", "utf-32"),
     codecs.BOM_UTF8: ("utf-8", "utf-8-sig"), codecs.BOM_UTF16_LE: ("utf-16", "utf-16-le"),
@@ -40,10 +41,21 @@ def as_utf8(data: bytes, encoding: str, place: str) -> tuple[bytes, bool]:
     marked = check_mark(data[:4], encoding, place)
     if encoding in UTF8:
         return data.removeprefix(codecs.BOM_UTF8), marked
+    if encoding.startswith(_ONE_BYTE) and _is_utf8(data):
+        rule = f"is text in UTF-8, and `encoding` is {encoding}, in which its letters would be others"
+        raise InputError(Problem(place, rule, declare("encoding: utf-8")))
     blocks = bytearray()
     for block in _decoded(data, encoding, place):
         blocks += block.encode()
     return bytes(blocks).removeprefix(codecs.BOM_UTF8), marked
+
+
+def _is_utf8(data: bytes) -> bool:
+    """True for UTF-8 that is not ASCII alone: hardly any text of one byte a character is that by chance."""
+    try:
+        return not data.isascii() and all(decoded is not None for decoded in _decoded(data, "utf-8", ""))
+    except InputError:
+        return False
 
 
 def check_utf8(data: bytes, place: str) -> None:

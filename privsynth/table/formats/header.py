@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from privsynth.table.limits import check_names
 
 LINES_BELOW = 20  # that are searched for the header, below what may be a title
 OTHERS = (";", ",", "\t", "|")  # delimiters that a message may name
+_SEPARATOR = re.compile(rb"\"?sep=([;,|])\"?\r?\n", re.I)
 BREAKS = 10  # line breaks in one name: more mean that a quote was never closed, and rows are behind it
 CALLED = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", " ": "space", ":": "colon"}
 
@@ -68,6 +70,9 @@ def header_of(lines: Iterator[bytes], spec: CsvSpec, place: str) -> Header:
         line, number = line + more, number + 1
     if len(line) > LONGEST_LINE:
         raise _unreadable(place, line)
+    if hint := _SEPARATOR.match(line):
+        keys = f'delimiter: "{hint[1].decode()}", skip_rows: {first}'
+        raise InputError(Problem(place, f"line {first} is a note for Excel, `sep=`, and no header", declare(keys)))
     names = _names(line, spec, place)
     if len(names) == 1:
         _check_one_name(line, number, lines, spec, place)

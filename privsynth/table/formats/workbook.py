@@ -69,12 +69,32 @@ def _sheet(path: Path, dataset: DatasetSpec) -> Iterator[tuple[calamine.Calamine
                 shown = ", ".join(map(repr, sheets[:SHOWN])) + (", ..." if len(sheets) > SHOWN else "")
                 hint = f"correct `dataset.table`; its sheets: {shown}"
                 raise InputError(Problem(str(path), f"has no sheet {name!r}", hint))
-            yield book.get_sheet_by_name(name), f"{path}, sheet {name!r}"
+            sheet, place = book.get_sheet_by_name(name), f"{path}, sheet {name!r}"
+            if dataset.table is None:
+                _check_alone(book, sheet, [other for other in seen if other != name], dataset.csv.skip_rows, place)
+            yield sheet, place
     except calamine.PasswordError:
         raise InputError(Problem(str(path), "is protected by a password", "save it without one")) from None
     except (calamine.CalamineError, OSError) as error:
         rule = f"is not a readable Excel or OpenDocument workbook ({type(error).__name__})"
         raise InputError(Problem(str(path), rule, "open it in a spreadsheet and save it as .xlsx")) from None
+
+
+def _check_alone(
+    book: calamine.CalamineWorkbook, sheet: calamine.CalamineSheet, others: list[str], skip: int, place: str
+) -> None:
+    """Raises InputError if another sheet has the same header: the table goes on there, a sheet for each year or ward."""
+    mine = _first(sheet, skip)
+    also = [name for name in others if len(mine) > 1 and _first(book.get_sheet_by_name(name), skip) == mine]
+    if also:
+        shown = ", ".join(map(repr, also[:SHOWN])) + (", ..." if len(also) > SHOWN else "")
+        hint = "put all rows into one sheet, or name the one to read by `dataset.table`"
+        raise InputError(Problem(place, f"has the same header as other sheets: {shown}", hint))
+
+
+def _first(sheet: calamine.CalamineSheet, skip: int) -> list[Any]:
+    """The first row that is not empty."""
+    return next((list(cells.values()) for number, cells in _rows(sheet) if number > skip), [])
 
 
 def _rows(sheet: calamine.CalamineSheet) -> Iterator[tuple[int, dict[int, Any]]]:
