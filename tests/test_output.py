@@ -288,6 +288,37 @@ def test_whatever_can_be_sampled_fits_into_the_type(
 
 
 @pytest.mark.parametrize(
+    ("rules", "wanted"),
+    [
+        ([], "int8"),
+        (['[a, "<", b]'], "int8"),
+        (['[c, "<=", b]'], "int8"),
+        (['[c, "<", b]'], "int64"),
+        (['[d, "<=", b]'], "int64"),
+        (['[d, "<", a]', '[a, "<", b]'], "int64"),
+        (['[b, "<", d]'], "int8"),
+        (['[p, "<", b]'], "int64"),
+    ],
+)
+def test_a_type_holds_what_rules_raise_a_value_to(rules: list[str], wanted: str) -> None:
+    """The larger side is raised to the smaller one, also beyond its own bounds, through chains too."""
+    text = (
+        "privsynth: 1\ndataset: {id: one}\nunit: row\nbudget: {epsilon: 1, delta: 1.0e-6}\ncolumns:\n"
+        "  a: {kind: integer, bounds: [0, 100]}\n  b: {kind: integer, bounds: [0, 100]}\n"
+        "  c: {kind: integer, bounds: [0, 127]}\n  d: {kind: integer, bounds: [0, 200]}\n"
+        "  p: {kind: integer, bounds: private}\n"
+    )
+    text += "constraints:\n" + "".join(f"  - {{inequality: {rule}}}\n" for rule in rules) if rules else ""
+    frame = pd.DataFrame({"a": [1], "b": [1], "c": [1], "d": [1], "p": [1]}).astype({"b": "int8"})
+    layout = Layout.of(Policy.from_text(text), read_table(frame))
+    high = pd.DataFrame({"a": [100.0], "b": [100.0], "c": [127.0], "d": [200.0], "p": [1e6]})
+    out = finish(layout, high)
+    assert str(out["b"].dtype) == wanted
+    for small, large, strict, _ in layout.rules:
+        assert (out[small] < out[large]).all() if strict else (out[small] <= out[large]).all()
+
+
+@pytest.mark.parametrize(
     ("dtype", "kind", "wanted", "with_missing"),
     [
         ("int8", "integer, bounds: [0, 100]", "int8", "Int8"),

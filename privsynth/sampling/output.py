@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ from privsynth.policy.column import CATEGORICAL, TEMPORAL, TRUTHS
 from privsynth.policy.model import CsvSpec
 from privsynth.policy.moments import DAY
 from privsynth.sampling.identifiers import Identifiers, Wanted, refuse_repeats
-from privsynth.sampling.types import arrow_type, output_type, usual_dtype
+from privsynth.sampling.types import arrow_type, output_type, raised, usual_dtype
 from privsynth.table.intake import state_of
 from privsynth.table.raw import RawTable
 from privsynth.table.values import Form
@@ -125,13 +126,16 @@ class Layout:
     def of(cls, policy: Policy, raw: RawTable, domain: Domain | None = None) -> Layout:
         """From the policy, the order of the columns, their declared types, and what was measured; no value is read."""
         by_name = policy.model.columns
-        columns = tuple(_output_column(n, policy, raw) for n in raw.columns if by_name[n].released_as != "drop")
-        cases = {column.name: column.letter_case for column in domain.columns} if domain else {}
-        columns = tuple(replace(c, form=replace(c.form, letter_case=cases.get(c.name))) for c in columns)
         rules = tuple(
             (small, large, strict, by_name[large].step if large in by_name else 1.0)
             for small, large, strict in (c.rising for c in policy.model.constraints)
         )
+        highest = raised({n: c.limits[1] if c.limits else math.inf for n, c in by_name.items()}, rules)
+        columns = tuple(
+            _output_column(n, policy, raw, highest[n]) for n in raw.columns if by_name[n].released_as != "drop"
+        )
+        cases = {column.name: column.letter_case for column in domain.columns} if domain else {}
+        columns = tuple(replace(c, form=replace(c.form, letter_case=cases.get(c.name))) for c in columns)
         csv = policy.model.dataset.csv
         if raw.bom and csv.encoding == "utf-8":
             csv = csv.model_copy(update={"encoding": "utf-8-sig"})
@@ -237,14 +241,14 @@ class Layout:
         return cls(columns, rules, CsvSpec(**data["csv"]))
 
 
-def _output_column(name: str, policy: Policy, raw: RawTable) -> OutputColumn:
+def _output_column(name: str, policy: Policy, raw: RawTable, highest: float) -> OutputColumn:
     column, marks = policy.model.columns[name], policy.marks(name)
     form = Form.of(policy, name)
     source, dtype = raw.type_of(name), raw.dtypes.get(name)
     if source is not None and dtype is None:
         dtype = usual_dtype(source)
     truths = tuple(column.categories or ()) if column.kind == "boolean" and column.categories != "private" else ()
-    kind = output_type(column, form, marks, source, dtype)
+    kind = output_type(column, form, marks, source, dtype, highest)
     plain = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
     if source is not None and any(is_one(source) for is_one in plain) and kind != str(source):
         dtype = None  # it holds too little: values would be cut to fit

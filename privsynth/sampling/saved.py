@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from itertools import islice
@@ -13,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, field_validator, mo
 
 from privsynth.encoding.domain import STRATA, STRATUM
 from privsynth.evidence import Privacy
-from privsynth.policy.column import CATEGORICAL, EPOCH, RESOLUTIONS, TEMPORAL, Generator, Thousands
+from privsynth.policy.column import CATEGORICAL, DURATION_FORMATS, EPOCH, RESOLUTIONS, TEMPORAL, Generator, Thousands
 from privsynth.policy.formats import is_language, is_timezone
 from privsynth.policy.model import CsvSpec
 from privsynth.policy.moments import DAY
-from privsynth.sampling.types import are_whole, arrow_type, fits_kind, whole_identifiers
+from privsynth.sampling.types import are_whole, arrow_type, fits_kind, holds, raised, whole_identifiers
+from privsynth.table.values import Form
 
 COLUMNS, CATEGORIES = 10_000, 2**20
 RULES = 200  # each of them is applied as often as there are rules
@@ -188,6 +190,10 @@ class SavedForm(_Part):
             raise ValueError("`language` is not known")
         if self.step not in STEPS.get(self.kind, [1.0]):
             raise ValueError("`step` must be 1, of a number a decimal place, of a moment its resolution in seconds")
+        if self.kind == "duration" and self.format not in (None, *DURATION_FORMATS):
+            raise ValueError("`format` is none of durations")
+        if self.decimal == self.thousands:
+            raise ValueError("`decimal` and `thousands` are the same character")
         return self
 
 
@@ -219,6 +225,9 @@ class SavedOutput(_Part):
         text = self.type in ("string", "dictionary")
         if not fits_kind(self.type, self.kind):
             raise ValueError("`type` does not fit the kind")
+        zone = getattr(arrow_type(self.type), "tz", None)
+        if zone is not None and not (is_timezone(zone) or re.fullmatch(r"[+-]\d\d:\d\d", zone)):
+            raise ValueError("`type` has a time zone that is not known here")
         if self.release == "regenerate" and not (text or whole_identifiers(self.generator, self.pattern)):
             raise ValueError("`type` does not fit `generator` and `pattern`, whose values are text")
         if self.type == "int32" and self.release == "regenerate" and len(self.pattern or "") >= 10:
@@ -292,11 +301,25 @@ class SavedModel(_Part):
                 raise ValueError("`layout.rules` must name kept numbers or dates")
             if step != learned[large].step:
                 raise ValueError("`layout.rules` must have the step of the larger column")
+        self._types_hold(learned, kept)
         strict = sum(strict for _, _, strict, _ in self.layout.rules) + sum(c.least_gap for c in self.domain.columns)
         days = (c.high if c.kind == "date" else c.high * c.step / DAY for c in self.domain.columns if c.kind in _DATED)
         if any(day + strict >= LAST_DAY + 1 for day in days):
             raise ValueError("dates must lie in the years 1 to 9999 after the rules have raised them, too")
         return self
+
+    def _types_hold(self, learned: dict[str, SavedColumn], kept: dict[str, SavedOutput]) -> None:
+        """Each type holds whatever can be sampled: rules may raise a value beyond its own bounds."""
+        gaps = [(str(c.gap_from), n, bool(c.least_gap), c.step) for n, c in learned.items() if c.gap_from is not None]
+        highest = raised({n: c.high * c.step for n, c in learned.items()}, [*self.layout.rules, *gaps])
+        for name, column in kept.items():
+            own = learned[name]
+            if own.categorical or column.type in ("string", "dictionary"):
+                continue
+            form = Form(**column.form.model_dump())
+            marks = [value for mark in own.marks if not math.isnan(value := form.value_of_mark(mark))]
+            if not holds(column.type, own.kind, [own.low * own.step, highest[name], *marks], own.step):
+                raise ValueError("`type` does not hold all values of its column")
 
 
 _DATED = ("date", "datetime")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 import pyarrow as pa
@@ -50,11 +50,17 @@ def arrow_type(name: str) -> pa.DataType:
 
 
 def output_type(
-    column: Column, form: Form, marks: tuple[str, ...], source: pa.DataType | None, dtype: str | None
+    column: Column,
+    form: Form,
+    marks: tuple[str, ...],
+    source: pa.DataType | None,
+    dtype: str | None,
+    highest: float | None = None,
 ) -> str:
     """The name of the type that a column leaves with.
 
-    source: its declared type; None where the format has no types. dtype: its pandas dtype, if it is of a data frame.
+    source: its declared type; None where the format has no types. dtype: its pandas dtype, if it is of a data frame. highest:
+    to which rules may raise its values (`raised`).
     """
     if dtype == "object":  # whatever is in it
         source = None
@@ -65,7 +71,8 @@ def output_type(
     values = tuple(form.value_of_mark(mark) for mark in marks)
     if _textual(source) if source is not None else any(math.isnan(value) for value in values):
         return "string"  # numbers and moments by their type hold no text
-    return _of_numbers(column, source, tuple(value for value in values if not math.isnan(value)))
+    ends = (*(column.limits or (-math.inf, math.inf)), math.nan if highest is None else highest, *values)
+    return _of_numbers(column, source, tuple(end for end in ends if not math.isnan(end)))
 
 
 def _of_identifiers(column: Column, source: pa.DataType | None) -> str:
@@ -103,44 +110,58 @@ def _of_categories(column: Column, marks: tuple[str, ...], source: pa.DataType |
     return "int64"
 
 
-def _of_numbers(column: Column, source: pa.DataType | None, marks: tuple[float, ...]) -> str:
-    ends = (*column.limits, *marks) if column.limits else ()
-    if column.kind in ("integer", "number"):
-        whole = column.kind == "integer"
-        if source is not None and whole and pa.types.is_integer(source) and ends and _fits(source, ends):
-            return str(source)
-        if source is not None and not whole and str(source) in ("float", "halffloat"):
-            return str(source)
-        if source is not None and not whole and pa.types.is_decimal128(source) and _holds(source, column, ends):
-            return str(source)
-        return "int64" if whole else "double"
-    far = source is not None and "[ns" in str(source) and max(map(abs, ends), default=0.0) >= _FARTHEST[column.kind]
-    if source is not None and not far and fits_kind(str(source), column.kind):
+def _of_numbers(column: Column, source: pa.DataType | None, ends: tuple[float, ...]) -> str:
+    if (
+        source is not None
+        and fits_kind(str(source), column.kind)
+        and holds(str(source), column.kind, ends, column.step)
+    ):
         return str(source)
     unit = "us" if column.step < 1 else "s"
-    usual = {"date": "date32[day]", "datetime": f"timestamp[{unit}]", "time": "time64[us]"}
-    return usual.get(column.kind, f"duration[{unit}]")
+    usual = {"integer": "int64", "number": "double", "date": "date32[day]", "time": "time64[us]"}
+    return usual.get(column.kind, f"{'timestamp' if column.kind == 'datetime' else column.kind}[{unit}]")
+
+
+def holds(name: str, kind: str, ends: Iterable[float], step: float) -> bool:
+    """True if the type of this name holds all values of a kind between the ends, at such steps."""
+    found, ends = arrow_type(name), list(ends)
+    if pa.types.is_integer(found):
+        return _fits(found, ends)
+    farthest = max(map(abs, ends), default=0.0)
+    if pa.types.is_decimal128(found):
+        return bool(step >= 0.9 * 10.0**-found.scale and farthest < 10.0 ** (found.precision - found.scale))
+    return bool(
+        "[ns" not in name or pa.types.is_time(found) or farthest * (DAY if kind == "date" else 1) < _IN_NANOSECONDS
+    )
+
+
+def raised(highest: Mapping[str, float], rules: Iterable[tuple[str, str, bool, float]]) -> dict[str, float]:
+    """The highest value of each column once the larger side of each rule, (small, large, strict, step), was raised.
+
+    >>> raised({"a": 12, "b": 10}, [("a", "b", True, 1.0)])
+    {'a': 12, 'b': 13.0}
+    """
+    found, rules = dict(highest), [rule for rule in rules if rule[0] in highest and rule[1] in highest]
+    for _ in rules:  # as often as the longest chain can need
+        for small, large, strict, step in rules:
+            if math.isfinite(found[small]):
+                found[large] = max(found[large], (math.ceil(found[small] / step - 1e-6) + strict) * step)
+            else:
+                found[large] = found[small]
+    return found
 
 
 def _textual(source: pa.DataType) -> bool:
     return bool(is_text(source.value_type if pa.types.is_dictionary(source) else source))
 
 
-def _fits(source: pa.DataType, values: tuple[float, ...] | list[int]) -> bool:
+def _fits(source: pa.DataType, values: Iterable[float]) -> bool:
     bits = source.bit_width
     low, high = (0, 2**bits - 1) if pa.types.is_unsigned_integer(source) else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     return all(low <= value <= high for value in values)
 
 
-def _holds(source: pa.DataType, column: Column, ends: tuple[float, ...]) -> bool:
-    """True if a decimal type holds all numbers of a column. ends: its bounds and its marks, if it has bounds."""
-    if not ends or column.places > source.scale:
-        return False
-    return bool(max(map(abs, ends)) < 10.0 ** (source.precision - source.scale))
-
-
-_NS_DAYS = 106_751.0  # that 64 bits hold in nanoseconds
-_FARTHEST = {"date": _NS_DAYS, "datetime": _NS_DAYS * DAY, "duration": _NS_DAYS * DAY, "time": math.inf}
+_IN_NANOSECONDS = 106_751.0 * DAY  # seconds that 64 bits hold in nanoseconds
 
 
 _WHOLE_PATTERN = re.compile(r"-?[1-9][0-9#]{0,16}\Z")
