@@ -85,7 +85,8 @@ def test_blocks_are_one_sample(generator: str | None) -> None:
 
 def test_blocks_of_several_columns_are_one_sample() -> None:
     """Each column has a stream of its own: what one draws shifts no other."""
-    columns = [Wanted("n", "name"), Wanted("m", "email"), Wanted("c", "city"), Wanted("p", None, "??##"), Wanted("i")]
+    columns = [Wanted("n", "name"), Wanted("m", "email"), Wanted("o", "name"), Wanted("c", "city"), Wanted("d", "city")]
+    columns += [Wanted("p", None, "??##"), Wanted("i")]
     typed = pd.DataFrame({"sex": ["F", "M", None] * 30})
     whole = Identifiers(columns, ["sex"], 90, rng()).take(typed)
     by_block = Identifiers(columns, ["sex"], 90, rng())
