@@ -71,6 +71,7 @@ def test_the_same_table_in_every_format(kind: str, tmp_path: Path) -> None:
     assert read_header(path) == list(expected(kind)) and texts_of(direct(path, kind)).keys() == found.keys()
 
 
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("kind", MADE)
 def test_a_table_without_rows_has_a_header(kind: str, tmp_path: Path) -> None:
     MADE[kind][1](tmp_path / "t", {name: [] for name in TABLE})
@@ -96,6 +97,7 @@ def book(folder: Path, rows: list[list[Any]], **how: Any) -> Path:
     return folder / "t.xlsx"
 
 
+@pytest.mark.usefixtures("in_process")
 def test_old_excel(tmp_path: Path) -> None:
     (tmp_path / "t.xls").write_bytes(made.XLS)
     assert texts(tmp_path / "t.xls") == made.XLS_TEXTS and read_header(tmp_path / "t.xls") == list(made.XLS_TEXTS)
@@ -126,6 +128,7 @@ def test_numbers_are_written_as_the_policy_says(tmp_path: Path) -> None:
     assert texts_of(raw) == {"a": ["1,234", "1000"], "b": ["1,5", "1.000"]} and not raw.typed
 
 
+@pytest.mark.usefixtures("in_process")
 def test_which_sheet(tmp_path: Path) -> None:
     pages = {"Notes": sheet([["z"], [9]]), "First": sheet([["a"], [1]]), "Größe & Gewicht"[:5]: sheet([["b"], [2]])}
     workbook(tmp_path / "t.xlsx", pages, hidden=("Notes",))
@@ -138,6 +141,7 @@ def test_which_sheet(tmp_path: Path) -> None:
         read_header(tmp_path / "t.xlsx", declared(table="Tabelle1"))
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_table_in_several_sheets(tmp_path: Path) -> None:
     """A sheet a year: reading the first alone would leave people out without a word."""
     pages = {"2019": sheet([["a", "b"], [1, 2]]), "2020": sheet([["a", "b"], [3, 4]]), "Notes": sheet([["a"], ["x"]])}
@@ -196,6 +200,7 @@ def test_merged_cells_in_a_table_are_refused(tmp_path: Path) -> None:
 # --- SAS, Stata, SPSS ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("in_process")
 def test_labels_and_codes_of_missing_values(tmp_path: Path) -> None:
     table = pd.DataFrame({"sex": [1.0, 2.0, -9.0], "word": ["a", "b", "z"], "part": [0.5, 1.5, 2.0]})
     labels: dict[str, dict[Any, str]] = {
@@ -222,6 +227,7 @@ def test_labels_and_codes_of_missing_values(tmp_path: Path) -> None:
     assert texts_of(raw) == {"sex": ["1", ".a", "2", None]} and raw.labels == {"sex": {"1": "male", ".a": "refused"}}
 
 
+@pytest.mark.usefixtures("in_process")
 def test_short_floats_are_what_they_show(tmp_path: Path) -> None:
     table = pd.DataFrame({"x": pd.Series([36.6, 0.1, 3.0], dtype="float32"), "n": pd.Series([1, 2, 3], dtype="int8")})
     table.to_stata(tmp_path / "t.dta", write_index=False)
@@ -264,6 +270,7 @@ def test_days_moments_and_times(calendar: Any, form: str, stored: float, shown: 
     )
 
 
+@pytest.mark.usefixtures("in_process")
 def test_times_that_pass_a_day_stay_whole(tmp_path: Path) -> None:
     made.sav(
         tmp_path / "t.sav",
@@ -277,6 +284,7 @@ def test_times_that_pass_a_day_stay_whole(tmp_path: Path) -> None:
 # --- Arrow -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("packed", ["uncompressed", "lz4", "zstd"])
 def test_feather_with_every_type(packed: str, tmp_path: Path) -> None:
     table = pa.table(

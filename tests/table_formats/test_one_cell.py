@@ -93,7 +93,7 @@ def test_an_odd_cell_changes_no_other(kind: str, name: str, tmp_path: Path) -> N
 
 def test_an_odd_cell_of_a_database_changes_no_other(tmp_path: Path) -> None:
     url, table = f"sqlite:///{tmp_path / 't'}", dict(made.TABLE)
-    odd = [*WORDS, *FAR, b"\xff\xfe", b"text", 2**62, "CANARY", 1.0, True]
+    odd = [*WORDS[:6], *FAR[:3], b"\xff\xfe", b"text", 2**62, "CANARY", 1.0, True]
     made.sqlite(tmp_path / "t", table)
     before = texts_of(database.read(url, declared(table="t")))
     for name in table:

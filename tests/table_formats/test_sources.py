@@ -223,6 +223,7 @@ def test_a_header_that_looks_like_another_file_is_read(start: str, tmp_path: Pat
     assert read_header(tmp_path / "t.csv") == [name.strip() for name in start.split(",")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", made.MADE)
 def test_a_file_that_breaks_off(kind: str, tmp_path: Path) -> None:
     """Here through the whole reader, which knows the format by the bytes that are left."""
