@@ -59,7 +59,8 @@ class ColumnCodec:
         cells = domain.cells + 1
         bins = take(tensors, f"{prefix}bins", "int32", (cells,), 0, cells - 1)
         used, last = np.bincount(bins), int(bins.max())
-        if last < 1 or not used.all() or bins[-1] != last or last in bins[: domain.regular]:
+        with_blank = last in bins[: domain.regular] and domain.kind != "boolean"  # whose other spellings lie there
+        if last < 1 or not used.all() or bins[-1] != last or with_blank:
             raise Damaged(f"tensor `{prefix}bins` must use every code, and its last one for the missing value alone")
         density = take_shares(tensors, f"{prefix}density", "float64", (cells,))
         raw = take(tensors, f"{prefix}raw", "float64", used.shape)
@@ -326,14 +327,17 @@ def _column_codec(domain: ColumnDomain, counts: ConsistentCounts, total: float) 
     shares, sigma, regular = counts.estimates[0] / total, counts.sigma / total, domain.regular
     if domain.categorical:
         inside, used = np.maximum(shares, 0.0), np.ones(len(shares), bool)
-        bins = (spellings if domain.kind == "boolean" else rare_together)(shares[:regular], sigma)
+        bins = (
+            spellings(shares[:regular], sigma) if domain.kind == "boolean" else rare_together(shares[:regular], sigma)
+        )
     else:
         inside, used = counts.distribution(domain.grid)
         most = int(np.clip(round(BINS / np.sqrt(sigma)), MIN_BINS, MAX_BINS))
         bins = bin_cells(inside[:regular], most, domain.grid.starts)
     bins = np.concatenate([bins, marks_apart(shares[regular:], sigma) + bins.max() + 1])
+    bins = np.where(bins < 0, bins[-1], bins)
     unseen = shares < SIGNIFICANT * sigma  # no mark, and no other spelling, is invented from noise
-    unseen[: 0 if domain.kind == "boolean" else regular] = unseen[-1] = False
+    unseen[:regular], unseen[-1] = (bins[:regular] == bins[-1]) if domain.kind == "boolean" else False, False
     inside[unseen], used = 0.0, used & ~unseen
     raw = np.bincount(bins, np.where(used, shares, 0.0))
     return ColumnCodec.of(domain, bins.astype(np.int32), inside, raw, counts.noise_of(bins, used) / total)
@@ -350,9 +354,15 @@ def marks_apart(shares: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def spellings(shares: np.ndarray, sigma: float) -> np.ndarray:
-    """(categories,) code of each spelling of a truth value: those that are more than noise, and one for all others."""
+    """(categories,) code of each spelling of a truth value that is more than noise; -1 for the others, which go with the blank
+    cell, so that none of them is invented.
+
+    >>> spellings(np.array([0.0, 0.01, 0.6, 0.4]), 0.01).tolist()
+    [-1, -1, 0, 1]
+    """
     common = shares >= SIGNIFICANT * sigma
-    return np.where(common, np.cumsum(common) - 1, common.sum())
+    common[np.argmax(shares)] = True
+    return np.where(common, np.cumsum(common) - 1, -1)
 
 
 def rare_together(shares: np.ndarray, sigma: float) -> np.ndarray:
