@@ -22,6 +22,7 @@ from formats_help import declared, texts
 
 from privsynth.errors import InputError
 from privsynth.table import limits
+from privsynth.table.formats.registry import _SAS7BDAT
 from privsynth.table.reader import read_header, read_table
 
 # --- folders -----------------------------------------------------------------------------------------------------------
@@ -184,6 +185,8 @@ KNOWN = {
     "cport": (b"**COMPRESSED** **COMPRESSED** ", "is a SAS file of PROC CPORT", "SAS7BDAT"),
     "excel 4": (b"\x09\x04\x06\x00\x00\x04\x10\x00", "is a workbook of Excel 4 or older", ".xlsx"),
     "other ole": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "is not a readable Excel or OpenDocument workbook", ".xlsx"),
+    "broken sas": (_SAS7BDAT + bytes(2000), "is not a readable SAS file", "CSV or Parquet"),
+    "broken xpt": (b"HEADER RECORD*******LIBRARY HEADER RECORD!!!!!!!CANARY" + bytes(99), "is not a readable SAS file", "CSV or Parquet"),
     "broken xlsx": (zipped("xl/workbook.xml"), "is not a readable Excel or OpenDocument workbook", ".xlsx"),
 }  # fmt: skip
 
