@@ -135,7 +135,7 @@ def test_control_characters_are_refused_where_no_cell_could_meet_them(clinic_tex
     old, new = HELD[key]
     for character in CONTROLS:
         text = clinic_text.replace(old, new.format(f"\\x{ord(character):02x}"))
-        if character in "\t\n\r" and key != "columns":
+        if character in "\t\n\r":  # Excel's headers have line breaks
             assert Policy.from_text(text)
             continue
         with pytest.raises(PolicyError) as error:
