@@ -46,13 +46,24 @@ columns:
   part: {kind: number, bounds: [0, 30]}
   day: {kind: date, bounds: [2015-01-01, 2024-12-31]}
   zoned: {kind: date, bounds: [2015-01-01, 2024-12-31], format: "%d.%m.%Y %H:%M%z"}
+  truth: {kind: boolean}
+  moment: {kind: datetime, bounds: [2015-01-01, 2024-12-31], timezone: Europe/Berlin}
+  named: {kind: datetime, bounds: [1950-01-01, 2024-12-31], format: "%d-%b-%y %I.%M %p"}
+  clock: {kind: time}
+  length: {kind: duration, bounds: ["PT0S", "P9D"]}
+  paid: {kind: number, bounds: [0, 3000], missing: [-9], censored: {below: "<0.6"}, number: {thousands: ",", parentheses: true}}
 """
 GROUPS = "code,group\n5,five\n3,three\nf*,fine\n2015-06-01,day\n"
 VALUES = {
     "who": ["P1", "P2"], "word": ["5", "3", "fine"], "open": ["5", "fine"], "group": ["5", "fine"], "whole": ["5", "30"],
     "part": ["5", "2.5"], "day": ["2015-06-01", "2020-02-29"], "zoned": ["01.06.2015 00:30+0100", "29.02.2020 23:30-0100"],
+    "truth": ["true", "0"], "moment": ["2015-06-01", "2020-02-29T23:30:05+02:00"],
+    "named": ["01-Jun-15 07.30 AM", "29-FEB-60 11.05 pm"],
+    "clock": ["07:30", "23:59:59.5"], "length": ["PT1H", "36:00:00"], "paid": ["5", "<0.6"],
 }  # fmt: skip
 KEY = bytes(range(32))
+SPELLED = {"upper", "lower", "swapped case"}  # names of months and AM
+TIMED = {"end of the day", "in UTC", "east", "west", "day with zone", "basic", "short", "slashes", "as a week", "month"}
 SAME_UNIT = {
     "space behind",
     "space before",
@@ -107,7 +118,7 @@ def read(source: Any, policy: Policy) -> list[tuple[Any, ...]]:
     """Each row as typed, with its unit's name."""
     raw = read_table(source)
     frame, _ = typed(raw, policy)
-    names = raw.cells("who", policy.model.dataset.missing).words()
+    names = raw.cells("who", policy.missing("who")).words()
     columns = [[None if isinstance(v, float) and np.isnan(v) else v for v in frame[name]] for name in frame]
     return list(zip(names, *columns, strict=True))
 
@@ -152,9 +163,22 @@ def test_an_odd_cell_is_what_it_is(policy: Policy, tmp_path: Path) -> None:
     others = ordinary(False)
     for kind in ALL_KINDS:
         odd = {n: variants(values[0]).get(kind, "") for n, values in VALUES.items()}
-        who, word, _, group, whole, part, day, zoned = read(pd.concat([pd.DataFrame([odd]), others]), policy)[0]
+        raw = read_table(pd.concat([pd.DataFrame([odd]), others]))
+        cells = typed(raw, policy)[0].iloc[0]
+        who = raw.cells("who", policy.missing("who")).words()[0]
+        word, group, whole, part, day, zoned = (
+            cells[name] for name in ("word", "group", "whole", "part", "day", "zoned")
+        )
+        word, group = (None if pd.isna(text) else text for text in (word, group))
         spaces = kind in SAME_UNIT
-        assert (word == "5") == spaces and (group == "five") == spaces and (zoned is not None) == spaces
+        for name in ("named", "clock", "length"):  # of none of these is another spelling the same
+            assert not np.isnan(cells[name]) or not spaces, name
+            assert np.isnan(cells[name]) or spaces or kind in SPELLED, (name, kind)
+        truth = "true" if spaces else "TRUE" if kind in ("upper", "swapped case") else None
+        assert cells["truth"] == truth, kind
+        assert (cells["paid"] == 5.0) == (part == 5.0)
+        assert cells["moment"] == 16587.0 * 86_400 or day != 16587.0 or kind in TIMED, kind
+        assert (word == "5") == spaces and (group == "five") == spaces and (not np.isnan(zoned)) == spaces
         assert (whole == 5.0) == (
             spaces or kind in {"one decimal", "leading zero", "plus", "exponent", "point behind", "a last bit more"}
         )

@@ -150,6 +150,7 @@ def _rows(synthesizer: Any, out: Path) -> None:
     """Rows written as `privsynth sample` writes them, and taken away again. Raises what that raises."""
     from privsynth.release import write_table
 
+    assert len(synthesizer.sample(3, seed=1)) == 3  # as a data frame, with the dtypes of the source
     blocks = list(synthesizer.sample_blocks(ROWS, seed=1))
     assert sum(map(len, blocks)) == ROWS
     for name in ("rows.csv", "rows.parquet"):

@@ -18,7 +18,10 @@ NASTY: list[Any] = [
     1e-320, 1e-9, 1e300, -1e300, float("nan"), float("inf"), -float("inf"), "", "x", "x" * 100_000, "#" * 1_000_000,
     "#?" * 400, "../../../tmp/x", "/etc/passwd", "\0", "\ud800", "\u202e", "\x1b[31m", "%", "%Q", "%s", "%9999999d",
     "%n" * 90, "%c" * 90, "__rows__", "__other__", "__class__", "seed_instance", "binary", "zip", "name", "uuid", "email",
-    "date", "integer", "category", "keep", "regenerate", "ctgan", "marginals", "9" * 30, "-1", "1\n", "١", [], {}, [[]],
+    "date", "integer", "category", "boolean", "datetime", "time", "duration", "number", "timestamp[ns]", "int8", "bool",
+    "timestamp[us, tz=Nowhere/Land]", "decimal128(3, 2)", "double", "dictionary", "date32[day]", "S1000000000", "V1000000000",
+    "datetime64[ns]", "complex128", "Int8", "Nowhere/Land", "Asia/Tokyo", "fr", "%d %b %y", "%H", "iso", "ascii", "utf-7", ";",
+    ",", "€", "12:00", "<0,01", "keep", "regenerate", "ctgan", "marginals", "9" * 30, "-1", "1\n", "١", [], {}, [[]],
     [None], {"a": 1}, [[[[[[[[[[1]]]]]]]]]],
 ]  # fmt: skip
 EXTREMES = [
