@@ -82,6 +82,8 @@ class OutputColumn:
     def _categories(self, values: pd.Series) -> pd.Series:
         if self.as_text or (self.type == "bool" and self.dtype is None):
             return values
+        if self.type == "bool" and self.dtype == "object":  # it may hold truth values, words for them, or both
+            return pd.Series([_TRUTHS.get(word, word) for word in values], values.index, dtype=object)
         if self.type == "bool":
             return pd.Series(self.truth_values(values), values.index, dtype="boolean")
         return pd.Series(pd.to_numeric(values), values.index).astype("Int64")
@@ -89,7 +91,8 @@ class OutputColumn:
     def truth_values(self, words: Iterable[Any]) -> list[bool | None]:
         """Of the spellings of a boolean; None for a missing value."""
         pairs = (self.truths,) if self.truths else TRUTHS
-        known = {word: bool(place) for pair in (("False", "True"), *pairs) for place, word in enumerate(pair)}
+        known: dict[Any, bool] = {True: True, False: False}
+        known |= {word: bool(place) for pair in (("False", "True"), *pairs) for place, word in enumerate(pair)}
         return [known.get(word) for word in words]
 
     def _numbers(self, numbers: np.ndarray, index: pd.Index) -> pd.Series:
@@ -262,8 +265,8 @@ def _as_dtype(values: pd.Series, dtype: str | None) -> pd.Series:
     """A column with a dtype of the input, or a nullable one where it has none for missing values."""
     if values.dtype == "Int64" and dtype in (None, "object", "int64", "float64"):
         dtype = "int64"
-    if values.dtype == "boolean" and dtype in (None, "object"):
-        dtype = "bool"
+    if dtype == "object" and len(values) and all(value is True or value is False for value in values):
+        return values.astype(bool)
     if dtype is None or dtype == "object" or str(values.dtype) == dtype:
         return values
     if values.isna().any() and dtype in ("bool", *_WITHOUT_MISSING):
@@ -274,6 +277,7 @@ def _as_dtype(values: pd.Series, dtype: str | None) -> pd.Series:
         return values
 
 
+_TRUTHS = {"True": True, "False": False}
 _WITHOUT_MISSING = {f"{sign}int{bits}": f"{sign.upper()}Int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 
