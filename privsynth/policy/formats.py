@@ -113,7 +113,9 @@ def _marks(name: str, column: Column, policy: PolicyModel) -> Iterator[Violation
         if value != value.strip() or not value:
             rule = f"{value!r} begins or ends with white space, which cells lose" if value else "a category is empty"
             yield ("columns", name, "categories", index), rule, "write it without; an empty cell is missing"
-    stated = texts if column.missing is not None else texts[: len(texts) - len(own)]  # those of the table are named there
+    stated = (
+        texts if column.missing is not None else texts[: len(texts) - len(own)]
+    )  # those of the table are named there
     for index, text in enumerate(stated):
         if CONTROL.search(text):
             hint = "leave it out: no cell that holds one can be read"

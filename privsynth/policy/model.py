@@ -177,7 +177,9 @@ class Thresholds(Strict):
 
 class ReleaseSpec(Strict):
     rows: int | None = Field(default=None, ge=1, le=100_000_000)
-    weights: Literal["rows", "units"] | None = None  # whose distribution the table follows, where a unit has several rows
+    weights: Literal["rows", "units"] | None = (
+        None  # whose distribution the table follows, where a unit has several rows
+    )
     formats: list[Literal["csv", "parquet"]] = Field(default=["csv", "parquet"], min_length=1)
 
 

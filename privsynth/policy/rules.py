@@ -173,8 +173,11 @@ def policy_warnings(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...]
     yield from identifier_warnings(policy)
     if policy.unit != "row" and policy.release.weights is None:
         most = f"at most {policy.unit.max_rows} row{'s' * (policy.unit.max_rows > 1)} of each {policy.unit.called or 'unit'}"
-        rule = f"{most} are used, so that those with more weigh less than in the table"
-        yield ("unit", "max_rows"), f"{rule}; `release: {{weights: rows}}` follows all rows, `weights: units` each unit alike"
+        told = f"{most} are used, so that those with more weigh less than in the table"
+        yield (
+            ("unit", "max_rows"),
+            f"{told}; `release: {{weights: rows}}` follows all rows, `weights: units` each unit alike",
+        )
     if policy.seed is not None:
         yield ("seed",), "a seed makes the noise guessable: what this policy makes is never released"
     if policy.dataset.rows is None:

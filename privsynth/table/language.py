@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Literal
 
 ENGLISH = "en"
 
@@ -63,7 +64,7 @@ def in_english(text: str, language: str, form: str | None) -> str:
 
 
 @lru_cache(512)
-def name_of(number: int, kind: str, width: str, language: str) -> str:
+def name_of(number: int, kind: str, width: Literal["wide", "abbreviated"], language: str) -> str:
     """The name of a month (1 to 12) or a weekday (0 is Monday). kind: month or day; width: wide or abbreviated.
 
     >>> name_of(3, "month", "wide", "de"), name_of(0, "day", "abbreviated", "en")
