@@ -17,9 +17,24 @@ NASTY_NUMBERS = [
 ]  # fmt: skip
 NASTY_WORDS = ["a", "b", "z", "unseen", "__other__", "", "?", "nan", "None", "a ", "\u00e9", "'; --", "9" * 40]
 NASTY_DATES = ["2015-01-01", "2024-12-31", "1000-01-01", "9999-12-31", "2020-02-30", "", "?", "yesterday"]
-NUMERIC = ("age", "cost")
-WORDS = ("sex", "ward")
-HEADER = ("who", "sex", "ward", "age", "cost", "seen")
+NASTY_TRUTHS = ["true", "FALSE", "Yes", "0", "2", "", "?", "maybe", "-9"]
+NASTY_MOMENTS = [
+    "01-Jan-15 00:00",
+    "31-DEC-24 23:59",
+    "29-feb-60 12:00",
+    "30-Feb-20 12:00",
+    "01-Jan-15",
+    "never",
+    "",
+    "?",
+]
+NASTY_TIMES = ["00:00", "23:59:59.999999", "24:00", "7", "12:00 AM", "", "?"]
+NASTY_DURATIONS = ["PT0S", "P9D", "P999999D", "-1 days +23:00:00", "36:00:00", "5", "P1M", "", "?"]
+NASTY_SUMS = ["1,234.50", "12,34", "(12.00)", "(1e308)", "<0.6", "90+", "-9", "-9.0", "", "?", "NaN"]
+HEADER = ("who", "sex", "ward", "age", "cost", "seen", "smokes", "came", "woke", "took", "paid")
+EXTREME = (
+    "Z", "nobody else's", "z", "31", "1e308", "9999-12-31", "maybe", "31-DEC-24 23:59", "24:00", "P999999D", "(1e308)",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,11 @@ def people(seed: int, units: int, rows_each: int) -> pd.DataFrame:
         "age": rng.integers(0, 31, n).astype(str),
         "cost": rng.lognormal(3, 1, n).round(2).astype(str),
         "seen": (np.datetime64("2015-01-01") + rng.integers(0, 3000, n)).astype(str),
+        "smokes": rng.choice(["TRUE", "FALSE", "no", ""], n),
+        "came": pd.Series(np.datetime64("2015-01-01T00:00") + rng.integers(0, 4_000_000, n)).dt.strftime("%d-%b-%y %H:%M"),
+        "woke": [f"{hour:02}:30" for hour in rng.integers(0, 24, n)],
+        "took": [f"PT{hours}H" for hours in rng.integers(0, 90, n)],
+        "paid": rng.choice(["1,234.50", "(12.00)", "7", "<0.6", "-9", ""], n),
     })  # fmt: skip
 
 
@@ -78,4 +98,7 @@ def neighbours(draw: Any, most_rows: int = 1000, rows_each: int = 3) -> Neighbou
     return Neighbours(table, mixed.iloc[order].reset_index(drop=True))
 
 
-WORDS_OF = {"sex": NASTY_WORDS, "ward": NASTY_WORDS, "age": NASTY_NUMBERS, "cost": NASTY_NUMBERS, "seen": NASTY_DATES}
+WORDS_OF = {
+    "sex": NASTY_WORDS, "ward": NASTY_WORDS, "age": NASTY_NUMBERS, "cost": NASTY_NUMBERS, "seen": NASTY_DATES,
+    "smokes": NASTY_TRUTHS, "came": NASTY_MOMENTS, "woke": NASTY_TIMES, "took": NASTY_DURATIONS, "paid": NASTY_SUMS,
+}  # fmt: skip

@@ -49,6 +49,12 @@ columns:
   age: {{kind: integer, bounds: [0, 30]}}
   cost: {{kind: number, bounds: private, decimals: 2}}
   seen: {{kind: date, bounds: [2015-01-01, 2024-12-31]}}
+  smokes: {{kind: boolean, missing: [-9]}}
+  came: {{kind: datetime, bounds: [2015-01-01, 2024-12-31], format: "%d-%b-%y %H:%M", missing: [never], spikes: [2015-01-01]}}
+  woke: {{kind: time, cuts: ["12:00"]}}
+  took: {{kind: duration, bounds: ["PT0S", "P9D"]}}
+  paid: {{kind: number, bounds: [-20, 2000], decimals: 2, missing: [-9], censored: {{below: "<0.6", above: ["90+"]}},
+    number: {{thousands: ",", parentheses: true}}, cuts: [0]}}
 trainer: {trainer}
 audit: {{effort: quick}}
 release: {{rows: 100}}

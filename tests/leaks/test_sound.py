@@ -132,7 +132,7 @@ def test_mechanisms_are_set_up_alike_on_neighbours(monkeypatch: pytest.MonkeyPat
     """What a mechanism may hold is public: with the noisy answers frozen, every setting is the same with an extreme unit
     more. Replay compares them, since a setting that only decides how much noise there is would change nothing else."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "conformance"))
-    from neighbours import HEADER, people
+    from neighbours import EXTREME, HEADER, people
     from replay import Tape, replay, settings
     from test_replay import fitted, policy_of
 
@@ -144,6 +144,6 @@ def test_mechanisms_are_set_up_alike_on_neighbours(monkeypatch: pytest.MonkeyPat
         return out
 
     policy, table = policy_of("ctgan", "person"), people(1, 60, 3)
-    extreme = pd.DataFrame([("Z", "nobody else's", "z", "31", "1e308", "9999-12-31")] * 50, columns=list(HEADER))
+    extreme = pd.DataFrame([EXTREME] * 50, columns=list(HEADER))
     replay(work, table, pd.concat([table, extreme], ignore_index=True))
     assert {"sizes", "shares", "max_grad_norm", "expected_units"} <= set(heard)
