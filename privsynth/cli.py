@@ -13,7 +13,7 @@ import typer
 from privsynth.errors import InputError, PrivsynthError, Problem
 
 if TYPE_CHECKING:
-    from privsynth.evidence import Audit
+    from privsynth.audit.compare import ByHand
     from privsynth.pipeline import Outcome
     from privsynth.policy import Policy
     from privsynth.privacy.plan import Plan
@@ -180,7 +180,7 @@ def audit_command(
     if as_json:
         _print_json(found.model_dump(mode="json"))
     else:
-        _print_audit(found)
+        _print_audit(found, inferred=policy is None)
     raise typer.Exit(0 if found.verdict == "pass" else 3)
 
 
@@ -357,10 +357,18 @@ def _print_outcome(outcome: Outcome, as_json: bool) -> None:
     typer.echo(f"Internal:        {folder / 'dossier'}\n  full report:   {folder / 'dossier' / 'report.html'}")
 
 
-def _print_audit(found: Audit) -> None:
+def _print_audit(found: ByHand, inferred: bool) -> None:
     for finding in found.findings:
         value = "-" if finding.value is None else f"{finding.value:.3f} [{finding.low:.3f}, {finding.high:.3f}]"
         typer.echo(f"{finding.verdict:<9} {finding.attack}: {finding.statistic} {value}, threshold {finding.threshold}")
+    for line in found.left_out:
+        typer.echo(f"not attacked: {line}")
+    if inferred:
+        typer.echo(f"compared as:  {', '.join(f'{name} ({kind})' for name, kind in found.kinds.items())}")
+    for name, shares in found.unreadable.items():
+        parts = [f"{100 * share:.2g} % of the {table} table" for table, share in shares.items() if share]
+        if parts:
+            typer.echo(f"not readable: {name} as {found.kinds[name]}: {', '.join(parts)}")
     typer.echo(f"Verdict: {found.verdict}")
 
 

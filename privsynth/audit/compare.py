@@ -1,8 +1,15 @@
-"""Makes three tables comparable for the audit: the same columns, the same categories, numbers as numbers."""
+"""Makes three tables comparable for the audit: the same columns, the same categories, numbers as numbers.
+
+Tables may be made by any tool, so values are compared and not texts: 1 and 1.0, True and 1, a date with and without midnight.
+A value that cannot be read as the column's kind is counted; a column of which a table holds nothing else is refused, since
+nothing could be found in it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,39 +17,135 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from privsynth.audit.matching import AnyWriting, Words, is_nothing, number_key, truth_of
 from privsynth.audit.tables import AuditTables
+from privsynth.encoding.domain import OTHER
 from privsynth.errors import InputError, Problem
+from privsynth.evidence import Audit
 from privsynth.policy import Policy
-from privsynth.policy.model import Thresholds
-from privsynth.table.parse import number_of
-from privsynth.table.raw import RawTable
+from privsynth.policy.identifiers import PREFIX
+from privsynth.policy.model import CsvSpec, DatasetSpec, Thresholds
+from privsynth.table.cells import MISSING, UNREADABLE, Cells
+from privsynth.table.intake import category_reader
+from privsynth.table.parse import day_of, number_of
+from privsynth.table.raw import NO_VALUE, RawTable
 from privsynth.table.reader import read_table
-from privsynth.table.values import NumberReader
+from privsynth.table.values import Form, NumberReader
 
 ID_LIKE = 0.5  # a text column in which more than this share of the values is distinct is taken for an identifier
+MOST = 0.9  # without a policy, share of the cells of the real tables that decides a column's kind
+TABLES = ("synthetic", "train", "holdout")
+SOME = 1_000  # distinct texts by which a format of dates is chosen
+FORMATS = (
+    None,
+    "%d.%m.%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d-%m-%Y",
+    "%d-%b-%Y",
+)  # of dates, without a policy; None: ISO 8601
 
 
-def comparable(synthetic: Any, train: Any, holdout: Any, policy: Any) -> tuple[AuditTables, dict[str, float], str]:
-    """(tables, thresholds, effort). Raises InputError if the tables have no two columns in common."""
+class ByHand(Audit):
+    """The audit of three tables by `privsynth.audit`, and how their cells could be read. All of it is internal."""
+
+    kinds: dict[str, str] = {}  # column -> what it was compared as
+    unreadable: dict[
+        str, dict[str, float]
+    ] = {}  # column -> table -> share of its cells with a value that could not be read
+
+
+@dataclass(frozen=True)
+class Compared(AuditTables):
+    """The tables, and what was done to make them comparable. left_out: columns that are not compared, in sentences."""
+
+    kinds: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, dict[str, float]] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Read:
+    """One column of one table. values: (rows,) float64 or objects. present: cells with a value; unreadable: of these."""
+
+    values: np.ndarray
+    present: int
+    unreadable: int
+
+
+def comparable(synthetic: Any, train: Any, holdout: Any, policy: Any) -> tuple[Compared, dict[str, float], str]:
+    """(tables, thresholds, effort). Raises InputError if the tables have no two columns in common, or a column holds nothing
+    that can be read in one of them."""
     policy = policy if policy is None or isinstance(policy, Policy) else Policy.load(Path(policy))
-    dataset = None if policy is None else policy.model.dataset
-    raws = [read_table(str(t) if isinstance(t, PathLike) else t, dataset) for t in (synthetic, train, holdout)]
+    raws = [_table(str(t) if isinstance(t, PathLike) else t, policy) for t in (synthetic, train, holdout)]
     if policy is None:
         return _inferred(raws), Thresholds().model_dump(), "standard"
-    model = policy.model
-    names = [n for n, c in model.columns.items() if c.modelled and all(n in raw.columns for raw in raws)]
+    columns = policy.model.columns
+    modelled = [name for name, column in columns.items() if column.modelled]
+    names, left_out = _in_all(modelled, raws)
+    found = {n: (_categories if columns[n].categorical else _numbers)(raws, n, policy) for n in names}
+    kinds: dict[str, str] = {name: columns[name].kind for name in names}
+    roles: dict[str, str] = {name: columns[name].role for name in names}
+    units = _units(raws[1:], policy)
+    return (
+        _compared(found, kinds, roles, units, left_out),
+        policy.model.thresholds.model_dump(),
+        policy.model.audit.effort,
+    )
+
+
+def _table(source: Any, policy: Policy | None) -> RawTable:
+    """As the policy says that the table is written; else as other tools write, with commas and in UTF-8."""
+    dataset = None if policy is None else policy.model.dataset
+    if dataset is None or policy is None or dataset.csv == CsvSpec():
+        return read_table(source, dataset)
+    try:
+        raw, refusal = read_table(source, dataset), None
+        if any(name in policy.model.columns for name in raw.columns):
+            return raw
+    except InputError as error:
+        raw, refusal = None, error
+    try:
+        plain: DatasetSpec = dataset.model_copy(update={"csv": CsvSpec()})
+        return read_table(source, plain)
+    except InputError:
+        if raw is None:
+            raise refusal or AssertionError from None
+        return raw
+
+
+def _in_all(wanted: Iterable[str], raws: Sequence[RawTable]) -> tuple[list[str], list[str]]:
+    """(columns that all tables have, what to say of the others)."""
+    names, left_out = [], []
+    for name in wanted:
+        lacking = [table for table, raw in zip(TABLES, raws, strict=True) if name not in raw.columns]
+        if lacking:
+            left_out.append(f"Column {name!r}: the {lacking[0]} table does not have it.")
+        else:
+            names.append(name)
     _check_columns(names)
-    frames = [pd.DataFrame({n: _declared(raw, n, policy) for n in names}) for raw in raws]
-    roles = {n: model.columns[n].role for n in names}
-    units: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
-    if policy.unit_column and all(policy.unit_column in raw.columns for raw in raws[1:]):
-        number: dict[str | None, int] = {}
-        sides = [raw.cells(policy.unit_column, model.dataset.missing).words() for raw in raws[1:]]
-        first, second = (np.array([number.setdefault(owner, len(number)) for owner in side]) for side in sides)
-        units = (first, second)
+    return names, left_out
+
+
+def _compared(
+    found: Mapping[str, Sequence[Read]], kinds: dict[str, str], roles: dict[str, str],
+    units: tuple[np.ndarray | None, np.ndarray | None], left_out: Sequence[str],
+) -> Compared:  # fmt: skip
+    """Raises InputError with every column of which a table holds nothing that can be read."""
+    problems, unreadable = [], {}
+    for name, reads in found.items():
+        for table, read in zip(TABLES, reads, strict=True):
+            if read.present and read.unreadable == read.present:
+                rule = f"holds nothing that can be read as {kinds[name]}, so that no attack could find anything in it"
+                hint = "write it as the other tables do, or leave the column out of all three"
+                problems.append(Problem(f"column {name!r} of the {table} table", rule, hint))
+        shares = (read.unreadable / max(read.present, 1) for read in reads)
+        unreadable[name] = dict(zip(TABLES, shares, strict=True))
+    if problems:
+        raise InputError(problems)
+    frames = [pd.DataFrame({n: reads[i].values for n, reads in found.items()}) for i in range(len(TABLES))]
     made, used, unused = shared_categories(frames)
-    tables = AuditTables(made, used, unused, *units, roles)
-    return tables, model.thresholds.model_dump(), model.audit.effort
+    return Compared(made, used, unused, *units, roles, kinds, unreadable, tuple(left_out))
 
 
 def shared_categories(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
@@ -65,31 +168,6 @@ def categorical(values: Iterable[Any], categories: Sequence[str]) -> pd.Categori
     return pd.Categorical.from_codes([place.get(value, -1) for value in values], categories=list(categories))
 
 
-def _declared(raw: RawTable, name: str, policy: Policy) -> np.ndarray:
-    column, missing = policy.model.columns[name], policy.missing(name)
-    if not column.categorical:
-        return raw.numbers(name, NumberReader.of(policy, name)).values
-    grouping = policy.groupings.get(name)
-    known = set(grouping.groups) if grouping else set()  # a synthetic table already holds groups
-    return raw.cells(name, missing).words(lambda v: v if grouping is None or v in known else grouping(v))
-
-
-def _inferred(raws: list[RawTable]) -> AuditTables:
-    names = [n for n in raws[0].columns if all(n in raw.columns for raw in raws)]
-    columns: dict[str, list[Any]] = {}
-    for name in names:
-        cells = [raw.cells(name, []) for raw in raws]
-        numbers = [cell.numbers(number_of) for cell in cells]
-        if all((~np.isnan(n)).sum() == cell.present for n, cell in zip(numbers, cells, strict=True)):
-            columns[name] = numbers
-        elif len(cells[1].distinct) <= ID_LIKE * max(cells[1].present, 1):
-            columns[name] = [cell.words() for cell in cells]
-    _check_columns(list(columns))
-    frames = [pd.DataFrame({n: values[i] for n, values in columns.items()}) for i in range(len(raws))]
-    made, used, unused = shared_categories(frames)
-    return AuditTables(made, used, unused, None, None, dict.fromkeys(columns, "attribute"))
-
-
 def _check_columns(names: list[str]) -> None:
     if len(names) < 2:
         raise InputError(
@@ -97,3 +175,209 @@ def _check_columns(names: list[str]) -> None:
                 "audit", "the three tables have fewer than two columns in common", "name tables with the same columns"
             )
         )
+
+
+# --- by a policy ------------------------------------------------------------------------------------------------------
+
+
+def _units(raws: Sequence[RawTable], policy: Policy) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Numbers of the people behind the rows of train and holdout; a row without one is a person of its own."""
+    name = policy.unit_column
+    if name is None or not all(name in raw.columns for raw in raws):
+        return None, None
+    number: dict[object, int] = {}
+
+    def numbers(raw: RawTable) -> np.ndarray:
+        owners = raw.cells(name, policy.missing(name)).words(lambda text: number_key(text) or text)
+        return np.array([number.setdefault(object() if o is None else o, len(number)) for o in owners])
+
+    return numbers(raws[0]), numbers(raws[1])
+
+
+def _numbers(raws: Sequence[RawTable], name: str, policy: Policy) -> list[Read]:
+    """Numbers and moments. A censored value counts as the limit that it names."""
+    form, marks = Form.of(policy, name), policy.marks(name)
+    spec = policy.model.columns[name].censored
+    censored = [i for i, mark in enumerate(marks) if spec and mark in {text.strip() for text in spec.texts}]
+    found = []
+    for raw in raws:
+        reader = AnyWriting(form, marks, _plain_first(raw, name, NumberReader(form, marks)))
+        read = raw.numbers(name, reader)
+        values = read.values.copy()
+        for mark in censored:
+            values[read.states == mark] = reader.censored_value(mark)
+        nothing = _nothing(raw, name) & (read.states == NO_VALUE) if read.unreadable else np.zeros(1, bool)
+        found.append(Read(values, read.present - int(nothing.sum()), read.unreadable - int(nothing.sum())))
+    return found
+
+
+def _nothing(raw: RawTable, name: str) -> np.ndarray:
+    """(rows,) whether a cell holds a word for a missing value that the policy does not know."""
+    cells = raw.cells(name, ())
+    return np.isin(cells.codes, [place for place, text in enumerate(cells.distinct) if is_nothing(text)])
+
+
+def _plain_first(raw: RawTable, name: str, declared: NumberReader) -> bool:
+    """True if a table writes a number that the policy says is written 1.234,50 as 1234.5: more cells can be read so."""
+    if declared.form.kind not in ("integer", "number") or declared.form.plain:
+        return False
+    cells = raw.cells(name, declared.marks)
+    plain, stated = (
+        int(np.isfinite(cells.numbers(read)).sum()) for read in (number_of, lambda text: declared(text)[0])
+    )
+    return plain > stated
+
+
+def _categories(raws: Sequence[RawTable], name: str, policy: Policy) -> list[Read]:
+    column, missing = policy.model.columns[name], policy.missing(name)
+    labels = {code: label for raw in reversed(raws) for code, label in raw.labels.get(name, {}).items()}
+    cells = [raw.cells(name, missing) for raw in raws]
+    declared = column.public_categories
+    if name in policy.groupings:
+        return [_matched(c, _grouped(name, policy, labels), missing) for c in cells]
+    if column.kind == "boolean":
+        pair = declared if declared is not None and len(declared) == 2 else ["False", "True"]
+        match: Callable[[str], str | None] = Words.of(pair, {False: pair[0], True: pair[1]})
+    elif declared is not None:
+        match = Words.of(declared)
+    else:
+        return _by_train(name, cells, labels, missing)
+    codes = {label: code for code, label in labels.items()}
+    label = Words.of(codes)
+
+    def read(text: str) -> str | None:
+        """A code, its label, or the code of a label: whatever the policy names."""
+        for word in (text, labels.get(number_key(text) or text), codes.get(label(text) or "")):
+            if word is not None and (found := match(word)) is not None:
+                return found
+        return None
+
+    return [_matched(c, read, missing) for c in cells]
+
+
+def _grouped(name: str, policy: Policy, labels: Mapping[str, str]) -> Callable[[str], str | None]:
+    """Codes by their groups; a synthetic table already holds groups."""
+    group, groups = category_reader(name, policy, labels), Words.of(policy.groupings[name].groups)
+
+    def read(text: str) -> str | None:
+        found = group(text) if text not in groups.known else text
+        return found or groups(text) or group(number_key(text) or text)
+
+    return read
+
+
+def _matched(cells: Cells, read: Callable[[str], str | None], missing: Iterable[str] = ()) -> Read:
+    """Each text as the known word that it is; else as it stands, and counted. A token for missing holds for equal numbers."""
+    tokens = {key for token in missing if (key := number_key(token)) is not None}
+    value: dict[str, str | None] = {}
+    unknown, nothing = set[int](), set[int]()
+    for place, text in enumerate(cells.distinct):
+        value[text] = read(text)
+        if value[text] is None and (number_key(text) in tokens or is_nothing(text)):
+            nothing.add(place)
+        elif value[text] is None:
+            value[text] = text
+            unknown.add(place)
+    there = cells.codes[cells.codes != MISSING]
+    absent = int(np.isin(there, list(nothing)).sum())
+    unreadable = int(np.isin(there, [*unknown, UNREADABLE]).sum())
+    return Read(cells.words(value.__getitem__), len(there) - absent, unreadable)
+
+
+def _by_train(name: str, cells: Sequence[Cells], labels: Mapping[str, str], missing: Iterable[str] = ()) -> list[Read]:
+    """Words that no policy lists, as the training table writes them. Raises InputError if the synthetic table has none in
+    common with the real ones: it then holds codes of its own, and no attack could find anything."""
+    plain = {text: labels.get(number_key(text) or text, text) for cell in cells for text in cell.distinct}
+    known = {plain[text] for text in cells[1].distinct}
+    truths = Words.of(sorted(known)).truths
+    if not truths and _share(cells[1], _is_truth) >= MOST:  # but for a few other words
+        both = Words.of(sorted(word for word in known if _is_truth(word))).truths
+        truths = both if len(both) == 2 else {}
+    match = Words((*sorted(known), OTHER), truths)
+
+    def read(text: str) -> str | None:
+        return match(plain[text])
+
+    found = [_matched(cell, read, missing) for cell in cells]
+    words = [{value for value in read.values if value is not None} for read in found]
+    if words[0] and not words[0] & (words[1] | words[2] | {OTHER}):
+        rule = "has no value in common with the real tables, so that no attack could find anything in it"
+        hint = "write its values as the other tables do, or leave the column out of all three"
+        raise InputError(Problem(f"column {name!r} of the synthetic table", rule, hint))
+    lost = [int((cell.codes == UNREADABLE).sum()) for cell in cells]
+    return [Read(read.values, read.present, count) for read, count in zip(found, lost, strict=True)]
+
+
+# --- without one ------------------------------------------------------------------------------------------------------
+
+
+def _inferred(raws: Sequence[RawTable]) -> Compared:
+    """Kinds by what most cells of the real tables are; one odd cell decides nothing."""
+    shared = [name for name in raws[0].columns if name and all(name in raw.columns for raw in raws)]
+    names, left_out = _in_all(shared, raws)
+    found: dict[str, list[Read]] = {}
+    kinds: dict[str, str] = {}
+    for name in names:
+        cells = [raw.cells(name, []) for raw in raws]
+        labels = {code: label for raw in reversed(raws) for code, label in raw.labels.get(name, {}).items()}
+        if _invented(cells[0]):
+            left_out.append(f"Column {name!r}: the synthetic table holds invented identifiers.")
+        elif not labels and (kind := _kind(cells)) != "category":
+            kinds[name], found[name] = kind, [_as_numbers(cell, kind) for cell in cells]
+        elif len(cells[1].distinct) <= ID_LIKE * max(cells[1].present, 1):
+            kinds[name], found[name] = "category", _by_train(name, cells, labels)
+        else:
+            left_out.append(f"Column {name!r}: so many values differ that it was taken for an identifier.")
+    _check_columns(list(found))
+    return _compared(found, kinds, dict.fromkeys(found, "attribute"), (None, None), left_out)
+
+
+def _invented(cells: Cells) -> bool:
+    """True of what this package writes in place of identifiers."""
+    there = cells.words(lambda text: "x" if text.startswith(PREFIX) else None)
+    return cells.present > 0 and int((there != None).sum()) >= MOST * cells.present  # noqa: E711  # element by element
+
+
+def _share(cells: Cells, holds: Callable[[str], bool]) -> float:
+    """Of the cells that hold a value; 1 where there are none."""
+    counts = np.bincount(cells.codes[cells.codes >= 0], minlength=len(cells.distinct))
+    counts = counts * np.array([not is_nothing(text) for text in cells.distinct], bool)
+    holding = counts[np.array([holds(text) for text in cells.distinct], bool)].sum()
+    return float(holding / counts.sum()) if counts.sum() else 1.0
+
+
+def _is_truth(text: str) -> bool:
+    return truth_of(text) is not None
+
+
+def _kind(cells: Sequence[Cells]) -> str:
+    """number, date or category. Truth values are words, unless all tables write them as numbers."""
+    numeric = all(_share(cell, lambda text: number_key(text) is not None) >= MOST for cell in cells)
+    if not numeric and all(_share(cell, _is_truth) >= MOST for cell in cells):
+        return "category"
+    for kind in ("number", "date"):
+        reads = [_as_numbers(cell, kind) for cell in cells[1:]]
+        present = sum(read.present for read in reads)
+        if present - sum(read.unreadable for read in reads) >= MOST * present:
+            return kind
+    return "category"
+
+
+def _format(cells: Cells) -> str | None:
+    """The format of dates that most texts are in; None where ISO 8601 is."""
+    some = cells.distinct[:SOME]
+    return max(FORMATS, key=lambda form: sum(math.isfinite(day_of(text, form)) for text in some))
+
+
+def _as_numbers(cells: Cells, kind: str) -> Read:
+    """Numbers, or the days of dates in the format that most cells of this table are in."""
+    if kind == "number":
+        values = cells.numbers(number_of)
+    else:
+        values = cells.numbers(lambda text: day_of(text, None))
+        if (form := _format(cells)) is not None:
+            values = np.where(np.isnan(values), cells.numbers(lambda text: day_of(text, form)), values)
+    values = np.where(np.isfinite(values), values, np.nan)
+    nothing = [place for place, text in enumerate(cells.distinct) if is_nothing(text)]
+    present = int(((cells.codes != MISSING) & ~np.isin(cells.codes, nothing)).sum())
+    return Read(values, present, present - int(np.isfinite(values).sum()))
