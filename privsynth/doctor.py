@@ -20,7 +20,7 @@ import numpy as np
 from privsynth.errors import InputError, printable
 from privsynth.policy import Policy
 from privsynth.table.cells import Cells
-from privsynth.table.intake import category_reader, check_header, check_types
+from privsynth.table.intake import SHORT, category_reader, check_header, check_types
 from privsynth.table.raw import RawTable
 from privsynth.table.reader import Source, read_header, read_table, read_types
 from privsynth.table.values import Form, NumberReader
@@ -163,7 +163,7 @@ def _numbers(raw: RawTable, name: str, policy: Policy) -> tuple[list[Finding], i
     with np.errstate(invalid="ignore"):
         outside = ((values < low) | (values > high))[cells.codes]
         off = np.abs(values - np.round(values / column.step) * column.step)
-        finer = ((off > 1e-6 * column.step) & (off > 1e-15 * np.abs(values)))[cells.codes] & ~outside
+        finer = ((off > 1e-6 * column.step) & (off > SHORT * np.abs(values)))[cells.codes] & ~outside
     rule = policy.unexpected(name)
     if outside.any():
         done = {"clip": "would be moved to the nearest bound", "missing": "would turn missing"}.get(

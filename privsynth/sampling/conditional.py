@@ -18,6 +18,7 @@ import pyarrow as pa
 from privsynth.encoding.codec import Codec, rounded
 from privsynth.encoding.domain import ColumnDomain
 from privsynth.errors import InputError, Problem
+from privsynth.policy.model import DatasetSpec
 from privsynth.progress import Progress
 from privsynth.sampling.output import Layout, OutputColumn
 from privsynth.table.cells import UNREADABLE
@@ -47,7 +48,7 @@ class Given:
     @classmethod
     def of_rows(cls, table: pd.DataFrame | str | Path, codec: Codec, layout: Layout) -> Given:
         """Raises InputError with all problems; no message quotes a value, since rows may be real people's."""
-        raw = read_table(table)
+        raw = read_table(table, DatasetSpec(id="given", csv=layout.csv))
         problems = _unknown_columns(raw, layout, isinstance(table, pd.DataFrame))
         known, identifiers = {}, {}
         for column in layout.columns:

@@ -21,6 +21,7 @@ from privsynth.table.units import Numbered, number_units
 from privsynth.table.values import NumberReader
 
 MIN_ROWS = 50
+SHORT = 1e-7  # relative error of a 32-bit float: 36.599998 was not finer than 36.6
 MAX_LISTED = 20  # undeclared columns that a message lists by name
 
 
@@ -255,7 +256,7 @@ def _numbers(raw: RawTable, name: str, policy: Policy) -> tuple[np.ndarray, np.n
     if column.kind != "integer":
         with np.errstate(over="ignore"):
             off = np.abs(values - np.round(values / column.step) * column.step)
-        rounded = int(np.count_nonzero(there & ~changed & (off > 1e-6 * column.step) & (off > 1e-15 * np.abs(values))))
+        rounded = int(np.count_nonzero(there & ~changed & (off > 1e-6 * column.step) & (off > SHORT * np.abs(values))))
     else:
         rounded = 0
     states[there & np.isnan(values)] = NOT_ALLOWED

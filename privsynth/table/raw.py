@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -85,7 +85,7 @@ class RawTable:
             typed = reader.of_arrow(values)
         if typed is not None:
             return Numbers.typed(typed, reader)
-        return Numbers.read(self.cells(name, ()), reader)
+        return Numbers.read(self.cells(name, ()), replace(reader, or_iso=self.typed))
 
 
 REGULAR, BLANK, NO_VALUE, NOT_ALLOWED = -1, -2, -3, -4  # states of a cell; from 0 on, the place of its mark

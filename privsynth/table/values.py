@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from zoneinfo import ZoneInfo
@@ -132,11 +132,13 @@ class Form:
 class NumberReader:
     """Numbers of one column, and the marks that may stand in place of one: codes for missing, censored values.
 
-    marks: texts. Two marks that are the same number are one.
+    marks: texts. Two marks that are the same number are one. or_iso: dates may be in ISO 8601, too, whatever their format: so
+    they come from a source with types, such as a workbook, whose cells hold no format.
     """
 
     form: Form
     marks: tuple[str, ...] = ()
+    or_iso: bool = False
 
     @classmethod
     def of(cls, policy: Policy, name: str) -> NumberReader:
@@ -157,6 +159,8 @@ class NumberReader:
         if (mark := self._mark_of.get(text)) is not None:
             return math.nan, mark
         value = self.form.value_of(text)
+        if self.or_iso and math.isnan(value) and self.form.format is not None and self.form.kind in TEMPORAL:
+            value = replace(self.form, format=None).value_of(text)
         mark = self.marked_numbers.get(value, -1)
         return (math.nan, mark) if mark >= 0 else (value, -1)
 
@@ -190,9 +194,5 @@ class NumberReader:
 
 
 def _of_numbers(values: pa.ChunkedArray) -> np.ndarray:
-    """(rows,) float64. Of short floats the decimal that they are written as: 36.6, not 36.599998."""
-    found: np.ndarray = values.cast(pa.float64(), safe=False).to_pandas().to_numpy(dtype=float, na_value=np.nan)
-    if values.type in (pa.float32(), pa.float16()):
-        short = found.astype(np.float32 if values.type == pa.float32() else np.float16)
-        return short.astype(str).astype(float)
-    return found
+    """(rows,) float64."""
+    return np.asarray(values.cast(pa.float64(), safe=False).to_pandas().to_numpy(dtype=float, na_value=np.nan))
