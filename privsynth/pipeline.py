@@ -143,7 +143,7 @@ def _learn(
         raise Refused(Problem("trainer", "finished learning by itself, so its model may have seen open rows"))
     seeded = policy.model.seed is not None
     facts = {"dataset": policy.model.dataset.id, "policy_sha256": policy.sha256, "seeded": seeded}
-    layout, rng = Layout.of(policy, raw, codec.domain), account.randomness.generator()
+    layout, rng = Layout.of(policy, raw, model.codec), account.randomness.generator()
     codec = clock(
         "placing in bins", lambda: model.codec.learning_copula(lambda n: model.sample(n, rng, clock.inner), rng)
     )

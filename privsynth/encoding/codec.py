@@ -84,6 +84,12 @@ class ColumnCodec:
         return np.bincount(self.bins, self.density, minlength=self.size)
 
     @property
+    def found_marks(self) -> tuple[str, ...]:
+        """The marks that were seen, by the released histogram; the others occur in less than one row of a million."""
+        domain = self.domain
+        return tuple(m for m, share in zip(domain.marks, self.density[domain.regular :], strict=False) if share > 1e-6)
+
+    @property
     def is_number(self) -> bool:
         return not self.domain.categorical
 

@@ -23,7 +23,7 @@ from privsynth.progress import Progress
 from privsynth.sampling.output import Layout, OutputColumn
 from privsynth.table.cells import UNREADABLE
 from privsynth.table.intake import state_of
-from privsynth.table.raw import Numbers, RawTable
+from privsynth.table.raw import BLANK, Numbers, RawTable
 from privsynth.table.reader import read_table
 from privsynth.table.values import NumberReader
 
@@ -55,7 +55,7 @@ class Given:
             there = column.name in raw.columns
             if column.release == "regenerate":
                 if there:
-                    identifiers[column.name] = _as_given(raw, column.name)
+                    identifiers[column.name] = _as_given(raw, column.name, column.missing)
                 continue
             domain = codec.domain[column.name]
             if domain.categorical:
@@ -136,9 +136,9 @@ def completed(
     return typed.assign(**drawn)
 
 
-def _as_given(raw: RawTable, name: str) -> np.ndarray:
+def _as_given(raw: RawTable, name: str, missing: tuple[str, ...]) -> np.ndarray:
     """(rows,) identifiers: whole numbers as such, all else as text; None where there is none."""
-    words = raw.cells(name, ()).words()
+    words = raw.cells(name, missing).words()
     if pa.types.is_integer(raw.frame.column(name).type):
         return np.array([None if word is None else int(word) for word in words], object)
     return words
@@ -160,14 +160,15 @@ def _words(raw: RawTable, column: OutputColumn, domain: ColumnDomain) -> tuple[A
     cells, names = raw.cells(domain.name, ()), {*domain.categories, *domain.marks}
     truths = {"False": column.truths[0], "True": column.truths[1]} if column.truths else {}
     known = UNREADABLE not in cells.codes and {truths.get(text, text) for text in cells.distinct} <= names
-    return cells.words(
-        lambda text: truths.get(text, text)
-    ), "" if known else "holds a value that is not among its categories"
+    words = cells.words(lambda text: None if text in column.missing else truths.get(text, text))
+    return words, "" if known else "holds a value that is not among its categories"
 
 
 def _numbers(raw: RawTable, column: OutputColumn, domain: ColumnDomain) -> tuple[Numbers, str]:
     """(values, what is wrong)"""
     found = raw.numbers(domain.name, NumberReader(column.form, domain.marks))
+    absent = [place for place, mark in enumerate(domain.marks) if mark in column.missing]
+    found.states[np.isin(found.states, absent)] = BLANK  # to be drawn, as an empty cell is
     low, high = (float(rounded(np.array(end * domain.step), domain.step)) for end in (domain.low, domain.high))
     if found.unreadable:
         return found, f"holds a value that cannot be read as {_CALLED.get(domain.kind, 'a number')}"

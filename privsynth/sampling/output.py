@@ -16,13 +16,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from privsynth.encoding.domain import Domain
+from privsynth.encoding.codec import Codec, ColumnCodec
 from privsynth.policy import Policy
-from privsynth.policy.column import CATEGORICAL, TEMPORAL, TRUTHS
+from privsynth.policy.column import CATEGORICAL, TEMPORAL, TRUTHS, Column
 from privsynth.policy.model import CsvSpec
 from privsynth.policy.moments import DAY
 from privsynth.sampling.identifiers import Identifiers, Wanted, refuse_repeats
-from privsynth.sampling.types import arrow_type, output_type, raised, usual_dtype
+from privsynth.sampling.types import are_whole, arrow_type, output_type, raised, usual_dtype
 from privsynth.table.intake import state_of
 from privsynth.table.raw import RawTable
 from privsynth.table.values import Form
@@ -37,6 +37,7 @@ class OutputColumn:
     type: in Parquet, by name (`types.arrow_type`). dtype: in a data frame, by name; None: what follows from `type`. Both are
     of the source's declared schema where that has types, and follow from the policy otherwise: no cell decides them.
     marks: texts that stand in place of a value. truths: the words that the policy declares for false and true, if it does.
+    missing: those of its marks, and of an identifier's texts, that mean that there is no value.
     """
 
     name: str
@@ -48,6 +49,7 @@ class OutputColumn:
     dtype: str | None = None
     marks: tuple[str, ...] = ()
     truths: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -86,7 +88,7 @@ class OutputColumn:
             return pd.Series([_TRUTHS.get(word, word) for word in values], values.index, dtype=object)
         if self.type == "bool":
             return pd.Series(self.truth_values(values), values.index, dtype="boolean")
-        return pd.Series(pd.to_numeric(values), values.index).astype("Int64")
+        return pd.Series(pd.to_numeric(values, errors="coerce"), values.index).astype("Int64")
 
     def truth_values(self, words: Iterable[Any]) -> list[bool | None]:
         """Of the spellings of a boolean; None for a missing value."""
@@ -126,7 +128,7 @@ class Layout:
     csv: CsvSpec = field(default_factory=CsvSpec)
 
     @classmethod
-    def of(cls, policy: Policy, raw: RawTable, domain: Domain | None = None) -> Layout:
+    def of(cls, policy: Policy, raw: RawTable, codec: Codec | None = None) -> Layout:
         """From the policy, the order of the columns, their declared types, and what was measured; no value is read."""
         by_name = policy.model.columns
         rules = tuple(
@@ -134,11 +136,12 @@ class Layout:
             for small, large, strict in (c.rising for c in policy.model.constraints)
         )
         highest = raised({n: c.limits[1] if c.limits else math.inf for n, c in by_name.items()}, rules)
+        learned = {column.domain.name: column for column in codec.columns} if codec else {}
         columns = tuple(
-            _output_column(n, policy, raw, highest[n]) for n in raw.columns if by_name[n].released_as != "drop"
+            _output_column(n, policy, raw, highest[n], learned.get(n))
+            for n in raw.columns
+            if by_name[n].released_as != "drop"
         )
-        cases = {column.name: column.letter_case for column in domain.columns} if domain else {}
-        columns = tuple(replace(c, form=replace(c.form, letter_case=cases.get(c.name))) for c in columns)
         csv = policy.model.dataset.csv
         if raw.bom and csv.encoding == "utf-8":
             csv = csv.model_copy(update={"encoding": "utf-8-sig"})
@@ -236,7 +239,9 @@ class Layout:
     def from_json(cls, data: dict[str, Any]) -> Layout:
         columns = tuple(
             OutputColumn(
-                **column | {"form": Form(**column["form"])} | {n: tuple(column[n]) for n in ("marks", "truths")}
+                **column
+                | {"form": Form(**column["form"])}
+                | {n: tuple(column[n]) for n in ("marks", "truths", "missing")}
             )
             for column in data["columns"]
         )
@@ -244,21 +249,31 @@ class Layout:
         return cls(columns, rules, CsvSpec(**data["csv"]))
 
 
-def _output_column(name: str, policy: Policy, raw: RawTable, highest: float) -> OutputColumn:
+def _output_column(
+    name: str, policy: Policy, raw: RawTable, highest: float, learned: ColumnCodec | None
+) -> OutputColumn:
+    """Marks that were not seen do not decide the type: a table's tokens are declared for all of its columns."""
     column, marks = policy.model.columns[name], policy.marks(name)
-    form = Form.of(policy, name)
+    form = replace(Form.of(policy, name), letter_case=learned.domain.letter_case if learned else None)
     source, dtype = raw.type_of(name), raw.dtypes.get(name)
     if source is not None and dtype is None:
         dtype = usual_dtype(source)
     truths = tuple(column.categories or ()) if column.kind == "boolean" and column.categories != "private" else ()
-    kind = output_type(column, form, marks, source, dtype, highest)
+    seen = marks if learned is None else learned.found_marks
+    seen = tuple(mark for mark in marks if mark in seen or _is_of_kind(mark, column, form))
+    kind = output_type(column, form, seen, source, dtype, highest)
     plain = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
     if source is not None and any(is_one(source) for is_one in plain) and kind != str(source):
         dtype = None  # it holds too little: values would be cut to fit
     return OutputColumn(
         name, column.released_as, column.generator, column.pattern, form, kind, dtype,
-        marks if column.modelled else (), truths,
+        marks if column.modelled else (), truths, tuple(policy.missing(name)),
     )  # fmt: skip
+
+
+def _is_of_kind(mark: str, column: Column, form: Form) -> bool:
+    """True for a mark that a typed column of its kind can hold, such as -8 among numbers."""
+    return are_whole([mark]) if column.categorical else not math.isnan(form.value_of_mark(mark))
 
 
 def _as_dtype(values: pd.Series, dtype: str | None) -> pd.Series:

@@ -209,6 +209,7 @@ class SavedOutput(_Part):
     dtype: Annotated[str, Field(max_length=200)] | None
     marks: Annotated[list[Text], Field(max_length=MARKS)]
     truths: Annotated[list[Text], Field(max_length=2)]
+    missing: Annotated[list[Text], Field(max_length=MARKS)]
 
     @property
     def kind(self) -> str:
@@ -290,11 +291,7 @@ class SavedModel(_Part):
             own = learned[name]
             if own.marks != column.marks or own.step != column.form.step:
                 raise ValueError("`layout` and `domain` must have the same marks and steps")
-            if (
-                own.categorical
-                and pa.types.is_integer(arrow_type(column.type))
-                and not are_whole([*own.categories, *own.marks])
-            ):
+            if own.categorical and pa.types.is_integer(arrow_type(column.type)) and not are_whole(own.categories):
                 raise ValueError("categories of a column of whole numbers must be whole numbers up to 2^53")
         for small, large, _, step in self.layout.rules:
             if small not in learned or large not in learned or not comparable(learned[small], learned[large]):
