@@ -314,7 +314,7 @@ class Column(Strict):
         low, high = self.limits or (0.0, 1.0)
         if any(not low <= self.value_of(value) <= high for value in (*self.cuts, *self.spikes)):
             return ["cuts and spikes must lie within the bounds"]
-        if max(abs(low), abs(high)) / self.step > 2**53:
+        if max(abs(low), abs(high)) / self.step >= 2**53:  # the end of the last cell must be exact, too
             if self.kind in TEMPORAL:
                 return ["bounds are too wide for so fine a `format`; leave %f out, or state narrower bounds"]
             rule = f"bounds are too wide for numbers of {self.places} decimals to be distinguished"
