@@ -334,6 +334,33 @@ def test_a_table_of_the_declared_dialect_is_not_read_in_another(tmp_path: Path) 
     assert found.synthetic["paid"].tolist() == [1234.5, 1234.0, 3.0, 12000.0]
 
 
+def test_a_table_of_plain_numbers_is_not_read_in_the_declared_dialect(tmp_path: Path) -> None:
+    """1.234 is a small number where most others of its table can be read in no other way."""
+    (tmp_path / "stated.csv").write_text(STATED, encoding="utf-8")
+    (tmp_path / "plain.csv").write_text(PLAIN.replace("2.25", "1.234"), encoding="utf-8")
+    found, _, _ = comparable(tmp_path / "plain.csv", *[tmp_path / "stated.csv"] * 2, Policy.from_text(KINDS))
+    assert found.synthetic["paid"].tolist() == [1234.5, 1.234, 3.0, 12000.0]
+
+
+def test_truth_values_where_numbers_are_declared() -> None:
+    truths = real().assign(age=[i % 2 == 0 for i in range(40)])
+    found = compared(truths, real().assign(age=["1", "0"] * 20), real().assign(age=["1", "0"] * 20))
+    assert found.synthetic["age"].equals(found.train["age"])
+
+
+def test_truth_values_of_real_tables_that_write_them_as_numbers() -> None:
+    numbers = WRITINGS["truth values as numbers"](real())
+    for synthetic in (real(), WRITINGS["truth values as words"](real()), numbers):
+        found = compared(synthetic, numbers, numbers, None)
+        assert found.synthetic["smoker"].equals(found.train["smoker"]) and found.train["smoker"].nunique() == 2
+        assert found.kinds["smoker"] == ("number" if synthetic is numbers else "category")
+
+
+def test_an_index_without_a_name_is_no_column(tmp_path: Path) -> None:
+    real().to_csv(tmp_path / "t.csv")
+    assert list(compared(*[tmp_path / "t.csv"] * 3, None).train) == list(real())
+
+
 def test_groups_and_codes_of_a_grouping(tmp_path: Path) -> None:
     (tmp_path / "g.csv").write_text("code,group\n250,sugar\nV*,visit\n")
     text = POLICY.replace(
