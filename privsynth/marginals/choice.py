@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist, median
 from typing import TYPE_CHECKING
 
 from privsynth.encoding.requests import stored_columns
 from privsynth.privacy.events import gaussian_of_mu
-from privsynth.privacy.mechanisms.tables import MARGINALS
+from privsynth.privacy.mechanisms.tables import HISTOGRAMS, MARGINALS
 from privsynth.privacy.plan import Request
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ WORDS = {3: "three", 4: "four"}
 MIN_SNR = 2.0  # mean signal-to-noise ratio of a cell from which tables of an order are measured
 MAX_TRIPLES = 300  # with the target
 PAIRS_A_COLUMN = 8  # of a wide table
+FALSE_SHARE = 0.05  # of the tables that are taken to exceed noise, about how many may be noise alone
+STRONG = 0.5  # Cramér's V from which an association would be missed by anybody
+RELATIONS, TARGET_TRIPLES = "relations", "target triples"
+SCREENING_GROUPS, TRIPLE_GROUPS = 4, 6  # of codes of a column
 # tvd3 of ctgan, vae and autoregressive against that of auto, all at their defaults: benchmarks/results/quality.jsonl
 DPSGD_ADDED, DPSGD_ROWS = "+1 to +5 %", "24,000 to 81,000"
 
@@ -105,7 +111,7 @@ def marginal_requests(facts: Facts, share: float) -> list[Request]:
     before: list[tuple[str, str, float, int]] = []
     after: list[tuple[str, str, float, int]] = []
     if facts.wide:
-        before = [("relations", "which columns go together at all", SCREENING_SHARE, every)]
+        before = [(RELATIONS, "which columns go together at all", SCREENING_SHARE, every)]
         every, what = most_pairs(d), "how the columns that do so go together"
     if facts.order > 2:
         after = [
@@ -113,7 +119,7 @@ def marginal_requests(facts: Facts, share: float) -> list[Request]:
             for k in range(3, facts.order + 1)
         ]
     elif facts.target_triples:
-        after = [("target triples", "how two columns together tell the target", TARGET_SHARE, facts.target_triples)]
+        after = [(TARGET_TRIPLES, "how two columns together tell the target", TARGET_SHARE, facts.target_triples)]
     left = 1 - sum(part for _, _, part, _ in before + after)
     wanted = [*before, (MARGINALS, what, left, every), *after]
     cut = facts.pair_cells > MAX_CELLS  # which pairs fit, and so how many, is known after screening
@@ -195,3 +201,86 @@ def _figure(value: float) -> str:
 def most_pairs(columns: int) -> int:
     """How many pairs of a wide table are measured in full, if their cells allow."""
     return min(math.comb(columns, 2), max(math.comb(MAX_COLUMNS, 2), PAIRS_A_COLUMN * columns))
+
+
+# --- what will be lost in noise ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a mechanism's counts will be worth, by public facts.
+
+    off: standard deviation of a count, in rows. held: rows that a cell holds on average. least: of what can be distinguished from
+    noise, between columns of `values` values: for single columns the share of rows that have a value, else Cramér's V of two
+    columns, above 1 if there is no such association.
+    """
+
+    mechanism: str
+    what: str
+    off: float
+    held: float
+    values: int
+    least: float
+
+    @property
+    def drowns(self) -> bool:
+        """True if what people look for will mostly be missed: a value of average share, or a strong association."""
+        return self.least > (1 / self.values if self.mechanism == HISTOGRAMS else STRONG)
+
+    @property
+    def sentence(self) -> str:
+        off, held = _figure(self.off), _figure(self.held)
+        found = f"{self.what}: each count is off by about {off} rows where a cell holds {held} on average"
+        if self.mechanism == HISTOGRAMS:
+            return f"{found}; values that fewer than {_percent(self.least)} of the rows have will not be distinguished from noise"
+        if self.least > 1:
+            return f"{found}; no association will be distinguished from noise, and columns come out as if independent"
+        return (
+            f"{found}; associations weaker than about {self.least:.2g} (Cramér's V) will not be distinguished from noise, and come "
+            "out as if there were none"
+        )
+
+
+def expected_signal(facts: Facts, noise: Mapping[str, float]) -> list[Expected]:
+    """What each mechanism's counts will be worth: pure, by public facts, before anything is measured. Empty if the number of
+    rows is not public.
+
+    noise: {mechanism: standard deviation of one count, on average}, from the plan's events. Figures are for a column that has
+    the median number of values, and for two columns that have them in equal shares. A value counts as distinguished from two
+    standard deviations, a table from where it exceeds noise so far that of all tables of its mechanism one would with a
+    probability of FALSE_SHARE. Of a wide table an association has to pass the screening first.
+    """
+    if facts.rows is None or not facts.sizes:
+        return []
+    rows, d, usual = max(facts.rows, 1), len(facts.sizes), max(2, round(median(facts.sizes)))
+    pairs, grouped = math.comb(d, 2), min(usual, SCREENING_GROUPS)
+    found = []
+    if HISTOGRAMS in noise:
+        off = noise[HISTOGRAMS]
+        found.append(Expected(HISTOGRAMS, "single columns", off, rows / usual, usual, 2 * off / rows))
+    passed = 0.0
+    if RELATIONS in noise and most_pairs(d) < pairs:
+        off = noise[RELATIONS]
+        passed = _weakest(off / rows, grouped, most_pairs(d) / pairs)
+        what = "screening of pairs of columns"
+        found.append(Expected(RELATIONS, what, off, rows / grouped**2, grouped, passed))
+    if MARGINALS in noise and pairs:
+        off, tables = noise[MARGINALS], most_pairs(d) if facts.wide else pairs
+        least = max(passed, _weakest(off / rows, usual, FALSE_SHARE / tables))
+        found.append(Expected(MARGINALS, "pairs of columns", off, rows / usual**2, usual, least))
+    return found
+
+
+def _weakest(noise: float, values: int, chance: float) -> float:
+    """Cramér's V of two columns of so many values, equally frequent, whose table exceeds noise as far as noise alone does with
+    this chance. noise: standard deviation of the share of one cell.
+
+    The squared deviation from independence is V^2 (values - 1) / values^2; that of noise has the mean noise^2 (values - 1)^2 and
+    the standard deviation noise^2 (values - 1) sqrt(2), and the same V sticks out of it half of the time.
+    """
+    far = max(NormalDist().inv_cdf(1 - min(chance, 0.5)), 0.0)
+    return noise * values * math.sqrt(far * math.sqrt(2))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * min(share, 1):.2g} %"

@@ -4,35 +4,95 @@ Columns of people depend on each other in few ways: the deviations of all pairs 
 matrix over codes, are close to one of low rank, while noise fills every direction. The matrix is scaled so that noise is
 equal everywhere; then eigenvalues below the edge of pure noise are dropped and the others shrunk. How far a cell moves
 towards this estimate depends on how much of its released deviation is noise: with a large budget, hardly at all.
+
+Of a wide table only some pairs are measured, so there is no such matrix. Each pair is then judged by itself, among all others:
+one that says no more than noise would is taken for independent, and the others shrink towards independence.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
+from scipy.special import gammaincc, ndtri
+
+from privsynth.marginals.choice import FALSE_SHARE
 
 ROUNDS = 4  # the blocks of a column with itself are not measured: each round fills them in from the last estimate
 WIDEST = 2_500  # codes: beyond, the decomposition takes minutes
 TRUST = 0.5  # noise that is stated for a table whose cells are all replaced, as a part of what it was
 FITTING_ROUNDS = 30
-SIGNIFICANT = 2.0  # standard deviations by which a table has to exceed noise
+UNLIKELY = 0.03  # probability of noise as large as a table's deviation, at most: two standard deviations of a sum of many cells
 
 Columns = tuple[int, ...]
 Pairs = dict[Columns, tuple[np.ndarray, float]]  # {two columns: (released share of each cell, its noise)}
 
 
-def denoised(pairs: Pairs, shares: list[np.ndarray]) -> Pairs:
-    """The pairs with less noise. shares: released share of each code of each column."""
+class Denoised(NamedTuple):
+    """A table with less noise. sigma: what is left of it in a share. signal: squared size of the released deviation from simpler
+    tables, less that of noise. chance: probability that noise alone deviates so far."""
+
+    share: np.ndarray
+    sigma: float
+    signal: float
+    chance: float
+
+
+def denoised(pairs: Pairs, shares: list[np.ndarray]) -> dict[Columns, Denoised]:
+    """The pairs that exceed noise, with less of it. shares: released share of each code of each column."""
+    if sum(map(len, shares)) <= WIDEST and len(shares) > 2 and len(pairs) == len(shares) * (len(shares) - 1) // 2:
+        return _jointly_denoised(pairs, shares)
+    found: dict[Columns, Denoised] = {
+        (j, k): beyond_margins(share, sigma, [shares[k], shares[j]]) for (j, k), (share, sigma) in pairs.items()
+    }
+    return exceeding(found)
+
+
+def exceeding(tables: dict[Columns, Denoised], together: bool = False) -> dict[Columns, Denoised]:
+    """Those of these tables that exceed noise, so many that about FALSE_SHARE of them are noise alone (Benjamini, Hochberg 1995).
+
+    If all are noise alone, there is one among them with a probability of about FALSE_SHARE, however many they are. together: if
+    the tables deviate in sum by more than noise does (with that same chance), many of them do so a little: then all that are
+    UNLIKELY to be noise alone are kept.
+    """
+    chances = [table.chance for table in tables.values()]
+    kept = standing_out(chances)
+    if together and -ndtri(np.clip(chances, 1e-12, 1 - 1e-12)).sum() > -ndtri(FALSE_SHARE) * np.sqrt(len(chances)):
+        kept |= np.array(chances) <= UNLIKELY
+    return {c: table for (c, table), stands_out in zip(tables.items(), kept, strict=True) if stands_out}
+
+
+def standing_out(chances: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Which of these chances are so small that about FALSE_SHARE of those are false alarms.
+
+    >>> standing_out([0.2, 0.001, 0.02, 0.9]).tolist()
+    [False, True, True, False]
+    """
+    ranked = np.sort(chances)
+    small = ranked[ranked <= FALSE_SHARE * np.arange(1, len(ranked) + 1) / max(len(ranked), 1)]
+    return np.asarray(np.array(chances) <= (small[-1] if len(small) else -1.0))
+
+
+def chance_of(deviation: np.ndarray | float, free: np.ndarray | float) -> np.ndarray:
+    """Probability that noise alone is as large. deviation: its squared size in variances of noise. free: degrees of freedom."""
+    return np.asarray(gammaincc(np.asarray(free) / 2, np.maximum(deviation, 0) / 2))
+
+
+def _jointly_denoised(pairs: Pairs, shares: list[np.ndarray]) -> dict[Columns, Denoised]:
+    """All pairs, by what they have in common."""
     alone: dict[Columns, np.ndarray] = {(j, k): np.outer(shares[j], shares[k]) for j, k in pairs}
-    beyond = {c: _to_margins(share - alone[c]) for c, (share, _) in pairs.items()}
-    sizes = [len(share) for share in shares]
+    beyond = {c: to_margins(share - alone[c]) for c, (share, _) in pairs.items()}
     noise = {c: sigma for c, (_, sigma) in pairs.items()}
-    kept = beyond
-    if sum(sizes) <= WIDEST and len(sizes) > 2 and len(pairs) == len(sizes) * (len(sizes) - 1) // 2:
-        estimate = _low_rank_pairs(beyond, noise, sizes)
-        part = {c: noise_part(b, noise[c], float(b.size), alone[c]) for c, b in beyond.items()}
-        kept = {c: _to_margins(part[c][0] * estimate[c] + (1 - part[c][0]) * b) for c, b in beyond.items()}
-        noise = {c: sigma * (1 - (1 - TRUST) * part[c][1]) for c, sigma in noise.items()}
-    return {c: (alone[c] + kept[c], noise[c]) for c in pairs}
+    estimate = _low_rank_pairs(beyond, noise, [len(share) for share in shares])
+    found = {}
+    for c, released in beyond.items():
+        by_cell, part = noise_part(released, noise[c], float(released.size), alone[c])
+        share = alone[c] + to_margins(by_cell * estimate[c] + (1 - by_cell) * released)
+        sigma = noise[c] * (1 - (1 - TRUST) * part)
+        signal = float(((share - alone[c]) ** 2).sum() - share.size * sigma**2)
+        found[c] = Denoised(share, sigma, signal, 0.0)
+    return found
 
 
 def noise_part(beyond: np.ndarray, sigma: float, free: float, alone: np.ndarray) -> tuple[np.ndarray, float]:
@@ -47,26 +107,25 @@ def noise_part(beyond: np.ndarray, sigma: float, free: float, alone: np.ndarray)
     return sigma**2 / np.maximum(true + sigma**2, 1e-300), min(1.0, noise / max(observed, 1e-300))
 
 
-def beyond_margins(
-    share: np.ndarray, sigma: float, margins: list[np.ndarray], significant: float = SIGNIFICANT
-) -> tuple[np.ndarray, float, float]:
-    """(share, sigma, signal) of a table with less noise. margins: for each axis, the estimate of the table without it.
+def beyond_margins(share: np.ndarray, sigma: float, margins: list[np.ndarray]) -> Denoised:
+    """A table with less noise. margins: for each axis, the estimate of the table without it.
 
-    Its deviation from the table that those margins alone lead to is kept to the extent that it is not noise. signal: the
-    squared size of that deviation, less noise, or 0 where it does not exceed noise by `significant` standard deviations.
+    Its deviation from the table that those margins alone lead to is kept to the extent that it is not noise.
     """
     expected = without_interaction(margins)
-    beyond = _to_margins(share - expected)
+    beyond = to_margins(share - expected)
     free = float(np.prod([size - 1 for size in share.shape]))
     observed, noise = float((beyond**2).sum()), sigma**2 * free
     by_cell, part = noise_part(beyond, sigma, free, expected)
-    signal = observed - noise if observed > noise + significant * sigma**2 * np.sqrt(2 * free) else 0.0
-    return expected + _to_margins((1 - by_cell) * beyond), sigma * (1 - (1 - TRUST) * part), signal
+    better, left = expected + to_margins((1 - by_cell) * beyond), sigma * (1 - (1 - TRUST) * part)
+    return Denoised(better, left, observed - noise, float(chance_of(observed / max(sigma**2, 1e-300), free)))
 
 
 def without_interaction(margins: list[np.ndarray]) -> np.ndarray:
     """The table with these margins, one without each axis, and no interaction of all columns: iterative proportional
     fitting (Deming, Stephan 1940), from cells that are all slightly positive at least."""
+    if len(margins) == 2:
+        return np.asarray(np.outer(margins[1], margins[0]))
     positive = [np.maximum(margin, 1e-9) for margin in margins]
     total = positive[0].sum()
     positive = [margin * (total / margin.sum()) for margin in positive]
@@ -118,7 +177,7 @@ def _log_scales(sigma: np.ndarray) -> np.ndarray:
     return np.asarray((sums - sums.sum() / (2 * (d - 1))) / (d - 2))
 
 
-def _to_margins(beyond: np.ndarray) -> np.ndarray:
+def to_margins(beyond: np.ndarray) -> np.ndarray:
     """Deviations moved so that they do not change the table's margins."""
     for axis in range(beyond.ndim):
         beyond = beyond - beyond.mean(axis, keepdims=True)

@@ -16,8 +16,25 @@ from itertools import combinations
 import numpy as np
 
 from privsynth.encoding.codec import Codec, Groups
-from privsynth.marginals.choice import MAX_CELLS, MAX_TRIPLES, NAMES, most_pairs
-from privsynth.marginals.denoise import beyond_margins, denoised
+from privsynth.marginals.choice import (
+    MAX_CELLS,
+    MAX_TRIPLES,
+    NAMES,
+    RELATIONS,
+    SCREENING_GROUPS,
+    TARGET_TRIPLES,
+    TRIPLE_GROUPS,
+    most_pairs,
+)
+from privsynth.marginals.denoise import (
+    Denoised,
+    beyond_margins,
+    chance_of,
+    denoised,
+    exceeding,
+    standing_out,
+    to_margins,
+)
 from privsynth.marginals.population import MarginalModel, TargetMarginal
 from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms.tables import MARGINALS, Marginals
@@ -27,8 +44,7 @@ from privsynth.table.private import PrivateTable
 
 TARGET_FACTOR = 3.0  # by which tables with the policy's target weigh more
 SIZE_POWER = 0.33  # a table's share of the budget grows with its cells to this power
-SCREENING_SIGNIFICANT = 4.0  # standard deviations by which a pair of the screening has to exceed noise
-SCREENING_GROUPS, TRIPLE_GROUPS = 4, 6  # of codes of a column
+MOST_SCREENED = 2  # pairs that are followed as screened, for each that is measured in full
 
 Columns = tuple[int, ...]
 
@@ -49,13 +65,14 @@ def measure_marginals(table: PrivateTable[np.ndarray], codec: Codec, target: str
     at = codec.names.index(target) if target in codec.names else None
     d, sizes = len(codec.sizes), codec.sizes
     groups: Groups | None = None
+    hinted: dict[Columns, Denoised] = {}
     screened: Tables = {}
     higher: Tables = {}
     pairs: list[Columns] = list(combinations(range(d), 2))
-    if "relations" in run.plan:
+    if RELATIONS in run.plan:
         groups = groups_of(codec, SCREENING_GROUPS)
-        screened = _measured("relations", table.encoded(groups), groups.sizes, pairs, None, codec, run)
-        pairs = strongest(screened, sizes, most_pairs(d), at)
+        screened = _measured(RELATIONS, table.encoded(groups), groups.sizes, pairs, None, codec, run)
+        pairs = strongest(screened, in_groups(groups, codec), sizes, most_pairs(d), at)
     else:  # measured category sets may be larger than the plan assumed
         pairs = smallest(pairs, sizes, at)
     noisy = _measured(MARGINALS, table, sizes, pairs, at, codec, run)
@@ -63,15 +80,20 @@ def measure_marginals(table: PrivateTable[np.ndarray], codec: Codec, target: str
         columns = [c for c in combinations(range(d), order) if order == 3 or higher.keys() >= {*combinations(c, 3)}]
         higher |= _measured(NAMES[order], table, sizes, smallest(columns, sizes, at), at, codec, run)
     higher, noisy = combined_with_margins(noisy, higher)
-    codec, targets = pair_targets(codec, noisy)
-    if "target triples" in run.plan and at is not None:
+    codec = with_shares_of_pairs(codec, noisy)
+    targets = targets_of(denoised({c: (t.share, t.sigma) for c, t in noisy.items()}, [c.shares for c in codec.columns]))
+    if groups is not None:
+        others = {columns: table for columns, table in screened.items() if columns not in noisy}
+        hinted = screened_pairs(others, in_groups(groups, codec), MOST_SCREENED * most_pairs(d))
+    if TARGET_TRIPLES in run.plan and at is not None:
         groups = groups or groups_of(codec, TRIPLE_GROUPS, targets, at)
-        chosen = with_target(targets, d, at)
-        higher = _measured("target triples", table.encoded(groups), groups.sizes, chosen, None, codec, run)
-    coarse = coarse_views(groups, codec)
+        chosen = with_target(dependence(noisy, targets, codec, at), d, at)
+        higher = _measured(TARGET_TRIPLES, table.encoded(groups), groups.sizes, chosen, None, codec, run)
+    known = pairs_in_groups(targets, hinted, groups, codec) if higher else {}
+    grouped = higher_tables(higher, known) | hinted
+    coarse = coarse_views(groups, codec, {c for columns in grouped for c in columns})
     view = {j: j for j in range(d)} | {j: d + place for place, j in enumerate(sorted(coarse))}
-    known = pairs_in_groups(targets, screened, groups, codec) if higher else {}
-    targets += higher_targets(higher, known, view) + screening_targets(screened, pairs, view)
+    targets += targets_of(grouped, view)
     return MarginalModel(codec, tuple(targets), signal_weight(run.plan.epsilon), coarse)
 
 
@@ -148,24 +170,31 @@ def _first_axis(pair: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.svd(scaled, full_matrices=False)[0][:, 0] / np.sqrt(one))
 
 
-def coarse_views(groups: Groups | None, codec: Codec) -> dict[int, np.ndarray]:
-    """The groups of those columns that have fewer groups than codes."""
+def coarse_views(groups: Groups | None, codec: Codec, used: set[int]) -> dict[int, np.ndarray]:
+    """The groups of those of these columns that have fewer groups than codes."""
     if groups is None:
         return {}
-    kept = {j: group for j, group in enumerate(groups.columns) if max(group) + 1 < codec.columns[j].size}
+    kept = {j: group for j, group in enumerate(groups.columns) if j in used and max(group) + 1 < codec.columns[j].size}
     return {j: np.array(group, np.int32) for j, group in kept.items()}
 
 
-def strongest(screened: Tables, sizes: tuple[int, ...], most: int, target: int | None) -> list[Columns]:
+def in_groups(groups: Groups, codec: Codec) -> list[np.ndarray]:
+    """Released share of each group of each column."""
+    return [np.bincount(group, column.shares) for group, column in zip(groups.columns, codec.columns, strict=True)]
+
+
+def strongest(
+    screened: Tables, shares: list[np.ndarray], sizes: tuple[int, ...], most: int, target: int | None
+) -> list[Columns]:
     """The pairs of the screening that deviate most from independence, as many as `most` and MAX_CELLS allow.
 
-    sizes: released codes of each column. Deviations of a pair with the target count TARGET_FACTOR times.
+    shares: of each group of codes as released for its column, far more precise than the margins of a screened pair. sizes:
+    released codes of each column. Deviations of a pair with the target count TARGET_FACTOR times.
     """
+    signal = {c: size - free for c, (size, free) in deviations(screened, shares).items()}
 
     def deviation(columns: Columns) -> float:
-        table = screened[columns]
-        alone = np.outer(table.share.sum(1), table.share.sum(0)) / max(table.share.sum(), 1e-9)
-        return float(((table.share - alone) ** 2).sum() / table.sigma**2) * (TARGET_FACTOR if target in columns else 1)
+        return max(signal[columns], 0) * (TARGET_FACTOR - 1) * (target in columns) + signal[columns]
 
     return within_cell_limit(sorted(sorted(screened), key=deviation, reverse=True), sizes, most)
 
@@ -212,57 +241,68 @@ def combined_with_margins(pairs: Tables, higher: Tables) -> tuple[Tables, Tables
     return {columns: means[columns] for columns in higher}, {columns: means[columns] for columns in pairs}
 
 
-def pair_targets(codec: Codec, noisy: Tables) -> tuple[Codec, list[TargetMarginal]]:
-    """The codec with better estimates of its shares, and the pairs with less noise."""
-    codec = with_shares_of_pairs(codec, noisy)
-    shares = [column.shares for column in codec.columns]
-    targets = []
-    for (j, k), (share, sigma) in denoised({c: (t.share, t.sigma) for c, t in noisy.items()}, shares).items():
-        signal = float(((share - np.outer(shares[j], shares[k])) ** 2).sum() - share.size * sigma**2)
-        targets.append(TargetMarginal((j, k), share.astype(np.float32), sigma, signal))
-    return codec, targets
+def targets_of(tables: dict[Columns, Denoised], view: dict[int, int] | None = None) -> list[TargetMarginal]:
+    """Denoised tables for records to follow. view: the number of each column among the `gibbs.Views` of a record."""
+    return [
+        TargetMarginal(
+            tuple(view[c] for c in columns) if view else columns,
+            table.share.astype(np.float32),
+            table.sigma,
+            table.signal,
+        )
+        for columns, table in tables.items()
+    ]
 
 
-def higher_targets(higher: Tables, pairs: dict[Columns, np.ndarray], view: dict[int, int]) -> list[TargetMarginal]:
+def higher_tables(higher: Tables, pairs: dict[Columns, np.ndarray]) -> dict[Columns, Denoised]:
     """Tables of more columns than two, of those that deviate from what their margins lead to by more than noise.
 
-    pairs: known shares, in the tables' groups of codes. view: the number of each column among the `gibbs.Views` of a record.
+    pairs: known shares, in the tables' groups of codes.
     """
-    known, found = dict(pairs), []
-    for columns in sorted(higher, key=len):
-        table, rest = higher[columns], [columns[:axis] + columns[axis + 1 :] for axis in range(len(columns))]
-        margins = [_oriented(known, *c) if len(c) == 2 else known[c] for c in rest]
-        known[columns], sigma, signal = beyond_margins(table.share, table.sigma, margins)
-        if signal > 0:
-            found.append(
-                TargetMarginal(tuple(view[c] for c in columns), known[columns].astype(np.float32), sigma, signal)
-            )
+    known = dict(pairs)
+    found: dict[Columns, Denoised] = {}
+    for ways in sorted({len(columns) for columns in higher}):
+        tables: dict[Columns, Denoised] = {}
+        for columns, table in ((c, table) for c, table in higher.items() if len(c) == ways):
+            rest = [columns[:axis] + columns[axis + 1 :] for axis in range(ways)]
+            margins = [_oriented(known, *c) if len(c) == 2 else known[c] for c in rest]
+            tables[columns] = beyond_margins(table.share, table.sigma, margins)
+        known |= {columns: table.share for columns, table in tables.items()}
+        found |= exceeding(tables, together=True)
     return found
 
 
-def screening_targets(screened: Tables, measured: list[Columns], view: dict[int, int]) -> list[TargetMarginal]:
-    """Pairs that were not measured in full, if the screening shows significant dependence."""
-    found = []
-    for columns in screened.keys() - set(measured):
-        table = screened[columns]
-        margins = [table.share.sum(0), table.share.sum(1)]
-        share, sigma, signal = beyond_margins(table.share, table.sigma, margins, SCREENING_SIGNIFICANT)
-        if signal > 0:
-            found.append(TargetMarginal(tuple(view[c] for c in columns), share.astype(np.float32), sigma, signal))
-    found.sort(key=lambda each: (-each.signal / each.sigma**2, each.columns))
-    return found[: most_pairs(len(view))]
+def screened_pairs(screened: Tables, shares: list[np.ndarray], most: int) -> dict[Columns, Denoised]:
+    """Those of these pairs, in groups of codes, that exceed noise; the strongest, if these are more than `most`.
+
+    shares: of each group, as released for its column.
+    """
+    size, free = np.array(list(deviations(screened, shares).values())).reshape(-1, 2).T
+    ranked = sorted(zip(size - free, screened, standing_out(chance_of(size, free)), strict=True), reverse=True)
+    kept = sorted([columns for _, columns, stands_out in ranked if stands_out][:most])
+    return {(j, k): beyond_margins(screened[j, k].share, screened[j, k].sigma, [shares[k], shares[j]]) for j, k in kept}
+
+
+def deviations(tables: Tables, shares: list[np.ndarray]) -> dict[Columns, tuple[float, float]]:
+    """{two columns: squared size of their deviation from independence in variances of noise, what noise alone comes to}."""
+    found: dict[Columns, tuple[float, float]] = {}
+    for (j, k), table in tables.items():
+        beyond = to_margins(table.share - np.outer(shares[j], shares[k]))
+        found[j, k] = (float((beyond**2).sum() / table.sigma**2), float(np.prod([n - 1 for n in beyond.shape])))
+    return found
 
 
 def pairs_in_groups(
-    targets: list[TargetMarginal], screened: Tables, groups: Groups | None, codec: Codec
+    targets: list[TargetMarginal], hinted: dict[Columns, Denoised], groups: Groups | None, codec: Codec
 ) -> dict[Columns, np.ndarray]:
-    """Released shares of every two columns' groups: as measured in full, else as screened, else as if independent."""
+    """Shares of every two columns' groups: as measured in full, else as screened, where that exceeds noise, else as if
+    independent."""
     grouped = [tuple(range(size)) for size in codec.sizes] if groups is None else groups.columns
     into = [np.eye(max(group) + 1)[list(group)] for group in grouped]  # (codes, groups)
-    shares = [column.shares @ matrix for column, matrix in zip(codec.columns, into, strict=True)]
+    shares = in_groups(Groups(tuple(grouped)), codec)
     every = combinations(range(len(into)), 2)
     known: dict[Columns, np.ndarray] = {(j, k): np.outer(shares[j], shares[k]) for j, k in every}
-    known |= {columns: table.share for columns, table in screened.items()}
+    known |= {columns: table.share for columns, table in hinted.items()}
     return known | {
         g.columns: into[g.columns[0]].T @ g.share @ into[g.columns[1]] for g in targets if len(g.columns) == 2
     }
@@ -292,9 +332,17 @@ def with_shares_of_pairs(codec: Codec, noisy: Tables) -> Codec:
     return replace(codec, columns=tuple(better))
 
 
-def with_target(targets: list[TargetMarginal], columns: int, target: int) -> list[Columns]:
+def dependence(noisy: Tables, targets: list[TargetMarginal], codec: Codec, target: int) -> dict[int, float]:
+    """{other column: how much its pair with the target deviates from independence beyond noise, in variances of noise}, as
+    denoised where it exceeds noise, else as released."""
+    pairs = {c: table for c, table in noisy.items() if target in c}
+    found = {c: size - free for c, (size, free) in deviations(pairs, [c.shares for c in codec.columns]).items()}
+    found |= {g.columns: g.signal / g.sigma**2 for g in targets if target in g.columns}
+    return {sum(c) - target: strength for c, strength in found.items()}
+
+
+def with_target(dependence: dict[int, float], columns: int, target: int) -> list[Columns]:
     """Triples of two columns and the target, of those columns that depend on it most, up to MAX_TRIPLES."""
-    dependence = {sum(g.columns) - target: g.signal / g.sigma**2 for g in targets if target in g.columns}
     others = sorted((c for c in range(columns) if c != target), key=lambda c: -dependence.get(c, -np.inf))
     most = max(m for m in range(2, len(others) + 1) if m * (m - 1) // 2 <= MAX_TRIPLES)
     return [(*pair, target) for pair in combinations(sorted(others[:most]), 2)]

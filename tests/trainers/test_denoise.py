@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
 
-from privsynth.marginals.denoise import WIDEST, beyond_margins, denoised, low_rank, noise_part, without_interaction
+from privsynth.marginals.denoise import (
+    FALSE_SHARE,
+    UNLIKELY,
+    WIDEST,
+    Denoised,
+    beyond_margins,
+    chance_of,
+    denoised,
+    exceeding,
+    low_rank,
+    noise_part,
+    standing_out,
+    without_interaction,
+)
 
 SIZES = (3, 5, 2, 8, 4, 6, 7, 5)
 EVERY = list(combinations(range(len(SIZES)), 2))
@@ -29,7 +44,7 @@ def noised(pairs: dict[tuple[int, ...], np.ndarray], scale: float, seed: int) ->
     return {c: (share + rng.normal(0, sigma[c], share.shape), sigma[c]) for c, share in pairs.items()}
 
 
-def error(some: Pairs, pairs: dict[tuple[int, ...], np.ndarray]) -> float:
+def error(some: Mapping[tuple[int, ...], Any], pairs: dict[tuple[int, ...], np.ndarray]) -> float:
     return float(np.sqrt(sum(((some[c][0] - share) ** 2).sum() for c, share in pairs.items())))
 
 
@@ -55,10 +70,13 @@ def test_next_to_no_noise_moves_next_to_nothing() -> None:
 
 def test_the_margins_are_the_released_shares() -> None:
     pairs, shares = table(5, 3)
-    for (j, k), (share, _) in denoised(noised(pairs, 0.02, 6), shares).items():
-        assert share.shape == (SIZES[j], SIZES[k])
-        assert share.sum(1) == pytest.approx(shares[j], abs=1e-9)
-        assert share.sum(0) == pytest.approx(shares[k], abs=1e-9)
+    some = {c: pairs[c] for c in EVERY[1:]}  # as of a wide table: each is judged by itself
+    for better in (denoised(noised(pairs, 0.02, 6), shares), denoised(noised(some, 0.005, 6), shares)):
+        assert len(better) > 10
+        for (j, k), one in better.items():
+            assert one.share.shape == (SIZES[j], SIZES[k])
+            assert one.share.sum(1) == pytest.approx(shares[j], abs=1e-9)
+            assert one.share.sum(0) == pytest.approx(shares[k], abs=1e-9)
 
 
 def test_pure_noise_has_no_rank() -> None:
@@ -72,15 +90,63 @@ def test_pure_noise_has_no_rank() -> None:
 
 
 @pytest.mark.parametrize("sizes, missing", [((4,), 0), ((4, 3), 0), ((WIDEST, 3, 2), 0), ((4, 3, 2, 5), 1)])
-def test_few_columns_wide_ones_and_some_pairs_get_their_margins_alone(sizes: tuple[int, ...], missing: int) -> None:
+def test_few_columns_wide_ones_and_some_pairs_are_judged_one_by_one(sizes: tuple[int, ...], missing: int) -> None:
+    """Those that say nothing are gone: their columns are independent, and nothing has to be followed for that."""
     shares = [np.full(size, 1 / size) for size in sizes]
-    pairs = list(combinations(range(len(sizes)), 2))
-    target_marginal: Pairs = {(j, k): (np.outer(shares[j], shares[k]), 0.1) for j, k in pairs[missing:]}
-    better = denoised(target_marginal, shares)
-    assert list(better) == list(target_marginal)
-    assert all(
-        np.allclose(better[c][0], share, atol=1e-7) and better[c][1] == 0.1 for c, (share, _) in target_marginal.items()
-    )
+    pairs = list(combinations(range(len(sizes)), 2))[missing:]
+    nothing: Pairs = {(j, k): (np.outer(shares[j], shares[k]), 0.1) for j, k in pairs}
+    assert denoised(nothing, shares) == {}
+    if pairs:
+        lean = np.zeros((sizes[pairs[-1][0]], sizes[pairs[-1][1]]))
+        lean[:2, :2] = [[0.02, -0.02], [-0.02, 0.02]]
+        something = nothing | {pairs[-1]: (nothing[pairs[-1]][0] + lean, 0.001)}
+        better = denoised(something, shares)
+        assert list(better) == [pairs[-1]]
+        kept = better[pairs[-1]]
+        assert kept.share - nothing[pairs[-1]][0] == pytest.approx(lean, abs=0.002) and kept.sigma < 0.001
+        assert kept.signal == pytest.approx(4 * 0.02**2, rel=0.1)
+
+
+def test_pairs_that_say_nothing_are_seldom_taken_to_say_something() -> None:
+    """Of 400 pairs of independent columns any exceeds noise with a chance of 1 in 20: of 60 such tables three, and more than
+    nine with a probability of .001."""
+    rng, shares = np.random.default_rng(0), [np.full(size, 1 / size) for size in (2, 3, 5, 8) * 10]
+    pairs = list(combinations(range(40), 2))[:400]
+    alarms = sum(
+        bool(denoised({(j, k): (np.outer(shares[j], shares[k]) + rng.normal(0, 0.01, (len(shares[j]), len(shares[k]))), 0.01)
+                       for j, k in pairs}, shares))
+        for _ in range(60)
+    )  # fmt: skip
+    assert alarms <= 9
+
+
+def test_the_chance_of_noise_is_that_of_a_sum_of_squares() -> None:
+    rng = np.random.default_rng(0)
+    for free in (1, 4, 49):
+        drawn = (rng.normal(size=(20_000, free)) ** 2).sum(1)
+        chances = chance_of(drawn, free)
+        for level in (0.5, 0.05, 0.01):
+            # five standard errors: one in a million and a half
+            assert np.mean(chances <= level) == pytest.approx(level, abs=5 * np.sqrt(level * (1 - level) / 20_000))
+    assert chance_of(-3.0, 2) == 1
+
+
+def test_how_many_tables_stand_out_depends_on_all_of_them() -> None:
+    assert standing_out([]).tolist() == [] and standing_out([0.04, 0.9]).tolist() == [False, False]
+    assert standing_out([0.02, 0.9]).tolist() == [True, False]
+    assert standing_out([0.04, 0.04]).tolist() == [True, True]  # two of two may be false with .05 each
+    assert not standing_out([0.001, *[0.5] * 99]).any()  # of a hundred, one such is no wonder
+
+
+def test_tables_that_all_say_a_little_are_kept_where_one_alone_would_not_be() -> None:
+    one = np.full((2, 2), 0.25)
+    chances = {"a little": np.linspace(0.02, 0.6, 60), "nothing": np.linspace(0.02, 0.98, 60)}
+    kept = {
+        (name, together): len(exceeding({(i, 99): Denoised(one, 0.1, 1.0, p) for i, p in enumerate(some)}, together))
+        for name, some in chances.items() for together in (False, True)
+    }  # fmt: skip
+    assert min(chances["a little"]) > FALSE_SHARE / 60 and kept["a little", False] == kept["nothing", True] == 0
+    assert kept["a little", True] == sum(chances["a little"] <= UNLIKELY) == 2
 
 
 # --- three columns ----------------------------------------------------------------------------------------------------
@@ -114,16 +180,19 @@ def test_margins_alone_lead_to_a_table_with_these_margins_and_no_more() -> None:
 @pytest.mark.parametrize("lean, sigma", [(0.0, 0.005), (0.5, 0.002), (0.5, 1e-5)])
 def test_triples_keep_what_is_no_noise(lean: float, sigma: float) -> None:
     share, rng = cube(2, lean), np.random.default_rng(3)
-    worse, closer, signals = 0.0, 0.0, []
+    worse, closer, signals, chances = 0.0, 0.0, [], []
     for _ in range(50):
         noisy = share + rng.normal(0, sigma, share.shape)
-        better, left, signal = beyond_margins(noisy, sigma, margins(share))
+        better, left, signal, chance = beyond_margins(noisy, sigma, margins(share))
         assert 0.5 * sigma <= left <= sigma
         worse, closer = worse + float(((noisy - share) ** 2).sum()), closer + float(((better - share) ** 2).sum())
         signals.append(signal)
+        chances.append(chance)
     deviation = float(((share - without_interaction(margins(share))) ** 2).sum())
     if lean == 0:
-        assert np.mean([signal > 0 for signal in signals]) < 0.3  # two standard deviations of noise: a few in a hundred
+        assert (
+            np.mean(np.array(chances) <= UNLIKELY) < 0.2
+        )  # 1.5 of 50 are expected, and ten with a chance of one in a million
     else:
         assert np.mean(signals) == pytest.approx(deviation, abs=0.2 * deviation + 6 * sigma**2)
     assert closer < (0.35 if lean == 0 else 0.9) * worse
@@ -136,8 +205,8 @@ def test_tables_of_four_columns_shrink_to_their_margins() -> None:
     parity = np.where(place, 1 / 27, 0.0)  # every margin is flat
     for share, deviates in ((flat, False), (parity, True)):
         noisy = share + rng.normal(0, 0.003, share.shape)
-        better, _, signal = beyond_margins(noisy, 0.003, margins(flat))
-        assert (signal > 0.01) == deviates
+        better, _, signal, chance = beyond_margins(noisy, 0.003, margins(flat))
+        assert (signal > 0.01) == (chance < 1e-6) == deviates
         assert ((better - share) ** 2).sum() < (0.5 if deviates else 0.2) * ((noisy - share) ** 2).sum()
 
 

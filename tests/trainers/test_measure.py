@@ -297,7 +297,7 @@ def test_the_strongest_pairs_stop_at_the_limit_of_cells(monkeypatch: pytest.Monk
     def table(signal: float) -> m.Noisy:
         return m.Noisy(np.full((2, 2), 0.25) + signal * np.array([[1, -1], [-1, 1]]), 0.01)
 
-    sizes = (10, 100, 5, 20)
+    sizes, even = (10, 100, 5, 20), [np.array([0.5, 0.5])] * 4
     screened = {(0, 1): table(0.2), (0, 2): table(0.05), (0, 3): table(0.1), (1, 3): table(0.15), (2, 3): table(0.01)}
     shuffled = dict(sorted(screened.items(), reverse=True))
     for limit, most, chosen in [
@@ -306,9 +306,9 @@ def test_the_strongest_pairs_stop_at_the_limit_of_cells(monkeypatch: pytest.Monk
         (1_300, 2, [(0, 1), (0, 3)]), (999, 9, [(0, 2), (0, 3), (2, 3)]), (49, 9, []),
     ]:  # fmt: skip
         monkeypatch.setattr(m, "MAX_CELLS", limit)
-        assert m.strongest(screened, sizes, most, None) == m.strongest(shuffled, sizes, most, None) == chosen
+        assert m.strongest(screened, even, sizes, most, None) == m.strongest(shuffled, even, sizes, most, None) == chosen
     monkeypatch.setattr(m, "MAX_CELLS", 20_000_000)
-    assert m.strongest(screened, sizes, 1, 3) == [(1, 3)]  # with the target: it counts three times
+    assert m.strongest(screened, even, sizes, 1, 3) == [(1, 3)]  # with the target: it counts three times
 
 
 def test_measured_categories_that_are_too_many_leave_tables_out(monkeypatch: pytest.MonkeyPatch) -> None:
