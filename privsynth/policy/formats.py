@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from privsynth.policy.column import CONTROL, DURATION_FORMATS, RESOLUTIONS, Column
+from privsynth.policy.column import CONTROL, DURATION_FORMATS, EPOCH, RESOLUTIONS, Column
 from privsynth.policy.moments import DAY
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ Violation = tuple[tuple[str | int, ...], str, str]  # (place in the policy, rule
 SAMPLE_DAYS = (date(2004, 2, 29), date(1999, 12, 31), date(2011, 10, 8))  # that a date's format must reproduce
 SAMPLE_SECONDS = (0, 3_723, 86_399)  # and a datetime's or a time's
 LONGEST_FORMAT = 100  # characters
-CENTURY = 36_525  # days
 MAX_MARKS = 100
 
 
@@ -52,9 +51,10 @@ def _format(name: str, column: Column) -> Iterator[Violation]:
         hint = f"name {parts[kind]} as strptime does, such as `{like[kind]}`"
         yield place, f"{shown!r} does not round-trip {what}", hint
     elif column.two_digit_year and column.limits is not None:
-        span = (column.limits[1] - column.limits[0]) / (1 if column.kind == "date" else DAY)
-        if span > CENTURY:
-            rule = "years of two digits do not tell the century: the bounds are more than a hundred years apart"
+        unit = 1 if column.kind == "date" else DAY
+        low, high = (date.fromordinal(math.floor(end / unit) + EPOCH) for end in column.limits)
+        if (high.year - low.year, high.month, high.day) >= (100, low.month, low.day):  # two days are written alike
+            rule = "years of two digits do not tell the century: the bounds are a hundred years apart, or more"
             yield place, rule, "narrow the bounds, or write years with four digits (`%Y`)"
 
 

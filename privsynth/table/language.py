@@ -21,7 +21,7 @@ def _names(language: str, kind: str) -> dict[str, int]:
     for width in ("wide", "abbreviated"):
         for context in ("format", "stand-alone"):
             for number, name in (get_month_names if kind == "month" else get_day_names)(
-                width, context, language
+                width, context, language.replace("-", "_")
             ).items():
                 found.setdefault(name.casefold().rstrip("."), number)
     for name in list(found):  # programs cut names to three letters, where these are one month's or day's alone
@@ -72,4 +72,5 @@ def name_of(number: int, kind: str, width: Literal["wide", "abbreviated"], langu
     """
     from babel.dates import get_day_names, get_month_names
 
-    return str((get_month_names if kind == "month" else get_day_names)(width, "format", language)[number])
+    names = (get_month_names if kind == "month" else get_day_names)(width, "format", language.replace("-", "_"))
+    return str(names[number])

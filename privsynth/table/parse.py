@@ -57,13 +57,15 @@ def plain_number(
         if "." in text:
             return math.nan
         text = text.replace(decimal, ".")
+    if negative and text[:1] in ("-", "+"):
+        return math.nan
     number = number_of(text)
     return -number if negative else number
 
 
 @lru_cache(32)
 def _groups(thousands: str) -> re.Pattern[str]:
-    return re.compile(rf"[+-]?\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+\Z", re.ASCII)
+    return re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(thousands)}\d{{3}})+\Z", re.ASCII)
 
 
 def _without(text: str, currency: str) -> str:
