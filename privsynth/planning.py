@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from privsynth.encoding.requests import domain_requests, histogram_request, readable_requests
 from privsynth.errors import PolicyError, Problem
-from privsynth.marginals.choice import Facts
+from privsynth.marginals.choice import Facts, expected_signal
 from privsynth.policy.load import Policy
 from privsynth.policy.rules import CAP_HINT, above_cap, shared_number
 from privsynth.privacy.accountant import calibrate, compose, slack_of
@@ -60,7 +60,18 @@ def make_plan(policy: Policy) -> Plan:
         policy.unit_called, tuple(reasons), policy.model.seed, _risk_cost(policy, events, mu, epsilon),
         trainer_options=dict(policy.model.trainer.options), dataset=policy.model.dataset.id, policy_sha256=policy.sha256,
         lifetime=Lifetime(lifetime.epsilon, lifetime.delta, lifetime.locked) if lifetime else None,
+        signal=_signal(policy, requests, events(mu)),
     )  # fmt: skip
+
+
+def _signal(policy: Policy, requests: list[Request], events: list[Event]) -> tuple[str, ...]:
+    """What the counts of tables will be worth, by public facts."""
+    noise = {
+        request.name: event.noise_multiplier * math.sqrt(request.tables)
+        for request, event in zip(requests, events, strict=True) if isinstance(event, Gaussian) and request.tables
+    }  # fmt: skip
+    found = expected_signal(Facts.of(policy), noise)
+    return tuple(f"{'Lost in noise: ' if one.drowns else ''}{one.sentence}" for one in found)
 
 
 def _refuse_too_many_cells(policy: Policy, tables: int) -> None:

@@ -86,7 +86,8 @@ class Lifetime:
 class Plan:
     """What will be spent. reasons: why the trainer was chosen, if a rule chose it. seed: of a development run.
 
-    dataset, lifetime, policy_sha256: what the ledger writes down.
+    dataset, lifetime, policy_sha256: what the ledger writes down. signal: what the counts will be worth, in sentences; that of
+    what will mostly be lost in noise begins with "Lost in noise: ".
     """
 
     items: tuple[Item, ...]
@@ -104,6 +105,7 @@ class Plan:
     dataset: str = ""
     policy_sha256: str = ""
     lifetime: Lifetime | None = None
+    signal: tuple[str, ...] = ()
 
     @property
     def seeded(self) -> bool:
@@ -171,6 +173,7 @@ class Plan:
                 {"name": i.name, "event": to_json(i.event), "share": i.share, "purpose": i.purpose, "noise": i.noise}
                 for i in self.items
             ],
+            "signal": list(self.signal),
         }  # fmt: skip
 
     def to_json(self) -> list[dict[str, Any]]:
