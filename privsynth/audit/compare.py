@@ -201,7 +201,7 @@ def _numbers(raws: Sequence[RawTable], name: str, policy: Policy) -> list[Read]:
     censored = [i for i, mark in enumerate(marks) if spec and mark in {text.strip() for text in spec.texts}]
     found = []
     for raw in raws:
-        reader = AnyWriting(form, marks, _plain_first(raw, name, NumberReader(form, marks)))
+        reader = AnyWriting(form, marks, plain_first=_plain_first(raw, name, NumberReader(form, marks)))
         read = raw.numbers(name, reader)
         values = read.values.copy()
         for mark in censored:
