@@ -136,7 +136,9 @@ class Utility(_Part):
     tvd1: float | None = None
     tvd2: float | None = None
     tvd3: float | None = None
-    tvd1_unmerged: float | None = None  # as tvd1 to tvd3, with the real values before rare ones were merged into `__other__`;
+    tvd1_unmerged: float | None = (
+        None  # as tvd1 to tvd3, with the real values before rare ones were merged into `__other__`;
+    )
     tvd2_unmerged: float | None = None  # None where nothing was merged
     tvd3_unmerged: float | None = None
     tstr_auc: float | None = None  # train on synthetic, test on real
@@ -167,7 +169,9 @@ class Dataset(_Part):
     rows: int | None = None  # as declared in the policy; the true number is internal
     columns: list[ColumnFacts] = Field(default_factory=list)
     constraints: list[str] = Field(default_factory=list)
-    remarks: list[str] = Field(default_factory=list)  # what measured facts say of the table, in sentences; paid for, so public
+    remarks: list[str] = Field(
+        default_factory=list
+    )  # what measured facts say of the table, in sentences; paid for, so public
 
 
 class Handling(_Part):
@@ -178,8 +182,12 @@ class Handling(_Part):
     rows_trained: int | None = None
     rows_held_out: int | None = None
     rows_over_bound: int | None = None  # dropped because their unit had more than max_rows
-    unexpected: dict[str, int] = Field(default_factory=dict)  # column -> values that the policy does not allow, unreadable too
-    unreadable: dict[str, int] = Field(default_factory=dict)  # column -> cells that are not of its kind: they became missing
+    unexpected: dict[str, int] = Field(
+        default_factory=dict
+    )  # column -> values that the policy does not allow, unreadable too
+    unreadable: dict[str, int] = Field(
+        default_factory=dict
+    )  # column -> cells that are not of its kind: they became missing
     rounded: dict[str, int] = Field(default_factory=dict)  # column -> values that were rounded to its resolution
     unforeseen: dict[str, int] = Field(default_factory=dict)  # column -> missing in spite of `nullable: false`
     notes: list[str] = Field(default_factory=list)
