@@ -306,7 +306,9 @@ def test_the_strongest_pairs_stop_at_the_limit_of_cells(monkeypatch: pytest.Monk
         (1_300, 2, [(0, 1), (0, 3)]), (999, 9, [(0, 2), (0, 3), (2, 3)]), (49, 9, []),
     ]:  # fmt: skip
         monkeypatch.setattr(m, "MAX_CELLS", limit)
-        assert m.strongest(screened, even, sizes, most, None) == m.strongest(shuffled, even, sizes, most, None) == chosen
+        assert (
+            m.strongest(screened, even, sizes, most, None) == m.strongest(shuffled, even, sizes, most, None) == chosen
+        )
     monkeypatch.setattr(m, "MAX_CELLS", 20_000_000)
     assert m.strongest(screened, even, sizes, 1, 3) == [(1, 3)]  # with the target: it counts three times
 
