@@ -32,18 +32,27 @@ from privsynth.table.values import NumberReader
 class Filling(Protocol):
     """A model that knows every conditional distribution."""
 
-    def fill(self, codes: np.ndarray, rng: np.random.Generator, present: bool, progress: Progress) -> np.ndarray:
-        """(n, columns) int32 codes, -1 for what is unknown -> all of them. present: nothing is drawn as missing."""
+    def fill(
+        self,
+        codes: np.ndarray,
+        rng: np.random.Generator,
+        absent: Mapping[str, tuple[str, ...]] | None,
+        progress: Progress,
+    ) -> np.ndarray:
+        """(n, columns) int32 codes, -1 for what is unknown -> all of them. absent: the marks of each column that mean that
+        there is no value; neither these nor blank cells are drawn. None: anything is."""
 
 
 @dataclass(frozen=True)
 class Given:
     """known: typed values of all modelled columns, None or NaN where there is none. most: the largest value that an
-    inequality leaves to a cell that is not given. identifiers: as given. All have one row for each row given."""
+    inequality leaves to a cell that is not given. identifiers: as given. All have one row for each row given. absent: the
+    marks of each column that mean that there is no value."""
 
     known: pd.DataFrame
     most: pd.DataFrame
     identifiers: pd.DataFrame
+    absent: Mapping[str, tuple[str, ...]]
 
     @classmethod
     def of_rows(cls, table: pd.DataFrame | str | Path, codec: Codec, layout: Layout) -> Given:
@@ -81,7 +90,8 @@ class Given:
         ]
         problems += [
             Problem(f"column {name!r}", "is given without a value", "leave it out, or give one")
-            for name in map(str, values) if name in given.known and given.known[name].isna().all()
+            for name in map(str, values)
+            if name in given.known and given.known[name].isna().all() and not _marked(given.known, name)
         ]  # fmt: skip
         if problems:
             raise InputError(problems)
@@ -90,7 +100,10 @@ class Given:
     def repeated(self, n: int) -> Given:
         """The first row n times."""
         first = np.zeros(n, np.int64)
-        return Given(*(f.iloc[first].reset_index(drop=True) for f in (self.known, self.most, self.identifiers)))
+        known, most, identifiers = (
+            f.iloc[first].reset_index(drop=True) for f in (self.known, self.most, self.identifiers)
+        )
+        return Given(known, most, identifiers, self.absent)
 
     @classmethod
     def _ruled(cls, known: pd.DataFrame, identifiers: pd.DataFrame, codec: Codec, layout: Layout) -> Given:
@@ -107,7 +120,8 @@ class Given:
         ]
         if problems:
             raise InputError(problems)
-        return cls(known, pd.DataFrame(most, index=known.index), identifiers)
+        absent = {column.name: column.missing for column in layout.columns}
+        return cls(known, pd.DataFrame(most, index=known.index), identifiers, absent)
 
 
 def completed(
@@ -121,7 +135,7 @@ def completed(
         rows = np.flatnonzero(np.any(from_above, 0))
         if len(rows) == 0:
             break
-        codes = model.fill(codec.encode_known(known.iloc[rows].reset_index(drop=True)), rng, True, progress)
+        codes = model.fill(codec.encode_known(known.iloc[rows].reset_index(drop=True)), rng, given.absent, progress)
         for j, column in gaps:
             small, value = codec.domain[str(column.gap_from)], known[column.name].to_numpy(float)[rows]
             gap = codec.columns[j].grid_values(*codec.columns[j].decode(codes[:, j], rng.random(len(codes))))
@@ -130,10 +144,15 @@ def completed(
             before = known[small.name].to_numpy(float)
             before[rows] = np.where(np.isnan(before[rows]), start, before[rows])
             known[small.name] = before
-    codes = model.fill(codec.encode_known(known), rng, present, progress)
+    codes = model.fill(codec.encode_known(known), rng, given.absent if present else None, progress)
     typed = codec.decode(codes, rng, known)
     drawn = {n: np.minimum(typed[n], most).where(given.known[n].isna(), typed[n]) for n, most in given.most.items()}
     return typed.assign(**drawn)
+
+
+def _marked(known: pd.DataFrame, name: str) -> bool:
+    """True if a column holds a mark in every row, such as a censored value."""
+    return state_of(name) in known and bool((known[state_of(name)] >= 0).all())
 
 
 def _as_given(raw: RawTable, name: str, missing: tuple[str, ...]) -> np.ndarray:

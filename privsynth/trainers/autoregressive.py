@@ -7,7 +7,7 @@ and rows that are given in part are filled in without training again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from privsynth.policy.options import NetworkOptions
@@ -39,18 +39,20 @@ class FillingModel(NetworkModel):
     """A model that also completes rows that are given in part. These come from the network alone and are not calibrated."""
 
     def fill(
-        self, codes: np.ndarray, rng: np.random.Generator, present: bool = False, progress: Progress = silent
-    ) -> np.ndarray:
+        self, codes: np.ndarray, rng: np.random.Generator, absent: Mapping[str, tuple[str, ...]] | None = None,
+        progress: Progress = silent,
+    ) -> np.ndarray:  # fmt: skip
         """(n, columns) int32 codes, -1 for what is unknown -> the same, with the unknown drawn given the known.
 
-        present: nothing is drawn as missing.
+        absent: the marks of each column that mean that there is no value: neither these nor blank cells are drawn. None:
+        anything is.
         """
         import numpy as np
         import torch
 
         assert isinstance(self.network, MaskedPrediction)
         fill, known = self.network.fill, torch.as_tensor(codes.astype(np.int64))
-        weights = torch.as_tensor(np.concatenate(self._weights(present)), dtype=torch.float32).log()
+        weights = torch.as_tensor(np.concatenate(self._weights(absent)), dtype=torch.float32).log()
         first = [len(self.codec.sizes) - 1] if self.codec.domain.stratified else []
 
         def draw(block: slice, rng: torch.Generator) -> torch.Tensor:
@@ -58,7 +60,7 @@ class FillingModel(NetworkModel):
 
         return drawn(draw, len(codes), rng, lambda share: progress("filling in", share))
 
-    def _weights(self, present: bool) -> list[np.ndarray]:
+    def _weights(self, absent: Mapping[str, tuple[str, ...]] | None) -> list[np.ndarray]:
         """Factors for the network's probability of each code of each column.
 
         Zero for what the released histograms rule out. The stratum, which is drawn first, gets the table's mix: in training,
@@ -67,9 +69,14 @@ class FillingModel(NetworkModel):
         import numpy as np
 
         weights = [(column.shares > 0).astype(float) for column in self.codec.columns]
-        for weight in weights:
-            if present and weight[:-1].any():
-                weight[-1] = 0.0
+        for column, weight in zip(self.codec.columns, weights, strict=True):
+            if absent is None:
+                continue
+            tokens, present = absent.get(column.domain.name, ()), weight.copy()
+            places = [column.domain.regular + i for i, mark in enumerate(column.domain.marks) if mark in tokens]
+            present[[*column.bins[places], -1]] = 0.0
+            if present.any():
+                weight[:] = present
         if self.codec.domain.stratified:
             mix, shares = np.array(self.codec.domain.mix), self.codec.columns[-1].shares
             weights[-1][:-1] *= mix / np.maximum(shares[:-1], 1e-9)
