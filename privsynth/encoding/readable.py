@@ -65,7 +65,7 @@ def _unreadable(name: str, share: float, policy: Policy) -> Problem:
     )
     keys = {
         "date": "`format`", "datetime": "`format` and `timezone`", "time": "`format`", "duration": "`bounds` and its kind",
-        "boolean": "`categories: [no, yes]`",
+        "boolean": '`categories: ["no", "yes"]`',
     }  # fmt: skip
     how = keys.get(kind, "`number`, `dataset.csv` or `censored`")
     hint = f"say how they are written: {how}, or `missing`; `privsynth doctor POLICY --data FILE` shows what is in them"

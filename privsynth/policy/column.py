@@ -88,6 +88,12 @@ class NumberSpec(Strict):
     parentheses: bool = False  # (12.00) is -12.00, as accountants write it
     percent: bool = False  # 85% is read, and written, as 85
 
+    @model_validator(mode="after")
+    def _distinct(self) -> NumberSpec:
+        if self.thousands is not None and self.thousands == self.decimal:
+            raise ValueError("`decimal` and `thousands` are the same character")
+        return self
+
 
 class Censored(Strict):
     """What stands in place of a number beyond a limit of detection or a top code, such as <0.6. Each text is a value of its own."""
@@ -225,7 +231,7 @@ class Column(Strict):
         readers = {"time": clock_of, "duration": duration_of}
 
         def read(value: Any) -> Any:
-            if isinstance(value, str) and content.get("kind") in readers:
+            if isinstance(value, str) and str(content.get("kind")) in readers:
                 seconds = readers[content["kind"]](value.strip())
                 if math.isnan(seconds):
                     raise ValueError(
@@ -289,7 +295,9 @@ class Column(Strict):
         if self.kind == "boolean":
             pair = self.categories is None or (isinstance(self.categories, list) and len(self.categories) == 2)
             return (
-                [] if pair else ["categories of a boolean are two words, the false one first: `categories: [no, yes]`"]
+                []
+                if pair
+                else ['categories of a boolean are two words, the false one first: `categories: ["no", "yes"]`']
             )
         if self.grouping and self.categories is not None:
             return ["`grouping` already names the groups; leave `categories` out"]

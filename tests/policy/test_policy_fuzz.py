@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from typing import Any
 
@@ -58,8 +59,35 @@ ODD: list[Any] = [
     "keep",
     "target",
     "direct_identifier",
+    "boolean",
+    "datetime",
+    "time",
+    "duration",
+    "07:45",
+    "PT2H",
+    "2 days",
+    "%d-%b-%y",
+    "%",
+    "Europe/Berlin",
+    "de",
+    ["07:45", "PT2H"],
+    ["2020-01-01", "2020-02-30"],
+    [datetime.date(2020, 1, 1), datetime.datetime(2020, 1, 1, 7, 45)],
+    [datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)],
+    [-9, "-9", "?"],
+    {"below": "<1", "above": ["9+"]},
+    {"thousands": ",", "decimal": ","},
 ]
-FIXED = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+KINDS = """\
+  smokes: {kind: boolean, categories: ["no", "yes"], missing: [-8, "?"]}
+  came: {kind: datetime, bounds: [2015-01-01, "2015-12-31"], format: "%d. %b %y %H:%M", timezone: UTC, cuts: [2015-03-01],
+    spikes: [2015-07-01 12:00:00]}
+  woke: {kind: time, format: "%H:%M", bounds: ["06:00", "22:00"], cuts: ["12:00"]}
+  waited: {kind: duration, format: iso, bounds: ["-PT1H", "3 days"], spikes: ["PT2H"], missing: []}
+  paid: {kind: number, bounds: [-20, 20000], decimals: 2, censored: {below: "<1", above: ["9999+"]}, cuts: [0, 0.5],
+    number: {decimal: ",", thousands: ".", currency: "€", parentheses: true, percent: false}}
+"""
+FIXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -92,7 +120,9 @@ def try_it(text: str) -> None:
 @FIXED
 @given(st.data())
 def test_mutations(clinic_text: str, data: st.DataObject) -> None:
-    content = yaml.safe_load(clinic_text)
+    text = clinic_text.replace("constraints:", KINDS + "constraints:")
+    Policy.from_text(text)
+    content = yaml.safe_load(text)
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.sampled_from(places(content)[1:] or [("privsynth",)]))
         mutate(
