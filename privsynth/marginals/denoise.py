@@ -44,9 +44,36 @@ def denoised(pairs: Pairs, shares: list[np.ndarray]) -> dict[Columns, Denoised]:
     if sum(map(len, shares)) <= WIDEST and len(shares) > 2 and len(pairs) == len(shares) * (len(shares) - 1) // 2:
         return _jointly_denoised(pairs, shares)
     found: dict[Columns, Denoised] = {
-        (j, k): beyond_margins(share, sigma, [shares[k], shares[j]]) for (j, k), (share, sigma) in pairs.items()
+        (j, k): denoised_pair(share, sigma, shares[j], shares[k]) for (j, k), (share, sigma) in pairs.items()
     }
     return exceeding(found)
+
+
+def denoised_pair(share: np.ndarray, sigma: float, one: np.ndarray, other: np.ndarray) -> Denoised:
+    """One pair by itself, with less noise. one, other: shares of its columns' codes.
+
+    As for all pairs together: what is of low rank, and of the rest in each cell what is not noise. A dependence that runs through
+    the whole table, as a correlation does, so stays where every single cell is mostly noise.
+    """
+    plain = beyond_margins(share, sigma, [other, one])
+    alone = np.outer(one, other)
+    beyond, free = to_margins(share - alone), float((len(one) - 1) * (len(other) - 1))
+    by_cell, _ = noise_part(beyond, sigma, free, alone)
+    return plain._replace(share=plain.share + to_margins(by_cell * of_low_rank(beyond, sigma)))
+
+
+def of_low_rank(beyond: np.ndarray, sigma: float) -> np.ndarray:
+    """The low-rank part of one pair's deviation from independence, whose rows and columns sum to zero.
+
+    Singular values of noise of variance 1 in m x n cells end at sqrt(m) + sqrt(n); a larger one, y sqrt(n), is replaced by
+    sqrt((y^2 - m/n - 1)^2 - 4 m/n) / y sqrt(n) (Gavish, Donoho 2017, IEEE Trans. Inf. Theory 63: Frobenius loss).
+    """
+    m, n = sorted(size - 1 for size in beyond.shape)
+    left, values, right = np.linalg.svd(beyond, full_matrices=False)
+    ratio, y = m / n, values / (max(sigma, 1e-12) * np.sqrt(n))
+    kept = y > 1 + np.sqrt(ratio)
+    shrunk = np.sqrt((y[kept] ** 2 - ratio - 1) ** 2 - 4 * ratio) / y[kept] * sigma * np.sqrt(n)
+    return np.asarray((left[:, kept] * shrunk) @ right[kept])
 
 
 def exceeding(tables: dict[Columns, Denoised], together: bool = False) -> dict[Columns, Denoised]:

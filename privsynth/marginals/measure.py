@@ -31,6 +31,7 @@ from privsynth.marginals.denoise import (
     beyond_margins,
     chance_of,
     denoised,
+    denoised_pair,
     exceeding,
     standing_out,
     to_margins,
@@ -280,7 +281,7 @@ def screened_pairs(screened: Tables, shares: list[np.ndarray], most: int) -> dic
     size, free = np.array(list(deviations(screened, shares).values())).reshape(-1, 2).T
     ranked = sorted(zip(size - free, screened, standing_out(chance_of(size, free)), strict=True), reverse=True)
     kept = sorted([columns for _, columns, stands_out in ranked if stands_out][:most])
-    return {(j, k): beyond_margins(screened[j, k].share, screened[j, k].sigma, [shares[k], shares[j]]) for j, k in kept}
+    return {(j, k): denoised_pair(screened[j, k].share, screened[j, k].sigma, shares[j], shares[k]) for j, k in kept}
 
 
 def deviations(tables: Tables, shares: list[np.ndarray]) -> dict[Columns, tuple[float, float]]:

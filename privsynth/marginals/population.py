@@ -22,6 +22,7 @@ import numpy as np
 
 from privsynth.encoding.codec import Codec
 from privsynth.loading import Damaged, Tensors, take
+from privsynth.marginals.choice import MAX_COLUMNS
 from privsynth.parallel import ReportShare, in_blocks
 from privsynth.privacy.unit import MAX_WAYS
 from privsynth.progress import Progress, silent
@@ -48,6 +49,7 @@ LONG = 160_000  # rows of a sample: above what is drawn for LARGEST rows in a ta
 SHORT = 110_000  # rows of a sample in which chance shows: above what is drawn for 70,000 in a table's mix of strata
 POOL, NETWORK_POOL = 320_000, 160_000  # rows that a sample is balanced against, about; those of a network take longer
 POOL_CODES = 16_000_000  # of all columns, about: for memory
+MAX_LOOKUPS = 250_000_000  # of a wide table: rows times tables of each column in a sweep, of about 25 ns each
 MAX_OVERSAMPLING = 8  # times the sample's own rows: with four tvd3 came out 1 % higher
 TRIPLES, TRIPLE_CELLS = 1_200, 16_000_000  # that it is balanced by, and their cells, at most
 TRIPLE_SIGMA = 2.0  # rows of noise, which set their weight: with four tvd3 came out 1 % higher
@@ -125,7 +127,14 @@ class MarginalModel:
     def natural_size(self) -> int:
         """Rows of a population: as many as the table is known to have, within what a machine fits in minutes."""
         rows = self.codec.domain.rows or round(self.codec.total)
-        return int(np.clip(rows * (1.5 if self.codec.domain.stratified else 1), MIN_FITTED, LARGEST))
+        most = min(LARGEST, self._affordable)
+        return int(np.clip(rows * (1.5 if self.codec.domain.stratified else 1), MIN_FITTED, most))
+
+    @property
+    def _affordable(self) -> int:
+        """How many rows can be moved together in a time that does not depend on how many tables a wide table has."""
+        lookups = sum(len(target.columns) for target in self.targets)
+        return max(MIN_FITTED, MAX_LOOKUPS // max(1, lookups)) if len(self.codec.sizes) > MAX_COLUMNS else POOL
 
     def independent(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """(n, columns) rows of independent columns, each as released."""
@@ -175,7 +184,7 @@ class MarginalModel:
         columns = len(self.codec.sizes)
         if not MIN_FITTED < n <= SHORT or columns < 3:
             return 1
-        return max(2, min(MAX_OVERSAMPLING, pool // n, POOL_CODES // (n * columns)))
+        return max(2, min(MAX_OVERSAMPLING, pool // n, POOL_CODES // (n * columns), self._affordable // n))
 
     def balanced(self, rows: np.ndarray, n: int, rng: np.random.Generator, progress: Progress = silent) -> np.ndarray:
         """The first n of rows, moved so that their tables of three columns come closer to those of all rows.
