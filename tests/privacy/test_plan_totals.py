@@ -107,10 +107,10 @@ def test_planning_costs_few_compositions_at_any_epsilon(monkeypatch: pytest.Monk
 def test_without_anchor_dp_sgd_has_it_all() -> None:
     path = next(p for p in SHIPPED if p.stem == "credit-default")
     plan = check_epsilon(path, 0.5, "{name: ctgan, options: {anchor: 0, steps: 20}}")
-    assert [item.name for item in plan.items] == ["unit numbers", "histograms", "dp-sgd"]
+    assert [item.name for item in plan.items] == ["unit numbers", "unreadable cells", "histograms", "dp-sgd"]
     with_it = check_epsilon(path, 0.5, "{name: ctgan, options: {steps: 20}}")
     assert [item.name for item in with_it.items] == [
-        "unit numbers", "histograms", "marginals", "target triples", "dp-sgd",
+        "unit numbers", "unreadable cells", "histograms", "marginals", "target triples", "dp-sgd",
     ]  # fmt: skip
     assert plan["dp-sgd"].noise_multiplier < with_it["dp-sgd"].noise_multiplier
 
@@ -147,7 +147,7 @@ def test_every_measurement_stands_in_the_plan() -> None:
     path = next(p for p in SHIPPED if p.stem == "demo-hospital")
     plan = make_plan(asked(path, "epsilon: 0.5", "{name: marginals}"))
     assert {item.name for item in plan.items} == {
-        "unit numbers", "unit sizes", "bounds: charge", "categories: diagnosis", "categories: secondary_diagnosis",
+        "unit numbers", "unreadable cells", "unit sizes", "bounds: charge", "categories: diagnosis", "categories: secondary_diagnosis",
         "histograms", "marginals", "target triples",
     }  # fmt: skip
     deltas = [item.event.delta for item in plan.items if item.name.startswith("categories")]
