@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from privsynth import Policy, Synthesizer, fit
+from privsynth import Policy, Synthesizer, fit, run
 from privsynth.release import write_table
 
 ROWS = 4_000
@@ -258,6 +258,18 @@ def test_what_is_missing_is_filled_with_a_value_and_not_with_a_code_for_missing(
         and found["coded"][1::2].astype(str).tolist() == ["1"] * 100
     )
     assert found["answer"].astype(int).between(0, 10).all() and set(found["coded"].astype(str)) == {"0", "1"}
+
+
+@pytest.mark.slow
+def test_a_whole_run_with_every_kind(tmp_path: Path) -> None:
+    """Attacked, measured and reported; dates beyond those of pandas once ended it when its budget was spent."""
+    people(1_500).to_csv(tmp_path / "in.csv", index=False)
+    text = (HEAD.replace("ROWS", "1500") + PEOPLE).replace("seed: 1\n", "") + "audit: {effort: quick}\n"
+    outcome = run(Policy.from_text(text), tmp_path / "in.csv", tmp_path / "out", ledger="sqlite://")
+    sample = as_text(tmp_path / "out" / "release" / "synthetic.csv")
+    assert list(sample) == list(people(1)) and len(sample) == 1_500
+    shapes = outcome.evidence.utility.column_shapes
+    assert shapes is not None and shapes > 0.9
 
 
 # --- types ------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pandas as pd
 from privsynth.utility.cells import is_category
 
 MAX_ROWS = 10_000
+MOST_DAYS = 100_000  # from 1970 that pandas' dates reach, in both directions
 _EPOCH = pd.Timestamp("1970-01-01")
 
 
@@ -26,6 +27,8 @@ def quality(
     names = [n for n in real.columns if real[n].notna().any() and synthetic[n].notna().any()]
     if not names:
         return None, None
+    far = {n for n in names if kinds.get(n) == "date" and max(t[n].abs().max() for t in (real, synthetic)) > MOST_DAYS}
+    kinds = {name: kind for name, kind in kinds.items() if name not in far}  # these as numbers: the scores are the same
     tables = []
     for frame in (real, synthetic):
         rows = np.sort(rng.permutation(len(frame))[:MAX_ROWS])
