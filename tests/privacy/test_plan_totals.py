@@ -147,8 +147,8 @@ def test_every_measurement_stands_in_the_plan() -> None:
     path = next(p for p in SHIPPED if p.stem == "demo-hospital")
     plan = make_plan(asked(path, "epsilon: 0.5", "{name: marginals}"))
     assert {item.name for item in plan.items} == {
-        "unit numbers", "unreadable cells", "unit sizes", "bounds: charge", "categories: diagnosis", "categories: secondary_diagnosis",
-        "histograms", "marginals", "target triples",
+        "unit numbers", "unreadable cells", "unit sizes", "bounds: charge", "categories: diagnosis",
+        "categories: secondary_diagnosis", "histograms", "marginals", "target triples",
     }  # fmt: skip
     deltas = [item.event.delta for item in plan.items if item.name.startswith("categories")]
     assert sum(deltas) == pytest.approx(0.1 * plan.delta)
