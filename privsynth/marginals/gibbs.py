@@ -215,7 +215,7 @@ def rake(
         for old in range(size):
             begin, held = (end[old - 1] if old > 0 else 0), end[old]
             while lacking[old] > 0:
-                least, best, new = np.float32(np.inf), 0, 0
+                least, best, new = np.float32(np.inf), begin, int(np.argmin(lacking))
                 for _ in range(candidates):
                     k = begin + np.random.randint(held - begin)
                     row = rows[by_code[k]]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # of the share of a code: over its noise variance, but at least over its number of rows, or the noise of cells that should be
 # empty, which only adds rows, fills up rare codes. 30 for the latter: .42 % became .48 %; 100: .45 %; tvd3 alike
 ONE_WAY_WEIGHT, RELATIVE_WEIGHT = 30.0, 100.0
-CANDIDATES = 32  # rows looked at for each that a code has too many: with 8 tvd2 of Adult was 1 % higher
+CANDIDATES = 32  # rows looked at for each that a code has too many: with 8 tvd2 of Adult was .6 % higher, with one 1 %
 MIN_WEIGHT = 16.0  # of a table with little signal: it was denoised before, so what is left is followed closely
 CALIBRATION_SWEEPS = 8  # of rows that a network made
 # inverse temperature of the first sweep: tvd3 came out lower by 1 to 7 % than with 1 throughout
