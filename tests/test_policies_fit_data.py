@@ -17,6 +17,7 @@ import yaml
 from privsynth import simulate
 from privsynth.policy import Policy
 from privsynth.policy.grouping import load_grouping
+from privsynth.sampling.identifiers import Invented
 from privsynth.simulate.loans import EMPLOYMENT, STATUS, TERMS
 from privsynth.simulate.patients import PAYERS, TRIAGE
 from privsynth.simulate.people import POSTCODES
@@ -163,3 +164,18 @@ def test_demo_policies_buy_domains_and_cap_a_lifetime(name: str) -> None:
     assert policy["budget"]["lifetime"]["epsilon"] == pytest.approx(10 * policy["budget"]["epsilon"])
     assert policy["constraints"]
     assert all(isinstance(day, date) for spec in columns if spec["kind"] == "date" for day in spec["bounds"])
+
+
+@pytest.mark.parametrize("kind", ["hospital", "finance"])
+def test_invented_identifiers_of_the_demos_are_recognisable_and_nobodys(kind: simulate.Kind) -> None:
+    """`real` is how the table writes them, and no invented value is one of the table's. Names alone may be somebody's."""
+    policy, table = Policy.load(ROOT / "policies" / f"demo-{kind}.yaml"), getattr(simulate, kind)(2000)
+    assert not any("invented" in warning or "identifier" in warning for warning in policy.warnings)
+    for name, column in policy.model.columns.items():
+        if column.released_as != "regenerate" or column.generator == "name":
+            continue
+        made = set(Invented(2000, column.generator, column.pattern, np.random.default_rng(1)).take(2000))
+        assert made.isdisjoint(table[name]), name
+        if column.generator is None:
+            assert column.pattern == f"SYN-{column.real}"
+            assert table[name].str.fullmatch(str(column.real).replace("#", "[0-9]")).all()

@@ -97,7 +97,7 @@ def test_unknown_demo_is_refused(tmp_path: Path) -> None:
 
 def test_addresses_and_accounts_can_belong_to_nobody(visits: pd.DataFrame, loans: pd.DataFrame) -> None:
     for table in (visits, loans):
-        assert table["email"].dropna().str.fullmatch(r"[^@\s]+@example\.(com|org|net)").all()
+        assert table["email"].dropna().str.fullmatch(r"[^@\s]+@(mail|post|web)\.example").all()
     assert loans["account_number"].str.fullmatch(r"ZZ\d{20}").all()
 
 

@@ -23,6 +23,7 @@ _RANKS = np.arange(1, len(POSTCODES) + 1)
 _POSTCODE_SHARES = _RANKS**-0.6 / (_RANKS**-0.6).sum()
 # Deprivation from -1 (well off) to 1, scattered over the list so that it does not follow a postcode's size.
 _DEPRIVATION = np.linspace(-1, 1, len(POSTCODES))[(_RANKS * 17) % len(POSTCODES)]
+HOSTS = ("@mail.example", "@post.example", "@web.example")
 _POOL = 400  # names drawn from Faker per pool: one Faker call per row would take minutes at 100,000 rows
 
 
@@ -40,7 +41,8 @@ def check_size(size: int, what: str) -> None:
 
 
 def names(rng: Rng, female: Array) -> Names:
-    """Random pairs of first and last names from pools; e-mail addresses in domains reserved for examples (RFC 2606)."""
+    """Random pairs of first and last names from pools; e-mail addresses in domains reserved for examples (RFC 2606), and in
+    other ones than those of a release, so that no invented address is one of these."""
     fake = Faker("en_US")
     fake.seed_instance(int(rng.integers(2**32)))
     women = np.array([fake.first_name_female() for _ in range(_POOL)], dtype=object)
@@ -50,9 +52,7 @@ def names(rng: Rng, female: Array) -> Names:
     pick = rng.integers(_POOL, size=n)
     first, last = np.where(female, women[pick], men[pick]), surnames[rng.integers(2 * _POOL, size=n)]
     number = rng.integers(1, 1000, size=n).astype(str).astype(object)
-    domain = rng.choice(
-        np.array(["@example.com", "@example.org", "@example.net"], dtype=object), n, p=[0.6, 0.25, 0.15]
-    )
+    domain = rng.choice(np.array(HOSTS, dtype=object), n, p=[0.6, 0.25, 0.15])
     lower = np.array([f"{a}.{b}".lower() for a, b in zip(first, last, strict=True)], dtype=object)
     return Names(full=first + " " + last, email=lower + number + domain)
 

@@ -157,7 +157,7 @@ def test_the_table_that_leaves(trainer: str, work: Path, ran: Callable[[str], An
         for path in (work / "hospital.csv", release / "synthetic.csv")
     )
     assert list(made) == [name for name in real if name != "visit_id"] and len(made) == ROWS
-    assert made["record_number"].str.fullmatch(r"MRN-\d{8}").all() and made["record_number"].is_unique
+    assert made["record_number"].str.fullmatch(r"SYN-MRN-\d{8}").all() and made["record_number"].is_unique
     assert made["email"].str.fullmatch(r"\S+@example\.(com|org|net)").all()
     assert (made["birth_date"] <= made["admitted"]).all() and (made["admitted"] <= made["discharged"]).all()
     for name in ("sex", "postcode", "payer", "department", "readmitted_30d"):
