@@ -15,6 +15,7 @@ from privsynth import evidence as e
 from privsynth.audit.attack import attack
 from privsynth.audit.compare import categorical
 from privsynth.audit.tables import AuditTables
+from privsynth.encoding.ages import age_text
 from privsynth.encoding.codec import Codec, ColumnCodec
 from privsynth.encoding.copula import LAST
 from privsynth.encoding.domain import OTHER, STRATUM, ColumnDomain
@@ -253,6 +254,8 @@ def _labels(column: ColumnCodec) -> list[str]:
 
 def _shown(value: int, domain: ColumnDomain) -> str:
     """A value in the units of the domain's cells."""
+    if domain.age_at is not None:
+        return age_text(value)
     if domain.gap_from is not None:
         return f"+{value * domain.step:g}"
     return domain.text_of(value * domain.a_day)[:10] if domain.by_day else domain.text_of(value)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from privsynth.encoding.ages import births_at
 from privsynth.encoding.copula import ENOUGH, LAST, MIN_ROWS, MOST, ROWS, Copula, bin_edges, stratified_places
 from privsynth.encoding.domain import STRATUM, ColumnDomain, Domain
 from privsynth.encoding.histograms import SIGNIFICANT, ConsistentCounts, Scales, to_simplex
@@ -138,7 +139,7 @@ class Drawn:
     def take(self, column: ColumnCodec, codes: np.ndarray, places: np.ndarray) -> bool:
         """Decodes a column; False if it has to wait for the one that it starts from."""
         domain = column.domain
-        if domain.gap_from is not None and domain.gap_from not in self.units:
+        if any(start is not None and start not in self.units for start in (domain.gap_from, domain.age_at)):
             return False
         if domain.clock_of is not None and domain.clock_of not in self.days:
             return False
@@ -159,6 +160,9 @@ class Drawn:
             if domain.gap_from is not None:
                 start = self.units[domain.gap_from]
                 value = np.minimum(start + value, np.maximum(domain.high, start + domain.least_gap))
+            elif domain.age_at is not None:
+                born = births_at(value, np.floor(self.units[domain.age_at] / domain.age_units))
+                value = np.clip(born, domain.low, domain.high)
             self._finish(domain, domain.name, value)
         return True
 
@@ -225,14 +229,15 @@ class Codec:
     def encode_known(self, known: pd.DataFrame) -> np.ndarray:
         """(rows, columns) int32 codes of public typed rows that hold values in some cells; -1 elsewhere.
 
-        A gap is known where both of its sides are.
+        A gap is known where both of its sides are, and an age where both of its dates are.
         """
         full = known.notna()
         for column in self.domain.columns:
             if column.marks and (states := state_of(column.name)) in known:
                 full[column.name] |= known[states] >= 0
         full = full.assign(**{STRATUM: False} | {c.name: full[c.clock_of] for c in self.domain.columns if c.clock_of})
-        given = [full[c.name] & (full[c.gap_from] if c.gap_from else True) for c in self.domain.columns]
+        starts = [[s for s in (c.gap_from, c.age_at) if s is not None] for c in self.domain.columns]
+        given = [full[[c.name, *own]].all(axis=1) for c, own in zip(self.domain.columns, starts, strict=True)]
         codes = self.encode(Rows(known, np.arange(len(known)))).values
         return np.where(np.stack(given, 1), codes, -1).astype(np.int32)
 
@@ -246,7 +251,7 @@ class Codec:
         )  # else the places would have to depend on what is known
         drawn = Drawn(known)
         waiting = [(j, c) for j, c in enumerate(self.columns) if c.domain.name != STRATUM]
-        while waiting:  # a gap waits for the column that it starts from; the policy allows no cycle
+        while waiting:  # a gap or an age waits for the column that it starts from; the policy allows no cycle
             j, column = waiting.pop(0)
             if not drawn.take(column, codes[:, j], places[:, j]):
                 waiting.append((j, column))

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from privsynth.encoding.grids import Grid, grid_of
-from privsynth.encoding.requests import Side, stored_as_gap
+from privsynth.encoding.ages import YEAR, age_edges, ages_at
+from privsynth.encoding.grids import Grid, Intervals, grid_of
+from privsynth.encoding.requests import Side, age_bounds, stored_as_gap
 from privsynth.policy import Column, Policy
 from privsynth.policy.column import CATEGORICAL, TEMPORAL
 from privsynth.policy.moments import DAY
@@ -42,7 +43,9 @@ class ColumnDomain:
 
     categories: of a category or a boolean. low, high: bounds in grid units; step: size of a grid unit in the column's units.
     marks: texts in place of a value, as in `Policy.marks`. cuts, spikes: in grid units. gap_from: the smaller column of an
-    inequality, if this one is stored as its gap; least_gap: 1 if strict. clock_of: the datetime of which this is the time of
+    inequality, if this one is stored as its gap; least_gap: 1 if strict. age_at: the date at which this one, a date of birth,
+    is stored as an age, with so many grid units a day; ages: the lowest and the highest one, in units of `encoding.ages`, as its
+    cuts then are. clock_of: the datetime of which this is the time of
     day; the datetime itself is stored as its day. letter_case: of names in dates, one of LETTER_CASES once it was measured,
     and before that the empty text; None where there are none.
     """
@@ -56,6 +59,9 @@ class ColumnDomain:
     nullable: bool = True
     gap_from: str | None = None
     least_gap: int = 0
+    age_at: str | None = None
+    age_units: int = 1
+    ages: tuple[int, int] = (0, 0)
     source: str = "public"
     marks: tuple[str, ...] = ()
     cuts: tuple[int, ...] = ()
@@ -84,7 +90,9 @@ class ColumnDomain:
 
     @cached_property
     def grid(self) -> Grid:
-        """The cells of a column that is not categorical: of values, of gaps, or of days."""
+        """The cells of a column that is not categorical: of values, of gaps, of ages, or of days."""
+        if self.age_at is not None:
+            return Intervals(age_edges(*self.ages), self.cuts)
         if self.gap_from is not None:
             kind = "number" if self.kind in ("date", "integer", "number") else "duration"
             return grid_of(kind, self.least_gap, max(self.high - self.low, self.least_gap + 1), self.step)
@@ -103,7 +111,9 @@ class ColumnDomain:
 
     @property
     def span(self) -> tuple[int, int]:
-        """Its bounds in the units of its cells: days of a datetime, else grid units."""
+        """Its bounds in the units of its cells: ages, days of a datetime, else grid units."""
+        if self.age_at is not None:
+            return self.ages
         return (self.low // self.a_day, self.high // self.a_day) if self.by_day else (self.low, self.high)
 
     @property
@@ -140,6 +150,8 @@ class ColumnDomain:
             value = np.mod(units[self.clock_of], self.a_day)
         elif self.gap_from is not None:
             value = np.maximum(units[self.name] - units[self.gap_from], self.least_gap)
+        elif self.age_at is not None:
+            value = ages_at(units[self.name], np.floor(units[self.age_at] / self.age_units))
         else:
             value = np.floor(units[self.name] / self.a_day) if self.by_day else units[self.name]
         cell: np.ndarray = self.grid.cell_of(value)
@@ -198,7 +210,7 @@ class Domain:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Domain:
-        listed = ("categories", "marks", "cuts", "spikes")
+        listed = ("categories", "marks", "cuts", "spikes", "ages")
         columns = tuple(ColumnDomain(**(c | {name: tuple(c[name]) for name in listed})) for c in data["columns"])
         return cls(columns, data["rows"], tuple(data["mix"]), data["units"], data["dropped"])
 
@@ -283,10 +295,18 @@ def _column_domain(
     if column.bounds == "private":
         event = run.plan.event(bounds_of(name), Geometric, DiscreteGaussian)
         low, high = table.measure(PrivateBounds(event, name, column.step), run)
-        return replace(own, low=low, high=high, source=MEASURED)
-    assert column.steps is not None
-    low, high = column.steps
-    cuts, spikes = (tuple(column.in_steps(values)) for values in (column.cuts, column.spikes))
+        own = replace(own, source=MEASURED)
+    else:
+        assert column.steps is not None
+        low, high = column.steps
+    if column.ages:
+        cuts = tuple(sorted({YEAR * age for age in column.ages.ages}))
+        at, ages = policy.model.columns[column.ages.at], age_bounds(policy, name)
+        return replace(own, low=low, high=high, cuts=cuts, age_at=column.ages.at, age_units=at.a_day, ages=ages)
+    cuts, spikes = (  # of a measured range those that lie within
+        tuple(value for value in column.in_steps(values) if low <= value <= high)
+        for values in (column.stops, column.spikes)
+    )
     return replace(own, low=low, high=high, cuts=cuts, spikes=spikes)
 
 
@@ -296,7 +316,7 @@ def _with_gaps(columns: list[ColumnDomain], policy: Policy) -> list[ColumnDomain
     for constraint in policy.model.constraints:
         small, large, strict = constraint.rising
         a, b = by_name[small], by_name[large]
-        sides = (Side(c.low, c.high, c.step, c.nullable, bool(c.cuts)) for c in (a, b))
+        sides = (Side(c.low, c.high, c.step, c.nullable, bool(c.cuts), c.age_at is not None) for c in (a, b))
         if b.gap_from is None and stored_as_gap(*sides):
             by_name[large] = replace(b, gap_from=small, least_gap=int(strict), low=min(a.low, b.low))
     return [by_name[column.name] for column in columns]

@@ -6,8 +6,8 @@ import math
 from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
+from privsynth.encoding.ages import age_range
 from privsynth.policy.column import CATEGORICAL, TEMPORAL
-from privsynth.policy.moments import DAY
 from privsynth.privacy.events import DiscreteGaussian, Geometric, ThresholdedGaussian, gaussian_of_mu
 from privsynth.privacy.mechanisms.categories import categories_of
 from privsynth.privacy.mechanisms.counts import ROW_COUNT, UNIT_SIZES, bounds_of
@@ -122,7 +122,7 @@ def histogram_tables(policy: Policy) -> int:
     return len(stored) + int(policy.stratified) + coarser + rounded + named
 
 
-Stored = tuple[bool, str, tuple[int, int] | None]  # (as a gap, kind, bounds in the units of its cells)
+Stored = tuple[bool, str, tuple[int, int] | None]  # (as a gap or an age, kind, bounds in the units of its cells)
 
 
 def stored_columns(policy: Policy) -> list[Stored]:
@@ -135,7 +135,7 @@ def stored_columns(policy: Policy) -> list[Stored]:
     for constraint in policy.model.constraints:
         small, large, _ = constraint.rising
         one, other = columns.get(small), columns.get(large)
-        sides = [Side(*c.steps, c.step, c.nullable, bool(c.cuts)) for c in (one, other) if c and c.steps]
+        sides = [Side(*c.steps, c.step, c.nullable, bool(c.stops), bool(c.ages)) for c in (one, other) if c and c.steps]
         if len(sides) == 2 and large not in gaps and stored_as_gap(*sides):
             gaps.add(large)
     found: list[Stored] = []
@@ -143,32 +143,46 @@ def stored_columns(policy: Policy) -> list[Stored]:
         if not column.modelled:
             continue
         if column.kind == "datetime" and name not in gaps and column.steps is not None:
-            a_day = round(DAY / column.step)
-            found.append((False, "datetime", (column.steps[0] // a_day, column.steps[1] // a_day)))
-            found.append((False, "time", (0, a_day - 1)))
+            days = column.steps[0] // column.a_day, column.steps[1] // column.a_day
+            found += [(False, "datetime", days), (False, "time", (0, column.a_day - 1))]
+        elif column.ages:
+            found.append((True, "date", age_bounds(policy, name)))
         else:
             found.append((name in gaps, column.kind, column.steps))
     return found
 
 
+def age_bounds(policy: Policy, name: str) -> tuple[int, int]:
+    """The lowest and the highest age of a column that is modelled as an age, in units of `ages`."""
+    column = policy.model.columns[name]
+    assert column.ages and column.steps
+    at = policy.model.columns[column.ages.at]
+    assert at.steps
+    ruled = any(rule.rising[:2] == (name, column.ages.at) for rule in policy.model.constraints)
+    return age_range(column.steps, (at.steps[0] // at.a_day, at.steps[1] // at.a_day), ruled)
+
+
 class Side(NamedTuple):
-    """One side of an inequality: its bounds in grid units, the size of these, whether it may be missing or has cuts."""
+    """One side of an inequality: its bounds in grid units, the size of these, whether it may be missing, has cuts, is an age."""
 
     low: int
     high: int
     step: float
     nullable: bool
     cut: bool
+    age: bool
 
 
 def stored_as_gap(small: Side, large: Side) -> bool:
     """True if the larger side of an inequality is stored as its gap from the smaller one.
 
     A gap says more than a bound only where both columns span a similar range: a length of stay does, an age does not. It is
-    missing wherever the smaller side is. A column with cuts is stored as itself, since they apply to its values.
+    missing wherever the smaller side is. A column with cuts is stored as itself, since they apply to its values, and so is
+    whatever follows a date of birth that is stored as an age.
     """
     alike = 0.5 <= (small.high - small.low) / (large.high - large.low) <= 2
-    return alike and small.step == large.step and not large.cut and (large.nullable or not small.nullable)
+    plain = not (large.cut or large.age or small.age)
+    return alike and small.step == large.step and plain and (large.nullable or not small.nullable)
 
 
 def coarser_scales(kind: str, bounds: tuple[int, int] | None) -> int:

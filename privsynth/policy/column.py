@@ -106,6 +106,13 @@ class Censored(Strict):
         return (*_listed(self.below), *_listed(self.above))
 
 
+class AgeCuts(Strict):
+    """Breakpoints of a date of birth: ages in years at another date of the row. The date is then modelled as that age."""
+
+    ages: list[Annotated[int, Field(strict=True, ge=0, le=150)]] = Field(min_length=1, max_length=100)
+    at: str
+
+
 def _listed(texts: str | list[str]) -> list[str]:
     return [texts] if isinstance(texts, str) else texts
 
@@ -130,7 +137,7 @@ class Column(Strict):
     )  # of a datetime: cells with an offset are converted to it
     missing: list[Text] | None = None  # tokens of this column in place of the table's; each is a value of its own
     censored: Censored | None = None
-    cuts: list[Bound] = Field(default=[], max_length=100)  # public breakpoints: no bin reaches across them
+    cuts: Annotated[list[Bound], Field(max_length=100)] | AgeCuts = []  # public breakpoints: no bin reaches across them
     spikes: list[Bound] = Field(default=[], max_length=100)  # public values that stand apart, such as 9999-12-31
     number: NumberSpec | None = None  # how its numbers are written
     generator: Generator | None = None
@@ -184,6 +191,11 @@ class Column(Strict):
         return min((size for code, size in RESOLUTIONS.items() if code in (self.format or "%S")), default=1.0)
 
     @property
+    def a_day(self) -> int:
+        """Grid units of a day, of dates and moments."""
+        return round(DAY / self.step) if self.kind == "datetime" else 1
+
+    @property
     def named(self) -> bool:
         """True if its format writes names of months or weekdays, or AM and PM: in capitals, in small letters or as names."""
         return self.kind in ("date", "datetime", "time") and any(code in (self.format or "") for code in NAMES)
@@ -210,6 +222,16 @@ class Column(Strict):
                 return seconds + 3600 * bound.hour + 60 * bound.minute + bound.second + bound.microsecond / 1e6
             return seconds + (DAY - self.step if last else 0.0)
         return float(bound.toordinal() - EPOCH if isinstance(bound, date) else bound)
+
+    @property
+    def ages(self) -> AgeCuts | None:
+        """Cuts that are ages at another date."""
+        return self.cuts if isinstance(self.cuts, AgeCuts) else None
+
+    @property
+    def stops(self) -> list[Bound]:
+        """Cuts that are values of the column itself."""
+        return self.cuts if isinstance(self.cuts, list) else []
 
     @property
     def steps(self) -> tuple[int, int] | None:
@@ -306,21 +328,28 @@ class Column(Strict):
         return ["`clip` means nothing for categories; write missing or refuse"] if self.unexpected == "clip" else []
 
     def _bounds_stated(self) -> list[str]:
+        if self.ages and (self.kind != "date" or self.spikes):
+            return [
+                "`cuts` as ages belong to kind date, for a date of birth, and leave no `spikes`: it is modelled as an age"
+            ]
         if self.bounds is None:
             return [] if self.kind == "time" else [
                 "numbers and dates need bounds; state `bounds: [low, high]` (public) or `bounds: private` (measured)"
             ]  # fmt: skip
-        if self.bounds == "private":
-            return ["private bounds of dates are not offered; state public ones"] if self.kind in TEMPORAL else []
-        for value in (*self.bounds, *self.cuts, *self.spikes):
+        stated = () if self.bounds == "private" else self.bounds
+        if self.bounds == "private" and self.kind in TEMPORAL:
+            return ["private bounds of dates are not offered; state public ones"]
+        for value in (*stated, *self.stops, *self.spikes):
             if isinstance(value, date) != (self.kind in ("date", "datetime")) or (
                 self.kind == "date" and isinstance(value, datetime)
             ):
                 return [f"bounds, cuts and spikes of kind {self.kind} must be {_LIKE[self.kind]}"]
-        if self.kind == "integer" and any(b != int(b) for b in self.bounds if isinstance(b, float)):
+        if self.kind == "integer" and any(b != int(b) for b in stated if isinstance(b, float)):
             return ["bounds of an integer must be whole numbers"]
-        low, high = self.limits or (0.0, 1.0)
-        if any(not low <= self.value_of(value) <= high for value in (*self.cuts, *self.spikes)):
+        if self.limits is None:
+            return []
+        low, high = self.limits
+        if any(not low <= self.value_of(value) <= high for value in (*self.stops, *self.spikes)):
             return ["cuts and spikes must lie within the bounds"]
         if max(abs(low), abs(high)) / self.step >= 2**53:  # the end of the last cell must be exact, too
             if self.kind in TEMPORAL:

@@ -354,7 +354,7 @@ def _words(entry: Any, loc: Path_, value: Any) -> tuple[str, str]:
 def _known_keys(loc: Path_) -> list[str]:
     """The keys that are allowed at a place of the policy."""
     if loc[:1] == ("columns",) and len(loc) >= 2:
-        own: dict[str, type[BaseModel]] = {"number": c.NumberSpec, "censored": c.Censored}
+        own: dict[str, type[BaseModel]] = {"number": c.NumberSpec, "censored": c.Censored, "cuts": c.AgeCuts}
         inside = own.get(str(loc[2])) if len(loc) > 2 else c.Column
         return list(inside.model_fields) if inside else []
     if loc[:1] == ("constraints",):

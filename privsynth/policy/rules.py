@@ -20,6 +20,7 @@ def violations(policy: PolicyModel) -> Iterator[Violation]:
     yield from _unit(policy)
     yield from _roles(policy)
     yield from _constraints(policy)
+    yield from _ages(policy)
     yield from _names(policy)
     yield from written_rules(policy)
     yield from identifier_rules(policy)
@@ -132,6 +133,24 @@ def _constraints(policy: PolicyModel) -> Iterator[Violation]:
             larger.setdefault(small, set()).add(large)
 
 
+def _ages(policy: PolicyModel) -> Iterator[Violation]:
+    """Ages need a date of the same row that is modelled as itself."""
+    for name, column in policy.columns.items():
+        if column.ages is None:
+            continue
+        at, place = policy.columns.get(column.ages.at), ("columns", name, "cuts", "at")
+        if at is None:
+            near = difflib.get_close_matches(column.ages.at, list(policy.columns), 1)
+            hint = f"did you mean {near[0]!r}?" if near else "name the date at which ages count"
+            yield place, f"column {column.ages.at!r} is not declared", hint
+        elif at.kind not in ("date", "datetime") or not at.modelled or at.ages:
+            rule = "ages count at a date or datetime that is kept and is not itself modelled as an age"
+            yield place, rule, f"name another column than {column.ages.at!r}"
+        elif at.nullable and not column.nullable:
+            rule = f"{name!r} is never missing, but its age has no meaning where {column.ages.at!r} is"
+            yield place, rule, "write `nullable: false` there, too, or leave it out here"
+
+
 def _names(policy: PolicyModel) -> Iterator[Violation]:
     from privsynth.policy.options import OPTIONS, check_options
 
@@ -166,6 +185,9 @@ def policy_warnings(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...]
         for name in undeclared(constraint.inequality[::2], policy):
             yield ("constraints", index), f"column {name!r} is not declared; `run` will refuse until it is"
     for name, column in policy.columns.items():
+        if column.ages and policy.columns[column.ages.at].nullable:
+            told = f"it is modelled as an age, so it leaves as missing wherever {column.ages.at!r} is missing"
+            yield ("columns", name, "cuts"), f"{told}; write `nullable: false` there if it never is"
         rule = column.unexpected or policy.dataset.unexpected
         if rule == "refuse":
             yield ("columns", name), "`unexpected: refuse` lets whoever sees the refusal learn about one row's value"

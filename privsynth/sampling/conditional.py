@@ -128,7 +128,7 @@ def completed(
     given: Given, codec: Codec, model: Filling, present: bool, rng: np.random.Generator, progress: Progress
 ) -> pd.DataFrame:
     """Typed rows: given cells as they are, the others drawn conditionally. present: no cell stays missing."""
-    known = given.known.copy()
+    known = _with_dates_of_ages(given, codec, model, rng, progress)
     gaps = [(j, column) for j, column in enumerate(codec.domain.columns) if column.gap_from is not None]
     for _ in gaps:  # as often as the longest chain can need
         from_above = [known[c.name].notna() & known[c.gap_from].isna() for _, c in gaps]
@@ -148,6 +148,23 @@ def completed(
     typed = codec.decode(codes, rng, known)
     drawn = {n: np.minimum(typed[n], most).where(given.known[n].isna(), typed[n]) for n, most in given.most.items()}
     return typed.assign(**drawn)
+
+
+def _with_dates_of_ages(
+    given: Given, codec: Codec, model: Filling, rng: np.random.Generator, progress: Progress
+) -> pd.DataFrame:
+    """What is known, and the date at which ages count drawn wherever a date of birth is given without it: what depends on the
+    age then follows from both."""
+    known = given.known.copy()
+    for name, at in [(column.name, column.age_at) for column in codec.domain.columns if column.age_at is not None]:
+        rows = np.flatnonzero(known[name].notna() & known[at].isna())
+        if len(rows):
+            part = known.iloc[rows].reset_index(drop=True)
+            codes = model.fill(codec.encode_known(part), rng, given.absent, progress)
+            dates = known[at].to_numpy(float)
+            dates[rows] = codec.decode(codes, rng, part)[at].to_numpy(float)
+            known[at] = dates
+    return known
 
 
 def _marked(known: pd.DataFrame, name: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, FailFast, Field, field_validator, model_validator
 
+from privsynth.encoding.ages import YEAR
 from privsynth.encoding.domain import STRATA, STRATUM
 from privsynth.evidence import Privacy
 from privsynth.policy.column import CATEGORICAL, DURATION_FORMATS, EPOCH, RESOLUTIONS, TEMPORAL, Generator, Thousands
@@ -34,6 +35,7 @@ MARKS = 200  # marks, cuts or spikes of a column
 LONGEST = 10_000 * 366 * DAY  # seconds
 
 Text = Annotated[str, Field(max_length=10_000)]
+Age = Annotated[int, Field(ge=-10_000 * YEAR, le=10_000 * YEAR)]
 GridValue = Annotated[int, Field(ge=-FARTHEST, le=FARTHEST)]
 Count = Annotated[int, Field(ge=0, le=FARTHEST)]
 
@@ -54,6 +56,9 @@ class SavedColumn(_Part):
     nullable: bool
     gap_from: Text | None
     least_gap: Annotated[int, Field(ge=0, le=1)]
+    age_at: Text | None
+    age_units: Annotated[int, Field(ge=1, le=FARTHEST)]
+    ages: Annotated[list[Age], Field(min_length=2, max_length=2)]
     source: Text
     marks: Annotated[list[Text], Field(max_length=MARKS)]
     cuts: Annotated[list[GridValue], Field(max_length=MARKS)]
@@ -72,14 +77,19 @@ class SavedColumn(_Part):
         if self.categorical:
             if not self.categories:
                 raise ValueError("a category column needs categories")
-            if self.gap_from is not None or self.clock_of is not None or self.cuts or self.spikes:
-                raise ValueError("only a number or a moment can be stored as a gap or have cuts")
+            if (self.gap_from, self.clock_of, self.age_at) != (None, None, None) or self.cuts or self.spikes:
+                raise ValueError("only a number or a moment can be stored as a gap or an age, or have cuts")
             return self
         if self.categories:
             raise ValueError("only a category column has categories")
         if not 0 <= self.high - self.low <= (FARTHEST if self.gap_from is not None else 2 * FARTHEST):
             raise ValueError("`low` must not lie above `high`, nor far below it")
-        if any(not self.low <= value <= self.high for value in (*self.cuts, *self.spikes)):
+        if self.age_at is not None and (
+            self.kind != "date" or self.gap_from or self.spikes or self.ages[0] >= self.ages[1]
+        ):
+            raise ValueError("only a date without a gap or spikes can be stored as an age, and `ages` must rise")
+        cuts = self.cuts if self.age_at is None else []  # else those of ages
+        if any(not self.low <= value <= self.high for value in (*cuts, *self.spikes)):
             raise ValueError("cuts and spikes must lie within the bounds")
         if self.step not in STEPS.get(self.kind, [1.0]):
             raise ValueError("`step` must be 1, of a number a decimal place, of a moment its resolution in seconds")
@@ -115,6 +125,7 @@ class SavedDomain(_Part):
             raise ValueError("a column stands twice")
         self._stratum()
         self._clocks(by_name)
+        self._ages(by_name)
         for column in self.columns:
             if column.gap_from is None:
                 continue
@@ -143,6 +154,19 @@ class SavedDomain(_Part):
                 raise ValueError("a column with `clock_of` must be a time of the whole day, of the same step")
             if clock.gap_from is not None or clock.marks or clock.cuts or clock.spikes:
                 raise ValueError("a column with `clock_of` has no gap, marks, cuts or spikes")
+
+    def _ages(self, by_name: dict[str, SavedColumn]) -> None:
+        """Ages count at a date that is none itself, and no gap starts from one: so decoding comes to an end."""
+        for column in self.columns:
+            start, at = by_name.get(column.gap_from or ""), by_name.get(column.age_at or "")
+            if start is not None and start.age_at is not None:
+                raise ValueError("`gap_from` must not name a column that is stored as an age")
+            if column.age_at is not None and (
+                at is None or at.kind not in ("date", "datetime") or at.age_at is not None
+            ):
+                raise ValueError("`age_at` must name a date that is not itself stored as an age")
+            if at is not None and column.age_units != (1 if at.kind == "date" else round(DAY / at.step)):
+                raise ValueError("`age_units` must be the grid units of a day of the column that `age_at` names")
 
     def _stratum(self) -> None:
         """The mix of strata and their column belong together, and the column comes last."""

@@ -64,8 +64,8 @@ def test_bounds_of_days_and_moments_are_numbers(
 def test_cuts_and_spikes_are_steps_in_order(write: Write) -> None:
     def steps(entry: str) -> list[int]:
         column = write(entry).model.columns["x"]
-        assert not column.spikes or column.in_steps(column.spikes) == column.in_steps(column.cuts)
-        return column.in_steps(column.cuts)
+        assert not column.spikes or column.in_steps(column.spikes) == column.in_steps(column.stops)
+        return column.in_steps(column.stops)
 
     assert steps("kind: integer, bounds: [0, 110], cuts: [65, 18, 65], spikes: [18, 65]") == [18, 65]
     assert steps("kind: number, decimals: 1, bounds: [0, 110], cuts: [18.05, 0.3]") == [3, 181], "the next step above"
