@@ -17,7 +17,7 @@ from privsynth.policy import Policy
 from privsynth.policy.identifiers import RESERVED
 from privsynth.sampling.identifiers import GENERATORS, Identifiers, Invented, Wanted
 from privsynth.sampling.output import Layout
-from privsynth.sampling.people import FEMALE, MALE, UNKNOWN, sexes_of
+from privsynth.sampling.people import FEMALE, MALE, UNKNOWN, sex_column, sexes_of
 from privsynth.sampling.synthesizer import Synthesizer
 from privsynth.table.raw import RawTable
 from privsynth.table.reader import read_table
@@ -273,6 +273,33 @@ def test_letters_mean_what_they_mean_in_the_language() -> None:
     assert sexes_of(["K", "M"], "pl").tolist() == [FEMALE, MALE]
 
 
+@pytest.mark.parametrize(
+    ("language", "female", "male"),
+    [("es", "M", "H"), ("es", "F", "M"), ("hu", "N", "F"), ("lt", "M", "V"), ("ru", "Ж", "М"), ("ru", "женский", "мужской"),
+     ("tr", "K", "E"), ("cs", "Ž", "M"), ("zh", "女", "男"), ("ar", "أنثى", "ذكر"), ("id", "Perempuan", "Laki-laki"),
+     ("el", "Γυναίκα", "Άνδρας"), ("lv", "S", "V")],
+)  # fmt: skip
+def test_a_letter_means_what_the_others_of_its_column_say(language: str, female: str, male: str) -> None:
+    assert sexes_of([male, female, "X", None], language).tolist() == [MALE, FEMALE, UNKNOWN, UNKNOWN]
+
+
+def test_a_letter_means_the_same_in_every_block() -> None:
+    rows = pd.DataFrame({"sexo": ["H", "M"] + ["M"] * 60})
+    made = Identifiers([Wanted("first", "first_name", language="es")], ["sexo"], 62, rng())
+    first = [*made.take(rows[:2])["first"], *made.take(rows[2:])["first"]]
+    assert set(first[1:]) <= names_of("es_ES", "female")
+
+
+def test_columns_of_sexes_in_other_languages() -> None:
+    for name in ("пол", "Пол пациента", "性別", "jenis_kelamin", "Giới tính", "लिंग", "cinsiyet", "Geschlecht (m/w/d)"):
+        assert sex_column(["ward", name]) == name, name
+
+
+@pytest.mark.parametrize("language", ["lt", "en_PK", "en_TH"])
+def test_sexes_are_told_where_faker_mixes_first_names(language: str) -> None:
+    assert set(people(["F"] * 60, language)["first"]) <= names_of("en_US", "female")
+
+
 def test_a_second_column_of_a_kind_is_another_person() -> None:
     columns = [*PERSON, Wanted("contact", "name"), Wanted("reach", "email")]
     made = people(["F"] * 200, columns=columns)
@@ -336,21 +363,21 @@ def warnings(text: str) -> str:
 
 
 def test_fewer_fillings_than_rows_are_refused() -> None:
-    told = refused(asked('kind: id, pattern: "A-###"'))
-    assert "columns.who.pattern" in told and "1,000 fillings for 4,000 rows" in told and "`A-####`" in told
+    told = refused(asked('kind: id, pattern: "SYN-###"'))
+    assert "columns.who.pattern" in told and "1,000 fillings for 4,000 rows" in told and "`SYN-####`" in told
     assert "has 1 filling for" in refused(asked("kind: id, pattern: fixed"))
-    assert not warnings(asked('kind: id, pattern: "A-####"'))
-    assert not warnings(asked('kind: id, pattern: "A-###"', rows=1000))
+    assert not warnings(asked('kind: id, pattern: "SYN-####"'))
+    assert not warnings(asked('kind: id, pattern: "SYN-###"', rows=1000))
 
 
 def test_rows_of_the_release_count_before_those_of_the_table() -> None:
-    assert not warnings(asked('kind: id, pattern: "A-###"', release="release: {rows: 1000}\n"))
-    assert "for 1,001 rows" in refused(asked('kind: id, pattern: "A-###"', 30, release="release: {rows: 1001}\n"))
+    assert not warnings(asked('kind: id, pattern: "SYN-###"', release="release: {rows: 1000}\n"))
+    assert "for 1,001 rows" in refused(asked('kind: id, pattern: "SYN-###"', 30, release="release: {rows: 1001}\n"))
 
 
 def test_text_may_repeat_unless_it_names_the_unit() -> None:
-    assert not warnings(asked('kind: text, pattern: "A-###"'))
-    told = refused(asked('kind: text, pattern: "A-###"', unit="{column: who, max_rows: 2}"))
+    assert not warnings(asked('kind: text, pattern: "SYN-###"'))
+    told = refused(asked('kind: text, pattern: "SYN-###"', unit="{column: who, max_rows: 2}"))
     assert "1,000 fillings" in told and "may repeat" not in told
 
 
@@ -363,10 +390,10 @@ def test_generators_with_too_few_values_are_refused() -> None:
 
 
 def test_where_the_rows_are_not_declared_it_is_a_warning() -> None:
-    told = warnings(asked('kind: id, pattern: "A-###"', rows=None))
+    told = warnings(asked('kind: id, pattern: "SYN-###"', rows=None))
     assert "only 1,000 different identifiers" in told and "columns.who.pattern" in told
-    assert not warnings(asked('kind: id, pattern: "A-########"', rows=None))
-    assert not warnings(asked('kind: text, pattern: "A-###"', rows=None))
+    assert not warnings(asked('kind: id, pattern: "SYN-########"', rows=None))
+    assert not warnings(asked('kind: text, pattern: "SYN-###"', rows=None))
 
 
 def small(
@@ -433,12 +460,61 @@ def test_a_pattern_without_letters_is_warned_about(pattern: str) -> None:
         ("???-######", "SYN-######", True),
         ("??########", "SYN-######", False),
         ("A-##", "A-??", False),
+        ("###-##-####", "9########", True),  # with or without signs between them
+        ("######", "9##-###", True),
+        ("MRN-######", "MRN-########", True),  # MRN-00123456
+        ("MRN-######", "MRN-9#######", False),
+        ("######", "-1#####", False),
+        ("######", "######.0", True),
+        ("STRASSE-##", "straße-##", True),
+        ("????####", "1111####", False),
         ("#-##", "7-##", True),
     ],
 )
 def test_a_pattern_that_meets_the_real_one_is_warned_about(real: str, pattern: str, meets: bool) -> None:
     told = warnings(asked(f'kind: id, pattern: "{pattern}", real: "{real}"', 30))
     assert ("'who' can be a real one" in told) == meets, told
+
+
+def test_a_pattern_that_does_not_say_that_it_is_invented_is_warned_about() -> None:
+    told = warnings(asked('kind: id, pattern: "MRN-########"'))
+    assert "'who' can be a real one" in told and "SYN-########" in told and "`real`" in told
+    assert not warnings(asked('kind: id, pattern: "SYN-MRN-########"')) and not warnings(
+        asked("kind: text, pattern: REDACTED")
+    )
+
+
+@pytest.mark.parametrize("sign", ["[0-9]{9}", r"\\d{9}", "A-##|B-##"])
+def test_regular_expressions_are_none_and_told(sign: str) -> None:
+    """They would be compared as they stand, and meet no pattern."""
+    for text in (f'pattern: "SYN-######", real: "{sign}"', f'pattern: "SYN-{sign}####"'):
+        assert "signs of a regular expression" in warnings(asked(f"kind: id, {text}", 30))
+
+
+@pytest.mark.parametrize(
+    ("spec", "rule"),
+    [
+        ('pattern: ""', "pattern: is empty"),
+        ('pattern: "SYN-######", real: " "', "real: is empty"),
+        ('pattern: " SYN-######"', "white space at an end"),
+        (r'pattern: "SYN-\n######"', "control character"),
+        ('pattern: "%s"' % ("#" * 1001), "1000 characters"),
+    ],
+    ids=["empty", "blank", "white space", "line end", "long"],
+)
+def test_patterns_that_nobody_could_read_are_refused(spec: str, rule: str) -> None:
+    for kind in ("id", "text"):
+        assert rule in refused(asked(f"kind: {kind}, {spec}", 30))
+
+
+def test_very_long_patterns_are_shown_in_part() -> None:
+    told = warnings(asked('kind: id, pattern: "%s"' % ("#?" * 500)))
+    assert "can be a real one" in told and len(told) < 500
+    assert len(set(invent(50, None, "#?" * 500))) == 50
+
+
+def test_a_generator_beside_a_pattern_is_told() -> None:
+    assert "`generator` does not count" in warnings(asked('kind: id, generator: uuid, pattern: "SYN-######"'))
 
 
 def test_the_plain_form_can_meet_a_real_one_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 POOL = 2000  # distinct values of Faker that a column draws from
 PREFIX = "synthetic-"  # of identifiers for which a policy states neither `generator` nor `pattern`
 BELOW = -(10**9)  # where their source declares whole numbers: BELOW - 1, BELOW - 2, ... (they fit into 32 bits)
+PLAIN = (PREFIX + "#" * 8, "-1#########")
 PLENTY = 10**7  # fillings that are enough for a table whose number of rows is not declared
 # Numbers that nobody has: ranges that the authorities keep for films and books, or rules that no real number keeps.
 # US: 555-0100 to 555-0199 of every area (NANPA). GB: Ofcom's numbers for drama. DE: Bundesnetzagentur. FR: ARCEP.
@@ -29,6 +31,7 @@ RESERVED: dict[str, dict[str, tuple[str, ...]]] = {
     "ssn": {"en": ("9##-00-####",)},
     "iban": {"en": ("GB00SYNT##############",), "de": ("DE00##################",), "fr": ("FR00#######################",)},
 }  # fmt: skip
+_TELLING = re.compile("syn|fake|invented|dummy|mock|example", re.IGNORECASE)  # a pattern that says what it is
 REPEATING = frozenset({
     "name", "first_name", "last_name", "address", "street_address", "city", "postcode", "company",
 })  # fmt: skip
@@ -80,22 +83,34 @@ def longer(pattern: str, rows: int) -> str:
 
 
 def can_coincide(one: str, other: str) -> bool:
-    """True if some text fills both patterns. Letters count in either case, and a number counts without its leading zeros.
+    """True if some text fills both patterns, by what an identifier says: letters count in either case, signs between them not
+    at all, and a number counts without its leading zeros.
 
     >>> can_coincide("SYN-####", "MRN-####"), can_coincide("########", "######"), can_coincide("9#######", "######")
     (False, True, False)
+    >>> can_coincide("9########", "###-##-####"), can_coincide("mrn####", "MRN-######"), can_coincide("-1####", "######")
+    (True, True, False)
     """
-    if all(re.fullmatch("[0-9#]+", pattern) for pattern in (one, other)):
-        width = max(len(one), len(other))
-        one, other = one.rjust(width, "0"), other.rjust(width, "0")
-    return len(one) == len(other) and all(map(_meet, one.upper(), other.upper()))
+    first, second = _runs(one), _runs(other)
+    return len(first) == len(second) and all(map(_meet, first, second))
+
+
+def _runs(pattern: str) -> list[str]:
+    """Runs of digits and single letters, without signs but the minus of a number."""
+    plain = "".join(
+        str(unicodedata.decimal(sign, sign)) for sign in unicodedata.normalize("NFKC", pattern).casefold().strip()
+    )
+    sign = ["-"] if re.fullmatch(r"-[0-9#]+(\.0+)?", plain) else []
+    plain = re.sub(r"(?<=[0-9#])\.0+\Z", "", plain)  # 12.0 is 12
+    return sign + re.findall(r"[0-9#]+|.", re.sub(r"[^\w#?]|_", "", plain))
 
 
 def _meet(one: str, other: str) -> bool:
-    kinds = {"#": "[0-9#]", "?": "[A-Z?]"}
-    return bool(
-        re.fullmatch(kinds.get(one, re.escape(one)), other) or re.fullmatch(kinds.get(other, re.escape(other)), one)
-    )
+    if one[0] in "0123456789#" and other[0] in "0123456789#":
+        width = max(len(one), len(other))
+        pairs = zip(one.rjust(width, "0"), other.rjust(width, "0"), strict=True)
+        return all(a == b or "#" in (a, b) for a, b in pairs)
+    return one == other or (one == "?" and other.isalpha()) or (other == "?" and one.isalpha())
 
 
 def _invented(policy: PolicyModel) -> Iterator[tuple[str, Column, bool]]:
@@ -107,11 +122,12 @@ def _invented(policy: PolicyModel) -> Iterator[tuple[str, Column, bool]]:
 
 
 def identifier_rules(policy: PolicyModel) -> Iterator[Violation]:
-    """Identifiers that cannot repeat need as many values as the release has rows."""
+    """Patterns that nobody could read again, and identifiers that cannot repeat but have too few values."""
+    yield from _unwritable(policy)
     rows = policy.release.rows or policy.dataset.rows
     for name, column, unique in _invented(policy):
         most = most_values(column.generator, column.pattern, policy.dataset.language)
-        if rows is None or not unique or most is None or most >= rows:
+        if rows is None or not unique or most is None or most >= rows or column.pattern == "":
             continue
         text = "; in a column of kind text values may repeat" if column.kind == "id" else ""
         if column.pattern is None:
@@ -125,8 +141,25 @@ def identifier_rules(policy: PolicyModel) -> Iterator[Violation]:
             )
             continue
         count = f"{most:,} {'filling' if most == 1 else 'fillings'}"
-        rule = f"{column.pattern!r} has {count} for {rows:,} rows: identifiers would repeat"
-        yield ("columns", name, "pattern"), rule, f"write a longer one, such as `{longer(column.pattern, rows)}`{text}"
+        rule = f"{_shown(column.pattern)} has {count} for {rows:,} rows: identifiers would repeat"
+        yield (
+            ("columns", name, "pattern"),
+            rule,
+            f"write a longer one, such as `{_cut(longer(column.pattern, rows))}`{text}",
+        )
+
+
+def _unwritable(policy: PolicyModel) -> Iterator[Violation]:
+    for name, column in policy.columns.items():
+        for key in ("pattern", "real"):
+            pattern: str | None = getattr(column, key)
+            if pattern is None:
+                continue
+            if not pattern.strip():
+                yield ("columns", name, key), "is empty", "write one such as `SYN-########`, or leave it out"
+            elif pattern != pattern.strip() or any(unicodedata.category(sign)[0] == "C" for sign in pattern):
+                rule = "has white space at an end, or a control character, and could not be read again"
+                yield ("columns", name, key), rule, "remove it"
 
 
 def identifier_warnings(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -145,19 +178,39 @@ def identifier_warnings(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, 
 
 
 def _could_be_real(name: str, column: Column) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    hint = "a prefix such as `SYN-########` makes them recognisable"
-    if column.real is not None and column.pattern is None and column.generator is None:
-        if can_coincide(column.real, PREFIX + "#" * 8) or can_coincide(column.real, "-1#########"):
-            rule = f"real values of {name!r} can be written as invented ones are: {PREFIX}########, -1#########"
-            yield ("columns", name, "real"), f"{rule}. Write a `pattern` that no real one has"
-    elif column.pattern is None:
-        return
-    elif column.real is not None:
-        if can_coincide(column.real, column.pattern):
-            rule = (
-                f"an invented value of {name!r} can be a real one: both {column.pattern!r} and {column.real!r} allow it"
+    for key in ("pattern", "real"):
+        if re.search(r"[][{}|\\^$]", getattr(column, key) or ""):
+            rule = f"{key} of {name!r} has signs of a regular expression, which stand for themselves here"
+            yield (
+                ("columns", name, key),
+                f"{rule}: `#` is a digit, `?` a letter, and nothing else stands for another sign",
             )
-            yield ("columns", name, "pattern"), f"{rule}; {hint}"
+    if column.pattern is None:
+        if column.real is not None and column.generator is None and any(can_coincide(column.real, p) for p in PLAIN):
+            rule = f"real values of {name!r} can be written as invented ones are: {', '.join(PLAIN)}"
+            yield ("columns", name, "real"), f"{rule}. Write a `pattern` that no real one has"
+        return
+    if column.generator is not None:
+        rule = f"{name!r} has a `pattern`, so that its `generator` does not count"
+        yield ("columns", name, "generator"), f"{rule}: leave one of them out"
+    hint, place = "a prefix such as `SYN-########` makes them recognisable", ("columns", name, "pattern")
+    shown = _shown(column.pattern)
+    rule = f"an invented value of {name!r} can be a real one: "
+    if column.real is not None:
+        if can_coincide(column.real, column.pattern):
+            yield place, f"{rule}both {shown} and {_shown(column.real)} allow it; {hint}"
     elif not re.search(r"[^\W\d_]", column.pattern):
-        rule = f"an invented value of {name!r} can be a real one: {column.pattern!r} has no letters of its own"
-        yield ("columns", name, "pattern"), f"{rule}; {hint}, and `real` states how real ones are written"
+        yield place, f"{rule}{shown} has no letters of its own; {hint}, and `real` states how real ones are written"
+    elif fillings(column.pattern) > 1 and not _TELLING.search(column.pattern):
+        yield (
+            place,
+            f"{rule}nothing states that real ones are not written {shown}; {hint}, and `real` states how real ones are written",
+        )
+
+
+def _shown(pattern: str) -> str:
+    return repr(_cut(pattern))
+
+
+def _cut(pattern: str) -> str:
+    return pattern if len(pattern) <= 80 else f"{pattern[:60]}...{pattern[-10:]}"

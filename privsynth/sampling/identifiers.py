@@ -15,7 +15,7 @@ import pandas as pd
 from privsynth.errors import InputError, Problem
 from privsynth.policy.column import Generator
 from privsynth.policy.identifiers import BELOW, POOL, PREFIX, fillings, longer, most_values, patterns_of
-from privsynth.sampling.people import PERSONAL, People, faker_of, sex_column, sexes_of
+from privsynth.sampling.people import PERSONAL, People, faker_of, letters_of, sex_column, sexes_of
 
 GENERATORS = frozenset(get_args(Generator))  # and no other method that Faker has
 _UUIDS = 2**72  # the free bits of a version 8 UUID that begins with twelve zeros
@@ -51,6 +51,7 @@ class Identifiers:
     def __init__(self, columns: Sequence[Wanted], kept: Iterable[str], total: int, rng: np.random.Generator):
         refuse_repeats(columns, total)
         self._sex = sex_column(kept)
+        self._letters: dict[str, int] | None = None
         self._people: list[tuple[People, dict[str, Wanted]]] = []
         self._others: dict[str, Invented] = {}
         persons: list[dict[str, Wanted]] = []
@@ -74,7 +75,10 @@ class Identifiers:
         for place, (people, person) in enumerate(self._people):
             sexes = None
             if place == 0 and self._sex is not None:
-                sexes = sexes_of(typed[self._sex], next(iter(person.values())).language)
+                language = next(iter(person.values())).language
+                if self._letters is None:  # kept: a letter means the same in every block
+                    self._letters = letters_of(typed[self._sex], language)
+                sexes = sexes_of(typed[self._sex], language, self._letters)
             made = people.take(len(typed), sexes)
             found |= {column.name: made[generator] for generator, column in person.items()}
         return found
@@ -119,7 +123,7 @@ class Invented:
                 self._stride = _below(self._size, rng)
         elif generator is not None and self._people is None:
             make = getattr(faker_of(language, rng), generator)
-            texts = [str(make()).replace("\n", ", ") for _ in range(min(total, POOL))]
+            texts = [str(make()).replace("\n", ", ").strip() for _ in range(min(total, POOL))]
             self._pool = np.array(texts, object)
 
     def take(self, n: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,21 +19,30 @@ HOSTS = ("example.com", "example.org", "example.net")  # reserved: no mail can b
 FEMALE, MALE, UNKNOWN = 0, 1, -1
 # Columns that state a sex: one of these words is their name, or its first or last part, as in `sex_at_birth`.
 SEX_COLUMNS = frozenset({
-    "sex", "gender", "geschlecht", "anrede", "salutation", "sexe", "civilite", "civilité", "sexo", "genero", "género", "sesso",
-    "genere", "geslacht", "kön", "kon", "kjønn", "kjonn", "køn", "płeć", "plec", "pohlaví", "pohlavi", "sukupuoli",
+    "sex", "gender", "geschlecht", "anrede", "salutation", "sexe", "civilite", "civilité", "sexo", "genero", "género",
+    "sesso", "genere", "geslacht", "kön", "kon", "kjønn", "kjonn", "køn", "kyn", "płeć", "plec", "pohlaví", "pohlavi",
+    "pohlavie", "spol", "sukupuoli", "sugu", "dzimums", "lytis", "nem", "cinsiyet", "пол", "стать", "φύλο", "kelamin",
+    "tính", "性别", "性別", "성별", "الجنس", "جنسیت", "מין", "लिंग", "เพศ",
 })  # fmt: skip
 _WORDS = {
-    FEMALE: "female woman women girl f w fem mrs ms miss frau weiblich femme féminin feminin feminine madame mme mujer femenino "
+    FEMALE: "female woman women girl fem mrs ms miss frau weiblich femme féminin feminin feminine madame mme mujer femenino "
     "femenina señora senora sra donna femmina femminile signora feminino feminina mulher vrouw vrouwelijk mevrouw kvinna "
-    "kvinde kvinne kobieta žena zena nainen",
-    MALE: "male man men boy m mr herr mann männlich maennlich homme masculin masculine monsieur hombre masculino señor senor sr "
-    "uomo maschio maschile signor homem mannelijk mijnheer mand mężczyzna mezczyzna muž muz mies",
+    "kvinde kvinne kona kobieta žena ženský ženska ženski zena femeie femeiesc nainen naine sieviete moteris nő kadın женский "
+    "женщина жен жена женски жінка жіноча γυναίκα θήλυ perempuan wanita nữ 女 女性 여 여자 여성 أنثى زن נקבה महिला หญิง",
+    MALE: "male man men boy mr herr mann männlich maennlich homme masculin masculine monsieur hombre varón varon masculino señor "
+    "senor sr uomo maschio maschile signor homem mannelijk mijnheer mand karl mężczyzna mezczyzna muž mužský muški moški muz "
+    "bărbat mies mees vīrietis vyras férfi erkek мужской мужчина муж мъж мъжки чоловік чоловіча άνδρας άντρας άρρεν laki-laki "
+    "pria nam 男 男性 남 남자 남성 ذكر مرد זכר पुरुष ชาย",
 }
 SEXES = {word: sex for sex, words in _WORDS.items() for word in words.split()}
-# A letter that means something else, or means something at all, in one language: mujer, homme, hombre, kvinna, kobieta.
-LETTERS = {
-    "es": {"m": UNKNOWN, "h": MALE}, "fr": {"h": MALE}, "it": {"d": FEMALE, "u": MALE}, "nl": {"v": FEMALE},
-    "sv": {"k": FEMALE}, "da": {"k": FEMALE}, "nb": {"k": FEMALE}, "pl": {"k": FEMALE},
+# Pairs of letters, the female one first: those of English, and what a language has besides, as mujer and hombre. A letter may
+# stand in two pairs (M is mujer or masculino): then the other letters of the column tell.
+PAIRS = ("fm", "wm")
+MORE_PAIRS = {
+    "es": ("mh", "mv"), "fr": ("fh",), "it": ("du",), "nl": ("vm",), "sv": ("km",), "da": ("km",), "nb": ("km",), "no": ("km",),
+    "is": ("km",), "pl": ("km",), "cs": ("žm", "zm"), "sk": ("žm", "zm"), "hr": ("žm",), "sl": ("žm",), "sr": ("žm", "жм"),
+    "bs": ("žm",), "ru": ("жм",), "bg": ("жм",), "mk": ("жм",), "uk": ("жч",), "el": ("γα", "θα"), "tr": ("ke",), "hu": ("nf",),
+    "fi": ("nm",), "et": ("nm",), "lt": ("mv",), "lv": ("sv",), "id": ("pl", "wp"),
 }  # fmt: skip
 LOCALES = {
     "en": "en_US",
@@ -41,8 +50,11 @@ LOCALES = {
     "nb": "no_NO",
     "nn": "no_NO",
 }  # of Faker, where a language has several or another
+MIXED_NAMES = ("lt_LT", "en_PK", "en_TH")  # locales of Faker in which women and men have the same first names
 FAMILY_FIRST = {"hu": "{1} {0}", "ja": "{1} {0}", "zh": "{1}{0}", "ko": "{1}{0}"}
-_LETTERS = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i"})
+_LETTERS = str.maketrans(
+    {"ß": "ss", "ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i", "ə": "e"}
+)
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 
@@ -53,7 +65,7 @@ class People:
     """
 
     def __init__(self, total: int, rng: np.random.Generator, language: str = "en"):
-        faker, size = faker_of(language, rng), min(total, POOL)
+        faker, size = faker_of(language, rng, names=True), min(total, POOL)
         self._rng, self._taken, self._language = rng, 0, language.partition("_")[0].partition("-")[0]
         self._first = [_pool(make, size) for make in (faker.first_name_female, faker.first_name_male)]
         self._last = [_pool(make, size) for make in (faker.last_name_female, faker.last_name_male)]
@@ -89,7 +101,8 @@ class People:
         return np.asarray(before + "." + after + numbers.astype(str).astype(object) + hosts)
 
 
-def faker_of(language: str, rng: np.random.Generator) -> Faker:
+def faker_of(language: str, rng: np.random.Generator, names: bool = False) -> Faker:
+    """names: of a locale that tells first names of women and men apart."""
     from faker import Faker
     from faker.config import AVAILABLE_LOCALES
 
@@ -97,6 +110,7 @@ def faker_of(language: str, rng: np.random.Generator) -> Faker:
     short = exact.partition("_")[0]
     wanted = [exact, LOCALES.get(short, f"{short}_{short.upper()}")]
     wanted += [locale for locale in known if locale.startswith(f"{short}_")]
+    wanted = [locale for locale in wanted if not names or locale not in MIXED_NAMES]
     faker = Faker(next((locale for locale in wanted if "_" in locale and locale in known), "en_US"))
     faker.seed_instance(int(rng.integers(2**62)))
     return faker
@@ -124,19 +138,36 @@ def sex_column(names: Iterable[str]) -> str | None:
     ('PatientSex', None)
     """
     for name in names:
-        parts = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-zäöü])(?=[A-ZÄÖÜ])", " ", name).lower())
+        words = re.sub(r"(?<=[a-zäöü])(?=[A-ZÄÖÜ])", " ", unicodedata.normalize("NFC", name)).lower()
+        parts = [part for part in re.split(r"[\s\d_.,:;/()\[\]-]+", words) if part]
         if parts and SEX_COLUMNS & {parts[0], parts[-1]}:
             return name
     return None
 
 
-def sexes_of(words: Iterable[Any], language: str = "en") -> np.ndarray:
-    """(rows,) FEMALE, MALE or UNKNOWN, by public lists of words.
+def sexes_of(words: Iterable[Any], language: str = "en", letters: Mapping[str, int] | None = None) -> np.ndarray:
+    """(rows,) FEMALE, MALE or UNKNOWN, by public lists of words. letters: by default those that these words are.
 
     >>> sexes_of(["F", " Herr ", "Unknown/Invalid", None, "2"])
     array([ 0,  1, -1, -1, -1])
     """
-    known = SEXES | LETTERS.get(language.replace("-", "_").partition("_")[0], {})
-    return np.array(
-        [UNKNOWN if word is None else known.get(str(word).strip().lower().rstrip("."), UNKNOWN) for word in words]
-    )
+    plain = ["" if word is None else _plain(word) for word in words]
+    known = SEXES | dict(letters_of(plain, language) if letters is None else letters)
+    return np.array([known.get(word, UNKNOWN) for word in plain])
+
+
+def letters_of(words: Iterable[Any], language: str) -> dict[str, int]:
+    """The sex that each letter stands for, in a column of such words.
+
+    >>> letters_of(["H", "M"], "es")["m"] == FEMALE, letters_of(["F", "M"], "es")["m"] == MALE, "m" in letters_of(["M"], "es")
+    (True, True, False)
+    """
+    found = {_plain(word) for word in words if word is not None}
+    pairs = (*PAIRS, *MORE_PAIRS.get(language.replace("-", "_").partition("_")[0], ()))
+    pairs = tuple(pair for pair in pairs if found.issuperset(pair)) or pairs
+    female, male = ({pair[sex] for pair in pairs} for sex in (FEMALE, MALE))
+    return dict.fromkeys(female - male, FEMALE) | dict.fromkeys(male - female, MALE)
+
+
+def _plain(word: Any) -> str:
+    return unicodedata.normalize("NFC", str(word)).strip().lower().rstrip(".")
