@@ -171,7 +171,7 @@ def _dataset(policy: Policy, codec: Codec) -> e.Dataset:
         )
         for name, column in policy.model.columns.items()
     ]  # fmt: skip
-    rules = [" ".join(constraint.inequality) for constraint in policy.model.constraints]
+    rules = [constraint.stated for constraint in policy.model.constraints]
     spec = policy.model.dataset
     return e.Dataset(
         id=spec.id, description=spec.description, rows=spec.rows, columns=facts, constraints=rules,

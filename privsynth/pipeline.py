@@ -135,7 +135,7 @@ def _learn(
         intake = clock("checking and splitting", lambda: take_in(raw, policy, account.randomness, holdout))
     clock("checking cells", lambda: refuse_unreadable(policy, intake.train, account))
     domain = clock("learning the domain", lambda: learn_domain(policy, intake.train, account, 1 - holdout))
-    codec = clock("encoding", lambda: learn_codec(domain, intake.train, account))
+    codec = clock("encoding", lambda: learn_codec(domain, intake.train, account, policy.knowledge))
     trainer = trainer_of(plan.trainer, plan.trainer_options)
     codes = intake.train.encoded(codec)
     model = clock("training", lambda: trainer.fit(codes, codec, policy.target, account, clock.inner))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,12 @@ from privsynth.encoding.ages import births_at
 from privsynth.encoding.copula import ENOUGH, LAST, MIN_ROWS, MOST, ROWS, Copula, bin_edges, stratified_places
 from privsynth.encoding.domain import STRATUM, ColumnDomain, Domain
 from privsynth.encoding.histograms import SIGNIFICANT, ConsistentCounts, Scales, to_simplex
+from privsynth.encoding.possible import Possible, Wall
+from privsynth.encoding.walls import alike, from_tensors, to_tensors, walls_of
 from privsynth.loading import Damaged, Tensors, part, take, take_shares
+from privsynth.policy.consistency import NOTHING
+from privsynth.policy.constraints.conditions import Cell
+from privsynth.policy.knowledge import Knowledge
 from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms.tables import HISTOGRAMS, Histograms
 from privsynth.privacy.run import Run
@@ -73,6 +79,25 @@ class ColumnCodec:
     def with_shares(self, raw: np.ndarray, noise: np.ndarray) -> ColumnCodec:
         """The same cells with a better estimate of the codes' shares."""
         return ColumnCodec.of(self.domain, self.bins, self.density, raw, noise)
+
+    def with_density(self, shares: np.ndarray) -> ColumnCodec:
+        """The same cells with other shares of the codes: (codes,)."""
+        own = self.shares
+        ratio = np.divide(shares, own, out=np.zeros_like(own), where=own > 0)
+        density = self.density * ratio[self.bins]
+        return replace(self, density=density / density.sum())
+
+    def as_cells(self, knowledge: Knowledge) -> list[Cell]:
+        """What constraints see of its codes, the one for the blank cell last."""
+        cells, found = self.domain.as_cells(knowledge.columns.get(self.domain.name)), []
+        for code in range(self.size):
+            own = [cells[i] for i in np.flatnonzero(self.bins == code)]
+            numbers = [cell for cell in own if cell.text is None and not cell.absent]
+            last = code == self.size - 1
+            found.append(
+                own[-1] if last or not numbers else Cell(min(c.low for c in numbers), max(c.high for c in numbers))
+            )
+        return found
 
     @property
     def size(self) -> int:
@@ -144,6 +169,9 @@ class Drawn:
         if domain.clock_of is not None and domain.clock_of not in self.days:
             return False
         cells, inside = column.decode(codes, places)
+        if domain.members:
+            self._tell_members(domain, cells)
+            return True
         if domain.categorical:
             words = np.array([*domain.categories, *domain.marks, None], dtype=object)[cells]
             there = None if self.known is None else self.known[domain.name]
@@ -166,6 +194,13 @@ class Drawn:
             self._finish(domain, domain.name, value)
         return True
 
+    def _tell_members(self, domain: ColumnDomain, cells: np.ndarray) -> None:
+        """The words of the columns of which one is true."""
+        for at, (name, words) in enumerate(zip(domain.members, domain.words, strict=True)):
+            found = np.where(cells == domain.cells, None, np.array(words, dtype=object)[(cells == at).astype(int)])
+            there = None if self.known is None else self.known[name]
+            self.frame[name] = found if there is None else np.where(there.notna(), there, found)
+
     def _finish(self, domain: ColumnDomain, name: str, value: np.ndarray) -> None:
         whole = rounded(value * domain.step, domain.step)
         if self.known is not None:
@@ -184,18 +219,20 @@ class Drawn:
 @dataclass(frozen=True)
 class Codec:
     """All columns, and the released number of (weighted) rows behind the histograms. copula: how numbers depend on each other
-    inside their bins, if that was learned."""
+    inside their bins, if that was learned. walls: combinations of codes that no row has, by the policy's constraints."""
 
     domain: Domain
     columns: tuple[ColumnCodec, ...]
     total: float
     copula: Copula | None = None
+    walls: tuple[Wall, ...] = ()
 
     @classmethod
     def restore(cls, domain: Domain, total: float, tensors: Tensors) -> Codec:
         """From what `tensors` returned. Raises Damaged."""
         columns = tuple(ColumnCodec.restore(c, tensors, f"codec.{j}.") for j, c in enumerate(domain.columns))
-        codec, copula = cls(domain, columns, total), part(tensors, "within.")
+        walls = from_tensors(tensors, [column.size for column in columns])
+        codec, copula = cls(domain, columns, total, None, walls), part(tensors, "within.")
         if sum(codec.sizes) > MAX_CODES:
             raise Damaged(f"the columns have more than {MAX_CODES:,} codes together")
         if domain.stratified and columns[-1].size != len(domain.mix) + 1:
@@ -208,9 +245,16 @@ class Codec:
     def tensors(self) -> Tensors:
         copula = {} if self.copula is None else self.copula.tensors()
         columns = [column.tensors(f"codec.{j}.") for j, column in enumerate(self.columns)]
-        return {f"within.{name}": value for name, value in copula.items()} | {
-            k: v for c in columns for k, v in c.items()
-        }
+        return (
+            {f"within.{name}": value for name, value in copula.items()}
+            | {k: v for c in columns for k, v in c.items()}
+            | to_tensors(self.walls)
+        )
+
+    @cached_property
+    def possible(self) -> Possible:
+        """Which rows the walls leave."""
+        return Possible(self.walls, [column.shares for column in self.columns])
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -235,6 +279,9 @@ class Codec:
         for column in self.domain.columns:
             if column.marks and (states := state_of(column.name)) in known:
                 full[column.name] |= known[states] >= 0
+        for column in self.domain.columns:
+            if column.members:
+                full[column.name] = full[list(column.members)].all(axis=1)
         full = full.assign(**{STRATUM: False} | {c.name: full[c.clock_of] for c in self.domain.columns if c.clock_of})
         starts = [[s for s in (c.gap_from, c.age_at) if s is not None] for c in self.domain.columns]
         given = [full[[c.name, *own]].all(axis=1) for c, own in zip(self.domain.columns, starts, strict=True)]
@@ -255,8 +302,8 @@ class Codec:
             j, column = waiting.pop(0)
             if not drawn.take(column, codes[:, j], places[:, j]):
                 waiting.append((j, column))
-        names = [name for name in self.names if name in drawn.frame]
-        return pd.DataFrame({name: drawn.frame[name] for name in names} | drawn.states)
+        names = [name for column in self.domain.columns for name in column.members or (column.name,)]
+        return pd.DataFrame({name: drawn.frame[name] for name in names if name in drawn.frame} | drawn.states)
 
     def places(self, codes: np.ndarray, rng: np.random.Generator, use_copula: bool = True) -> np.ndarray:
         """(rows, columns) where in its code each value lies, 0 to below 1. use_copula: numbers by the copula, if there is one."""
@@ -311,18 +358,35 @@ class Groups:
         return Rows(np.stack(grouped, 1), rows.units)
 
 
-def learn_codec(domain: Domain, table: PrivateTable[pd.DataFrame], run: Run) -> Codec:
-    """Measures the histograms of all columns by one mechanism and derives everything else from them."""
+def learn_codec(
+    domain: Domain, table: PrivateTable[pd.DataFrame], run: Run, knowledge: Knowledge = NOTHING
+) -> Codec:  # fmt: skip
+    """Measures the histograms of all columns by one mechanism and derives everything else from them.
+
+    knowledge: which combinations of values no row has. Shares of single columns then agree with it.
+    """
     scales = Scales(domain)
     mechanism = Histograms(run.plan.event(HISTOGRAMS, Gaussian), scales.sizes)
     noisy = table.encoded(scales).measure(mechanism, run)
     total = released_total(noisy, domain.rows if not domain.stratified else None)
     domain = scales.letter_cases(noisy)
+    classes = alike(knowledge, domain.columns)
     columns = tuple(
-        _column_codec(column, counts, total)
+        _column_codec(column, counts, total, classes.get(column.name))
         for column, counts in zip(domain.columns, scales.consistent(noisy, mechanism.sigmas), strict=True)
     )
-    return Codec(domain, columns, total)
+    return _within_walls(Codec(domain, columns, total), knowledge)
+
+
+def _within_walls(codec: Codec, knowledge: Knowledge) -> Codec:
+    """With the constraints on codes, and shares of single columns that agree with them."""
+    cells = {c.domain.name: c.as_cells(knowledge) for c in codec.columns if c.domain.clock_of is None}
+    stored = {c.domain.name for c in codec.columns if c.domain.gap_from is None and c.domain.age_at is None}
+    rules = [rule for rule in knowledge.rising if set(rule[:2]) <= stored]
+    codec = replace(codec, walls=walls_of(knowledge, codec.domain.columns, cells, rules))
+    agreed = codec.possible.agreed()
+    columns = tuple(c.with_density(shares) for c, shares in zip(codec.columns, agreed, strict=True))
+    return replace(codec, columns=columns) if codec.walls else codec
 
 
 def released_total(tables: list[np.ndarray], rows: int | None) -> float:
@@ -333,19 +397,28 @@ def released_total(tables: list[np.ndarray], rows: int | None) -> float:
     return float(max(1.0, np.average([table.sum() for table in tables], weights=weights)))
 
 
-def _column_codec(domain: ColumnDomain, counts: ConsistentCounts, total: float) -> ColumnCodec:
-    """total: rows behind the counts. Codes take their shares from sums of raw cells, whose noise averages out."""
+def _column_codec(
+    domain: ColumnDomain, counts: ConsistentCounts, total: float, classes: np.ndarray | None = None
+) -> ColumnCodec:
+    """total: rows behind the counts. classes: (cells + 1,) of each cell, if constraints distinguish some.
+
+    Codes take their shares from sums of raw cells, whose noise averages out.
+    """
+    if classes is None:
+        classes = np.zeros(domain.cells + 1, np.int64)
     shares, sigma, regular = counts.estimates[0] / total, counts.sigma / total, domain.regular
     if domain.categorical:
         inside, used = np.maximum(shares, 0.0), np.ones(len(shares), bool)
         bins = (
-            spellings(shares[:regular], sigma) if domain.kind == "boolean" else rare_together(shares[:regular], sigma)
+            spellings(shares[:regular], sigma)
+            if domain.kind == "boolean"
+            else rare_together(shares[:regular], sigma, classes[:regular])
         )
     else:
         inside, used = counts.distribution(domain.grid)
         most = int(np.clip(round(BINS / np.sqrt(sigma)), MIN_BINS, MAX_BINS))
         bins = bin_cells(inside[:regular], most, domain.grid.starts)
-    bins = np.concatenate([bins, marks_apart(shares[regular:], sigma) + bins.max() + 1])
+    bins = np.concatenate([bins, marks_apart(shares[regular:], sigma, classes[regular:]) + bins.max() + 1])
     bins = np.where(bins < 0, bins[-1], bins)
     unseen = shares < SIGNIFICANT * sigma  # no mark, and no other spelling, is invented from noise
     unseen[:regular], unseen[-1] = (bins[:regular] == bins[-1]) if domain.kind == "boolean" else False, False
@@ -354,13 +427,16 @@ def _column_codec(domain: ColumnDomain, counts: ConsistentCounts, total: float) 
     return ColumnCodec.of(domain, bins.astype(np.int32), inside, raw, counts.noise_of(bins, used) / total)
 
 
-def marks_apart(shares: np.ndarray, sigma: float) -> np.ndarray:
-    """(marks + 1,) code of each mark and of the blank cell, from 0 on: marks that are no more than noise go with the blank.
+def marks_apart(shares: np.ndarray, sigma: float, classes: np.ndarray | None = None) -> np.ndarray:
+    """(marks + 1,) code of each mark and of the blank cell, from 0 on: marks that are no more than noise go with the blank, if
+    they are of one class with it.
 
     >>> marks_apart(np.array([0.2, 0.001, 0.1]), 0.01).tolist()
     [0, 1, 1]
     """
     common = shares[:-1] >= SIGNIFICANT * sigma
+    if classes is not None:
+        common |= classes[:-1] != classes[-1]
     return np.append(np.where(common, np.cumsum(common) - 1, common.sum()), common.sum())
 
 
@@ -376,15 +452,21 @@ def spellings(shares: np.ndarray, sigma: float) -> np.ndarray:
     return np.where(common, np.cumsum(common) - 1, -1)
 
 
-def rare_together(shares: np.ndarray, sigma: float) -> np.ndarray:
-    """(cells,) code of each category. In a column of many, those close to the noise level share one.
+def rare_together(shares: np.ndarray, sigma: float, classes: np.ndarray | None = None) -> np.ndarray:
+    """(cells,) code of each category. In a column of many, those close to the noise level share one; of each class, if constraints
+    distinguish some.
 
     Inside it they are as frequent as their histogram says; how they depend on other columns could not be estimated anyway.
     """
     rare = shares < RARE * sigma
     if len(shares) <= MAX_BINS or rare.sum() < 2:
         return np.arange(len(shares))
-    return np.where(rare, int((~rare).sum()), np.cumsum(~rare) - 1)
+    kind = (
+        np.zeros(len(shares), np.int64)
+        if classes is None
+        else np.unique(classes[rare], return_inverse=True)[1][np.cumsum(rare) - 1]
+    )
+    return np.where(rare, int((~rare).sum()) + kind, np.cumsum(~rare) - 1)
 
 
 def bin_cells(share: np.ndarray, most: int = MAX_BINS, starts: np.ndarray | None = None) -> np.ndarray:

@@ -7,7 +7,7 @@ instead of a discharge date), which keeps the rule and the distribution of the g
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,10 @@ from privsynth.encoding.ages import YEAR, age_edges, ages_at
 from privsynth.encoding.grids import Grid, Intervals, grid_of
 from privsynth.encoding.requests import Side, age_bounds, stored_as_gap
 from privsynth.policy import Column, Policy
-from privsynth.policy.column import CATEGORICAL, TEMPORAL
+from privsynth.policy.column import CATEGORICAL, TEMPORAL, TRUTHS
+from privsynth.policy.constraints.conditions import Cell, token_cells, word_cell
+from privsynth.policy.constraints.one_hot import truths_of
+from privsynth.policy.knowledge import group_cells
 from privsynth.policy.moments import DAY
 from privsynth.privacy.events import DiscreteGaussian, Geometric, ThresholdedGaussian
 from privsynth.privacy.mechanisms.categories import OpenCategories, categories_of
@@ -42,7 +45,8 @@ class ColumnDomain:
     """One column's public cells: those of its values, one for each mark, and one for the blank cell, which comes last.
 
     categories: of a category or a boolean. low, high: bounds in grid units; step: size of a grid unit in the column's units.
-    marks: texts in place of a value, as in `Policy.marks`. cuts, spikes: in grid units. gap_from: the smaller column of an
+    marks: texts in place of a value, as in `Policy.marks`. cuts, spikes: in grid units. members: the columns of
+    which one is true, if this one is stored for them; words: of each those for false and true. gap_from: the smaller column of an
     inequality, if this one is stored as its gap; least_gap: 1 if strict. age_at: the date at which this one, a date of birth,
     is stored as an age, with so many grid units a day; ages: the lowest and the highest one, in units of `encoding.ages`, as its
     cuts then are. clock_of: the datetime of which this is the time of
@@ -66,6 +70,8 @@ class ColumnDomain:
     marks: tuple[str, ...] = ()
     cuts: tuple[int, ...] = ()
     spikes: tuple[int, ...] = ()
+    members: tuple[str, ...] = ()
+    words: tuple[tuple[str, str], ...] = ()
     clock_of: str | None = None
     letter_case: str | None = None
 
@@ -140,6 +146,8 @@ class ColumnDomain:
 
     def places_of(self, rows: pd.DataFrame, units: Mapping[str, np.ndarray]) -> np.ndarray:
         """(rows,) the cell of each row. units: (rows,) grid values of numbers and moments by name."""
+        if self.members:
+            return self._places_of_members(rows)
         if self.categorical:
             place = {name: at for at, name in enumerate((*self.categories, *self.marks))}
             unknown = len(self.categories) - 1 if self.categories[-1] == OTHER else -1
@@ -159,6 +167,35 @@ class ColumnDomain:
             marked = states.to_numpy(np.int64)
             cell = np.where(marked >= 0, self.regular + marked, cell)
         return np.where(cell < 0, self.cells, cell)
+
+    def _places_of_members(self, rows: pd.DataFrame) -> np.ndarray:
+        """The member that is true in each row. The blank cell where more are, where none is though one must be, and where some
+        member is missing."""
+        true = np.zeros((len(self.members), len(rows)), bool)
+        known = np.ones(len(rows), bool)
+        for at, (name, pair) in enumerate(zip(self.members, self.words, strict=True)):
+            pairs = (pair, *TRUTHS)  # a boolean may be spelled in any way
+            place = {word: truth for spelled in reversed(pairs) for truth, word in enumerate(spelled)}
+            found = np.array([place.get(v, -1) if isinstance(v, str) else -1 for v in rows[name]], np.int8)
+            known &= found >= 0
+            true[at] = found == 1
+        count = true.sum(0)
+        cell = np.where(count == 1, true.argmax(0), len(self.members))
+        fits = known & ((count == 1) | ((count == 0) & (len(self.categories) > len(self.members))))
+        return np.where(fits, cell, self.cells).astype(np.int32)
+
+    def as_cells(self, column: Column | None) -> list[Cell]:
+        """What constraints see of its cells, the blank one last. column: of the policy, if it has one there."""
+        if self.categorical:
+            found = [word_cell(name) for name in self.categories]
+        else:
+            every = np.arange(self.regular)
+            ends = (self.grid.value_at(every, np.full(self.regular, place)) for place in (0.0, 1 - 1e-12))
+            scale = self.a_day if self.by_day else 1
+            low, high = (end.astype(np.int64) * scale for end in ends)
+            found = [Cell(int(a), int(b) + scale - 1) for a, b in zip(low, high, strict=True)]
+        tokens = list(token_cells(column, self.marks)) if column is not None else []
+        return [*found, *tokens, Cell(absent=True)]
 
 
 @dataclass(frozen=True)
@@ -210,8 +247,11 @@ class Domain:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Domain:
-        listed = ("categories", "marks", "cuts", "spikes", "ages")
-        columns = tuple(ColumnDomain(**(c | {name: tuple(c[name]) for name in listed})) for c in data["columns"])
+        listed = ("categories", "marks", "cuts", "spikes", "ages", "members")
+        columns = tuple(
+            ColumnDomain(**(c | {name: tuple(c[name]) for name in listed} | {"words": tuple(map(tuple, c["words"]))}))
+            for c in data["columns"]
+        )
         return cls(columns, data["rows"], tuple(data["mix"]), data["units"], data["dropped"])
 
 
@@ -220,11 +260,7 @@ def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, tr
 
     Raises Refused if delta is not below one over the number of units, once that is measured.
     """
-    columns = [
-        _column_domain(name, column, policy, table, run)
-        for name, column in policy.model.columns.items()
-        if column.modelled
-    ]
+    columns = list(_column_domains(policy, table, run))
     columns = _with_clocks(_with_gaps(columns, policy))
     declared = policy.model.dataset.rows
     rows = round(declared * trained) if declared is not None else None
@@ -236,6 +272,24 @@ def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, tr
         rows = table.measure(RowCount(run.plan.event(ROW_COUNT, Geometric, DiscreteGaussian)), run)
         policy.refuse_large_delta(round(rows / trained))
     return Domain(tuple(columns), rows)
+
+
+def _column_domains(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run) -> Iterator[ColumnDomain]:
+    """Of modelled columns; those of which one is true are stored as one, at the place of the first."""
+    known, seen = policy.knowledge, set[str]()
+    for name, column in policy.model.columns.items():
+        if not column.modelled:
+            continue
+        stored = known.group_of.get(name)
+        if stored is None:
+            yield _column_domain(name, column, policy, table, run)
+        elif stored not in seen:
+            seen.add(stored)
+            group = known.groups[stored]
+            words = tuple(truths_of(policy.model.columns[member]) or TRUTHS[0] for member in group.one_hot)
+            nullable = any(policy.model.columns[member].nullable for member in group.one_hot)
+            names = tuple(cell.text or "" for cell in group_cells(group) if not cell.absent)
+            yield ColumnDomain(stored, "category", names, nullable=nullable, members=tuple(group.one_hot), words=words)
 
 
 def _by_units(columns: list[ColumnDomain], units: np.ndarray, policy: Policy) -> Domain:
@@ -303,9 +357,10 @@ def _column_domain(
         cuts = tuple(sorted({YEAR * age for age in column.ages.ages}))
         at, ages = policy.model.columns[column.ages.at], age_bounds(policy, name)
         return replace(own, low=low, high=high, cuts=cuts, age_at=column.ages.at, age_units=at.a_day, ages=ages)
+    known = {*column.in_steps(column.stops), *policy.knowledge.cuts.get(name, ())}
     cuts, spikes = (  # of a measured range those that lie within
-        tuple(value for value in column.in_steps(values) if low <= value <= high)
-        for values in (column.stops, column.spikes)
+        tuple(value for value in sorted(values) if low <= value <= high)
+        for values in (known, column.in_steps(column.spikes))
     )
     return replace(own, low=low, high=high, cuts=cuts, spikes=spikes)
 
@@ -313,10 +368,14 @@ def _column_domain(
 def _with_gaps(columns: list[ColumnDomain], policy: Policy) -> list[ColumnDomain]:
     """Stores the larger side of an inequality as a gap where that says more; a column is so in one rule at most."""
     by_name = {column.name: column for column in columns}
-    for constraint in policy.model.constraints:
+    for constraint in policy.model.inequalities:
         small, large, strict = constraint.rising
         a, b = by_name[small], by_name[large]
-        sides = (Side(c.low, c.high, c.step, c.nullable, bool(c.cuts), c.age_at is not None) for c in (a, b))
+        ruled = policy.knowledge.coded
+        sides = (
+            Side(c.low, c.high, c.step, c.nullable, bool(c.cuts) or c.name in ruled, c.age_at is not None)
+            for c in (a, b)
+        )
         if b.gap_from is None and stored_as_gap(*sides):
             by_name[large] = replace(b, gap_from=small, least_gap=int(strict), low=min(a.low, b.low))
     return [by_name[column.name] for column in columns]

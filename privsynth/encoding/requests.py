@@ -132,15 +132,19 @@ def stored_columns(policy: Policy) -> list[Stored]:
     """
     gaps = set[str]()
     columns = policy.model.columns
-    for constraint in policy.model.constraints:
+    for constraint in policy.model.inequalities:
         small, large, _ = constraint.rising
         one, other = columns.get(small), columns.get(large)
-        sides = [Side(*c.steps, c.step, c.nullable, bool(c.stops), bool(c.ages)) for c in (one, other) if c and c.steps]
+        ruled = policy.knowledge.coded
+        sides = [
+            Side(*c.steps, c.step, c.nullable, bool(c.stops) or n in ruled, bool(c.ages))
+            for n, c in ((small, one), (large, other)) if c and c.steps
+        ]  # fmt: skip
         if len(sides) == 2 and large not in gaps and stored_as_gap(*sides):
             gaps.add(large)
     found: list[Stored] = []
     for name, column in columns.items():
-        if not column.modelled:
+        if not column.modelled or not policy.knowledge.is_stored(name):
             continue
         if column.kind == "datetime" and name not in gaps and column.steps is not None:
             days = column.steps[0] // column.a_day, column.steps[1] // column.a_day
@@ -158,7 +162,7 @@ def age_bounds(policy: Policy, name: str) -> tuple[int, int]:
     assert column.ages and column.steps
     at = policy.model.columns[column.ages.at]
     assert at.steps
-    ruled = any(rule.rising[:2] == (name, column.ages.at) for rule in policy.model.constraints)
+    ruled = any(rule.rising[:2] == (name, column.ages.at) for rule in policy.model.inequalities)
     return age_range(column.steps, (at.steps[0] // at.a_day, at.steps[1] // at.a_day), ruled)
 
 

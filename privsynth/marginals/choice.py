@@ -9,6 +9,7 @@ from statistics import NormalDist, median
 from typing import TYPE_CHECKING
 
 from privsynth.encoding.requests import stored_columns
+from privsynth.policy.knowledge import group_cells
 from privsynth.privacy.events import gaussian_of_mu
 from privsynth.privacy.mechanisms.tables import HISTOGRAMS, MARGINALS
 from privsynth.privacy.plan import Request
@@ -94,8 +95,12 @@ def public_sizes(policy: Policy) -> tuple[int, ...]:
     """(columns,) codes of each column of the encoded table: as declared, or USUAL_CODES. The last may be the stratum of
     rows per unit."""
     sizes = []
-    for column in policy.model.columns.values():
-        if column.modelled and column.kind == "boolean":
+    for name, column in policy.model.columns.items():
+        if not policy.knowledge.is_stored(name):
+            continue
+        if name in policy.knowledge.group_of:
+            sizes.append(len(group_cells(policy.knowledge.groups[policy.knowledge.group_of[name]])))
+        elif column.modelled and column.kind == "boolean":
             sizes.append(2 + bool(column.nullable))
         elif column.modelled:
             known = isinstance(column.categories, list)

@@ -193,13 +193,15 @@ def sweep(
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
 def rake(
-    rows: np.ndarray, surplus: np.ndarray, views: Views, entries: Entries, terms: Energy, candidates: int, seed: int,
+    rows: np.ndarray, surplus: np.ndarray, views: Views, entries: Entries, terms: Energy, candidates: int, most: np.float32,
+    seed: int,
 ) -> None:  # fmt: skip
     """Changes as few cells as it takes for each code to have as many rows as wanted, those that cost least.
 
     surplus: (width,) how many rows more than wanted have each code, 0 in sum for every column. As long as a code has some, the
     best of `candidates` of its rows, picked at random, goes to a code that lacks rows: best is what lowers the energy most.
-    Which codes have how many rows then no longer depends on how the tables of several columns were followed.
+    Which codes have how many rows then no longer depends on how the tables of several columns were followed. most: energy that
+    a move may cost: one into what no row has costs more, and where none of the candidates has another, the rest stays.
     """
     np.random.seed(seed)
     sizes, offset, coarse, group = views.sizes, views.offset, views.coarse, views.group
@@ -238,6 +240,8 @@ def rake(
                     for v in range(size):
                         if lacking[v] < 0 and energy[v] - energy[old] < least:
                             least, best, new = energy[v] - energy[old], k, v
+                if least > most and least < np.float32(np.inf):
+                    break
                 row = rows[by_code[best]]
                 lacking[old] -= 1
                 lacking[new] += 1

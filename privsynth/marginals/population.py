@@ -55,6 +55,9 @@ TRIPLES, TRIPLE_CELLS = 1_200, 16_000_000  # that it is balanced by, and their c
 TRIPLE_SIGMA = 2.0  # rows of noise, which set their weight: with four tvd3 came out 1 % higher
 # of tables that are loaded: whatever is computed from them stays finite in single precision, which kernels rely on
 MAX_TARGETS, LARGEST_SHARE, LARGEST_SIGMA, LARGEST_SIGNAL, LARGEST_SIGNAL_WEIGHT = 30_000, 1e6, 1e9, 1e9, 1e3
+WALL = (
+    1e12  # energy of what no row has: far beyond that of all tables together, also at the start, when rows are far off
+)
 BLOCK = 50_000  # rows that are fitted together: two blocks of 20,000 came out worse than one of 40,000, 40,000 as well as 80,000
 
 
@@ -137,9 +140,9 @@ class MarginalModel:
         return max(MIN_FITTED, MAX_LOOKUPS // max(1, lookups)) if len(self.codec.sizes) > MAX_COLUMNS else POOL
 
     def independent(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """(n, columns) rows of independent columns, each as released."""
+        """(n, columns) rows of independent columns, each as released, but for what constraints tie together."""
         columns = [rng.choice(len(shares), n, p=shares / shares.sum()) for shares in self.shares]
-        return np.stack(columns, 1).astype(np.int32)
+        return self.codec.possible.start(np.stack(columns, 1).astype(np.int32), rng)
 
     def population(self, n: int, rng: np.random.Generator, sweeps: int, progress: Progress = silent) -> np.ndarray:
         """(n, columns) synthetic records, annealed from independent columns towards the released tables.
@@ -153,13 +156,15 @@ class MarginalModel:
 
     def settled(self, population: np.ndarray) -> MarginalModel:
         """The model with the shares of a population of its own, each moved by one standard deviation of its noise at most."""
+        tied = {j for own in self.codec.possible.tied for j in own.columns}
         columns = []
-        for column, codes in zip(self.codec.columns, population.T, strict=True):
+        for j, (column, codes) in enumerate(zip(self.codec.columns, population.T, strict=True)):
             old = column.shares
             moved = np.bincount(codes, minlength=column.size) / len(population) - old
-            new = np.where(old > 0, np.maximum(old + np.clip(moved, -column.noise, column.noise), 0), 0)
-            ratio = np.divide(new / new.sum(), old, out=np.zeros_like(old), where=old > 0)
-            columns.append(replace(column, density=column.density * ratio[column.bins]))
+            if j not in tied:  # else the shares of all of them have to agree: they are those of the population
+                moved = np.clip(moved, -column.noise, column.noise)
+            new = np.where(old > 0, np.maximum(old + moved, 0), 0)
+            columns.append(column.with_density(new / new.sum()))
         return replace(self, codec=replace(self.codec, columns=tuple(columns)))
 
     def calibrated(
@@ -234,7 +239,8 @@ class MarginalModel:
         """Rows fitted in independent blocks. keeping: each block ends with the model's shares."""
         count = blocks_of(len(rows))
         blocks, rngs = np.array_split(rows, count), rng.spawn(count)
-        wanted = self._layout.flat([target.share for target in self.targets])
+        walls = [np.where(wall.cells, WALL, 0.0) for wall in self.codec.walls if len(wall.columns) > 1]
+        wanted = self._layout.flat([*(target.share for target in self.targets), *walls])
         return in_blocks(lambda i, own: self._fitted(blocks[i], wanted, schedule, rngs[i], own, keeping), count, report)
 
     def _fitted(
@@ -261,18 +267,24 @@ class MarginalModel:
             progress((turn + 1) / len(schedule))
         if keeping:
             surplus = self._counts(viewed) - np.concatenate([whole_counts(shares, n, rng) for shares in self.shares])
-            rake(viewed, surplus, views, entries, energy, CANDIDATES, int(rng.integers(2**31)))
+            rake(viewed, surplus, views, entries, energy, CANDIDATES, np.float32(WALL / 2), int(rng.integers(2**31)))
         return viewed[:, :d].copy()
 
     def _energy(self, viewed: np.ndarray, wanted: np.ndarray) -> Energy:
-        """What rows cost, by the tables' shares, laid out."""
+        """What rows cost, by the tables' shares and the walls, laid out."""
         from privsynth.marginals.gibbs import Energy
 
         n, layout = len(viewed), self._layout
         weights = np.array([target.weight(n, self.signal_weight) for target in self.targets], np.float32)
         residual = layout.count(viewed)
-        for weight, cells in zip(weights, layout.tables, strict=True):  # table by table, which spares large arrays
+        followed = layout.tables[: len(self.targets)]
+        for weight, cells in zip(weights, followed, strict=True):  # table by table, which spares large arrays
             residual[cells] = (residual[cells] - n * wanted[cells]) * weight
+        weights = np.append(
+            weights, np.zeros(len(layout.tables) - len(self.targets), np.float32)
+        )  # a wall stays where it is
+        for cells in layout.tables[len(self.targets) :]:
+            residual[cells] = wanted[cells]
         share1 = np.concatenate(self.shares)
         noise1 = np.concatenate([c.noise for c in self.codec.columns]) * n
         weight1 = np.maximum(ONE_WAY_WEIGHT / np.maximum(noise1, 1) ** 2, RELATIVE_WEIGHT / (n * share1 + 1))
@@ -307,7 +319,8 @@ class MarginalModel:
     def _layout(self) -> Layout:
         from privsynth.marginals.gibbs import Layout
 
-        return Layout.of(tuple(self._sizes.tolist()), [target.columns for target in self.targets])
+        walls = [wall.columns for wall in self.codec.walls if len(wall.columns) > 1]
+        return Layout.of(tuple(self._sizes.tolist()), [*(target.columns for target in self.targets), *walls])
 
     def tensors(self) -> Tensors:
         columns = np.full((len(self.targets), MAX_WAYS), -1, np.int32)

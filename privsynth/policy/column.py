@@ -7,7 +7,16 @@ import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from privsynth.policy.moments import DAY, clock_of, duration_of
 
@@ -103,7 +112,15 @@ class Censored(Strict):
 
     @property
     def texts(self) -> tuple[str, ...]:
-        return (*_listed(self.below), *_listed(self.above))
+        return (*self.lower, *self.upper)
+
+    @property
+    def lower(self) -> tuple[str, ...]:
+        return tuple(_listed(self.below))
+
+    @property
+    def upper(self) -> tuple[str, ...]:
+        return tuple(_listed(self.above))
 
 
 class AgeCuts(Strict):
@@ -145,6 +162,13 @@ class Column(Strict):
     real: str | None = Field(default=None, max_length=1_000)  # the pattern of real ones, which `pattern` must not meet
     unexpected: Unexpected | None = None
 
+    _computed: bool = PrivateAttr(False)
+
+    @property
+    def computed(self) -> bool:
+        """True for a column that a constraint derives from others."""
+        return self._computed
+
     @property
     def released_as(self) -> ReleaseRule:
         """`release`, or its default: modelled columns are kept."""
@@ -153,7 +177,7 @@ class Column(Strict):
     @property
     def modelled(self) -> bool:
         """True if the generator learns this column."""
-        return self.kind in MODELLED and self.released_as == "keep"
+        return self.kind in MODELLED and self.released_as == "keep" and not self.computed
 
     @property
     def categorical(self) -> bool:

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import re
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,10 @@ from pydantic import BaseModel, ValidationError
 from privsynth.errors import PolicyError, Problem, Refused
 from privsynth.policy import column as c
 from privsynth.policy import model as m
+from privsynth.policy.consistency import NOTHING, knowledge_of
+from privsynth.policy.constraints import KINDS
 from privsynth.policy.grouping import Grouping, load_grouping
+from privsynth.policy.knowledge import Knowledge
 from privsynth.policy.rules import CAP_HINT, above_cap, large_delta, policy_warnings, violations
 
 Path_ = tuple[str | int, ...]
@@ -39,6 +42,7 @@ class Policy:
     groupings: dict[str, Grouping] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
     lines: dict[Path_, int] = field(default_factory=dict, compare=False, repr=False)
+    knowledge: Knowledge = field(default=NOTHING, compare=False, repr=False)
 
     @classmethod
     def load(cls, path: str | Path) -> Policy:
@@ -73,11 +77,14 @@ class Policy:
                 except PolicyError as error:
                     place = _place(("columns", name, "grouping"), lines, source)
                     problems += [Problem(place, f"{p.place}: {p.rule}", p.hint) for p in error.problems]
+        marks = {name: marks_of(model, name) for name, column in model.columns.items() if column.modelled}
+        knowledge, wrong = knowledge_of(model, marks, folder)
+        problems += [Problem(_place(loc, lines, source), rule, hint) for loc, rule, hint in wrong]
         if problems:
             raise PolicyError(problems)
-        digest = _digest(text, groupings.values())
+        digest = _digest(text, [*(g.sha256 for g in groupings.values()), *knowledge.digests.values()])
         warnings = tuple(f"{_place(loc, lines, source)}: {warning}" for loc, warning in policy_warnings(model))
-        return cls(model, source, digest, groupings, warnings, lines)
+        return cls(model, source, digest, groupings, warnings, lines, knowledge)
 
     def with_changes(self, trainer: str | None = None, epsilon: float | None = None) -> Policy:
         """The same policy with another trainer or epsilon, as options of the command line; checked anew.
@@ -86,7 +93,7 @@ class Policy:
         """
         if epsilon is not None and (rule := above_cap(self.model.budget, epsilon, "epsilon")):
             raise Refused(Problem("command line", f"{rule} ({self.place('budget', 'hard_cap')})", CAP_HINT))
-        data = self.model.model_dump(exclude_unset=True)
+        data = self.model.model_dump(exclude_unset=True, by_alias=True)
         if trainer is not None:
             options = data.get("trainer", {}).get("options", {}) if trainer == self.model.trainer.name else {}
             data["trainer"] = {"name": trainer, "options": options}
@@ -160,16 +167,11 @@ class Policy:
 
     def missing(self, column: str) -> list[str]:
         """The tokens that mean "missing" in a column, besides the empty cell: its own, or the table's."""
-        own = self.model.columns[column].missing
-        return [token.strip() for token in (self.model.dataset.missing if own is None else own)]
+        return missing_of(self.model, column)
 
     def marks(self, column: str) -> tuple[str, ...]:
         """All texts that stand in place of a value, each a value of its own: censored ones, then tokens for missing."""
-        censored = self.model.columns[column].censored
-        texts = (
-            [*(text.strip() for text in censored.texts), *self.missing(column)] if censored else self.missing(column)
-        )
-        return tuple(text for text in dict.fromkeys(texts) if text)
+        return marks_of(self.model, column)
 
     def unexpected(self, column: str) -> c.Unexpected:
         """What happens to a value that the policy does not allow: the column's rule, the table's, or the default."""
@@ -178,10 +180,22 @@ class Policy:
         return "missing" if rule == "clip" and spec.categorical else rule
 
 
-def _digest(text: str, groupings: Iterable[Grouping]) -> str:
-    """SHA-256 of a policy's text; where it uses grouping files, of the digests of the text and of each of them."""
+def missing_of(policy: m.PolicyModel, column: str) -> list[str]:
+    """The tokens that mean "missing" in a column, besides the empty cell: its own, or the table's."""
+    own = policy.columns[column].missing
+    return [token.strip() for token in (policy.dataset.missing if own is None else own)]
+
+
+def marks_of(policy: m.PolicyModel, column: str) -> tuple[str, ...]:
+    """All texts that stand in place of a value."""
+    censored, missing = policy.columns[column].censored, missing_of(policy, column)
+    texts = [*(text.strip() for text in censored.texts), *missing] if censored else missing
+    return tuple(text for text in dict.fromkeys(texts) if text)
+
+
+def _digest(text: str, files: Sequence[str]) -> str:
+    """SHA-256 of a policy's text; where it uses files, of the digests of the text and of each of them."""
     digest = hashlib.sha256(text.encode()).hexdigest()
-    files = [grouping.sha256 for grouping in groupings]
     return hashlib.sha256("\n".join([digest, *files]).encode()).hexdigest() if files else digest
 
 
@@ -358,7 +372,8 @@ def _known_keys(loc: Path_) -> list[str]:
         inside = own.get(str(loc[2])) if len(loc) > 2 else c.Column
         return list(inside.model_fields) if inside else []
     if loc[:1] == ("constraints",):
-        return list(m.Constraint.model_fields)
+        known = [field.alias or name for kind in KINDS.values() for name, field in kind.model_fields.items()]
+        return list(dict.fromkeys(known))
     here: type[BaseModel] = m.PolicyModel
     nested: dict[str, type[BaseModel]] = {"unit": m.UnitSpec, "risk": m.RiskTarget, "lifetime": m.Lifetime}
     for part in loc:

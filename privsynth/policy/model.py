@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from privsynth.policy.column import Column, Strict, Text, Thousands, Unexpected
+from privsynth.policy.constraints import AnyConstraint, Derived, Inequality
 
 LANGUAGE_VERSION = 1
 
@@ -144,18 +145,6 @@ class Budget(Strict):
         return self
 
 
-class Constraint(Strict):
-    """A logical rule that every synthetic row obeys: [a, "<=", b]; it holds where neither is missing."""
-
-    inequality: tuple[str, Literal["<=", "<", ">=", ">"], str]
-
-    @property
-    def rising(self) -> tuple[str, str, bool]:
-        """(smaller column, larger column, strict)."""
-        a, op, b = self.inequality
-        return (a, b, op == "<") if op in ("<=", "<") else (b, a, op == ">")
-
-
 class TrainerSpec(Strict):
     name: str = "auto"
     options: dict[str, int | float | str | bool] = {}
@@ -197,13 +186,24 @@ class PolicyModel(Strict):
     unit: Literal["row"] | UnitSpec
     budget: Budget
     columns: dict[str, Column] = Field(min_length=1)
-    constraints: list[Constraint] = Field(default=[], max_length=200)
+    constraints: list[AnyConstraint] = Field(default=[], max_length=200)
     trainer: TrainerSpec = TrainerSpec()
     audit: AuditSpec = AuditSpec()
     thresholds: Thresholds = Thresholds()
     release: ReleaseSpec = ReleaseSpec()
     report: ReportSpec = ReportSpec()
     seed: int | None = Field(default=None, ge=0)  # development only: what is made with a seed is never released
+
+    @model_validator(mode="after")
+    def _computed_columns(self) -> PolicyModel:
+        for constraint in self.constraints:
+            if isinstance(constraint, Derived) and constraint.derived in self.columns:
+                self.columns[constraint.derived]._computed = True
+        return self
+
+    @property
+    def inequalities(self) -> list[Inequality]:
+        return [constraint for constraint in self.constraints if isinstance(constraint, Inequality)]
 
     @field_validator("columns")
     @classmethod

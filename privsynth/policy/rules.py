@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from privsynth.frameworks import known_frameworks
 from privsynth.policy.column import CONTROL, NUMERIC
+from privsynth.policy.constraints import Inequality
 from privsynth.policy.formats import Violation, written_rules, written_warnings
 from privsynth.policy.identifiers import identifier_rules, identifier_warnings
 from privsynth.policy.model import Budget, PolicyModel
@@ -104,6 +105,8 @@ def _roles(policy: PolicyModel) -> Iterator[Violation]:
 def _constraints(policy: PolicyModel) -> Iterator[Violation]:
     larger: dict[str, set[str]] = {}
     for index, constraint in enumerate(policy.constraints):
+        if not isinstance(constraint, Inequality):
+            continue  # `consistency` checks it
         place = ("constraints", index, "inequality")
         small, large, _ = constraint.rising
         if small == large:
@@ -182,7 +185,7 @@ def _control_characters(policy: PolicyModel) -> Iterator[Violation]:
 def policy_warnings(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Warnings for a careful reader. `check` shows them; they stop nothing."""
     for index, constraint in enumerate(policy.constraints):
-        for name in undeclared(constraint.inequality[::2], policy):
+        for name in undeclared(constraint.columns, policy):
             yield ("constraints", index), f"column {name!r} is not declared; `run` will refuse until it is"
     for name, column in policy.columns.items():
         if column.ages and policy.columns[column.ages.at].nullable:

@@ -133,7 +133,7 @@ class Layout:
         by_name = policy.model.columns
         rules = tuple(
             (small, large, strict, by_name[large].step if large in by_name else 1.0)
-            for small, large, strict in (c.rising for c in policy.model.constraints)
+            for small, large, strict in (c.rising for c in policy.model.inequalities)
         )
         highest = raised({n: c.limits[1] if c.limits else math.inf for n, c in by_name.items()}, rules)
         learned = {column.domain.name: column for column in codec.columns} if codec else {}

@@ -192,7 +192,7 @@ def check_header(columns: list[str], policy: Policy) -> None:
             )
         ]
     for index, constraint in enumerate(policy.model.constraints):
-        for name in constraint.inequality[::2]:
+        for name in constraint.columns:
             if name not in declared:
                 problems.append(
                     Problem(

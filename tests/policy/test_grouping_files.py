@@ -90,9 +90,9 @@ def test_size_is_capped(clinic_text: str, tmp_path: Path, monkeypatch: pytest.Mo
         file.truncate(10**12)  # holes: it takes no space on the disk
     assert "larger than 50,000,000 bytes" in refusal(grouped(clinic_text), tmp_path).rule
     path.write_text(GROUPS)
-    monkeypatch.setattr(grouping, "MAX_LINES", 1)
+    monkeypatch.setattr(beside, "MAX_LINES", 1)
     assert "more than 1 lines" in refusal(grouped(clinic_text), tmp_path).rule
-    monkeypatch.setattr(grouping, "MAX_LINES", 2)
+    monkeypatch.setattr(beside, "MAX_LINES", 2)
     assert Policy.from_text(grouped(clinic_text), folder=tmp_path)
 
 
@@ -207,7 +207,7 @@ def test_the_hash_of_a_shipped_grouping_and_of_none(
     text = grouped(clinic_text, "icd9-chapters.csv")
     shipped = Policy.from_text(text)
     assert shipped.sha256 != hashlib.sha256(text.encode()).hexdigest()
-    content = (grouping.SHIPPED / "icd9-chapters.csv").read_bytes()
+    content = (beside.SHIPPED / "icd9-chapters.csv").read_bytes()
     assert load_grouping("icd9-chapters.csv", None).sha256 == hashlib.sha256(content).hexdigest()
     (tmp_path / "icd9-chapters.csv").write_bytes(content + b"zz,other\n")
     monkeypatch.setattr(grouping, "SHIPPED", tmp_path)

@@ -171,7 +171,7 @@ def test_raking_moves_no_more_cells_than_it_must_and_those_that_cost_least() -> 
         np.array([2, 2, 2]), np.array([0, 2]), np.array([-1, 2], np.int32), np.array([0, 0, 0, 1], np.int32)
     )
     surplus, before = np.array([60, -60, 0, 0]), rows.copy()
-    gibbs.rake(rows, surplus, views, layout.entries, energy, 32, 1)
+    gibbs.rake(rows, surplus, views, layout.entries, energy, 32, np.float32(1e30), 1)
     changed = rows[:, 0] != before[:, 0]
     assert not surplus.any() and changed.sum() == 60 and np.array_equal(rows[:, 1:], before[:, 1:])
     assert np.all(before[changed, 0] == 0) and np.mean(rows[changed, 0] == rows[changed, 1]) > 0.9

@@ -1,0 +1,127 @@
+"""Formulas of derived columns: + - * /, constants, min, max, round. Read by Python's grammar, computed by a walk over it."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+MAX_CHARACTERS, MAX_PARTS = 2_000, 200
+_QUOTED = re.compile(r"`([^`]+)`")
+_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.divide,
+}  # fmt: skip
+_HINT = "write columns, numbers, + - * /, min(a, b), max(a, b) or round(a, places); other names in backticks: `lab cost` + food"
+
+
+class NoFormula(ValueError):
+    """What cannot be read as a formula."""
+
+
+@dataclass(frozen=True)
+class Formula:
+    """tree: of the expression. names: {its name there: column}."""
+
+    tree: ast.expr
+    names: Mapping[str, str]
+
+    @classmethod
+    def of(cls, text: str) -> Formula:
+        """Raises NoFormula."""
+        if len(text) > MAX_CHARACTERS:
+            raise NoFormula(f"a formula has at most {MAX_CHARACTERS:,} characters")
+        names: dict[str, str] = {}
+
+        def named(found: re.Match[str]) -> str:
+            names[f"column_{len(names)}_"] = found[1]
+            return f" {list(names)[-1]} "
+
+        try:
+            tree = ast.parse(_QUOTED.sub(named, text).strip(), mode="eval").body
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            raise NoFormula(f"cannot be read; {_HINT}") from None
+        if sum(1 for _ in ast.walk(tree)) > 4 * MAX_PARTS:
+            raise NoFormula("is too long")
+        _check(tree)
+        plain = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - set(_FUNCTIONS)
+        return cls(tree, names | {name: name for name in plain if name not in names})
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """In the order of their first mention."""
+        used = [node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name) and node.id in self.names]
+        return tuple(dict.fromkeys(self.names[name] for name in used))
+
+    def __call__(self, values: Mapping[str, Floats]) -> Floats:
+        """(rows,) NaN where a column is missing, and where something is divided by zero."""
+        with np.errstate(all="ignore"):
+            found = np.asarray(self._value(self.tree, values), float)
+        rows = len(next(iter(values.values()))) if values else 1
+        found = np.broadcast_to(found, (rows,)).copy()
+        found[~np.isfinite(found)] = np.nan
+        return found
+
+    def _value(self, node: ast.expr, values: Mapping[str, Floats]) -> Any:
+        match node:
+            case ast.Constant(value):
+                return float(value)  # type: ignore[arg-type]  # a number, by `_check`
+            case ast.Name(name):
+                return values[self.names[name]]
+            case ast.UnaryOp(operand=operand):
+                return -self._value(operand, values)
+            case ast.BinOp(left, operator, right):
+                return _OPERATORS[type(operator)](self._value(left, values), self._value(right, values))
+            case ast.Call(ast.Name(name), arguments):
+                return _FUNCTIONS[name](*(self._value(argument, values) for argument in arguments))
+        raise AssertionError(node)
+
+
+def _rounded(value: Any, places: Any = 0.0) -> Any:
+    return np.round(value, int(np.asarray(places).flat[0]))
+
+
+def _all(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    def over(*values: Any) -> Any:
+        found = values[0]
+        for value in values[1:]:
+            found = function(found, value)
+        return found
+
+    return over
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {"min": _all(np.minimum), "max": _all(np.maximum), "round": _rounded}
+
+
+def _check(node: ast.expr) -> None:
+    """Raises NoFormula for anything but what a formula is made of."""
+    match node:
+        case ast.Constant(value) if (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e15
+        ):
+            return
+        case ast.Name(name) if name not in _FUNCTIONS and not keyword.iskeyword(name):
+            return
+        case ast.UnaryOp(ast.USub(), operand):
+            return _check(operand)
+        case ast.BinOp(left, operator, right) if type(operator) in _OPERATORS:
+            _check(left)
+            return _check(right)
+        case ast.Call(ast.Name("round"), [value, ast.Constant(places)], []) if (
+            isinstance(places, int) and 0 <= places <= 9
+        ):
+            return _check(value)
+        case ast.Call(ast.Name("round"), [value], []):
+            return _check(value)
+        case ast.Call(ast.Name("min" | "max"), [_, _, *_] as arguments, []):
+            for argument in arguments:
+                _check(argument)
+            return
+    raise NoFormula(f"holds something else than columns and sums; {_HINT}")

@@ -1,0 +1,34 @@
+"""Columns that are missing in the same rows: `{together: [lab_date, lab_value]}`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+from pydantic import Field
+
+from privsynth.policy.column import Column
+from privsynth.policy.constraints.base import Constraint, Impossible, Rows
+from privsynth.policy.constraints.conditions import Cell
+
+
+class Together(Constraint):
+    """All are missing in a row, or none is."""
+
+    together: list[str] = Field(min_length=2, max_length=100)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.together)
+
+    @property
+    def stated(self) -> str:
+        return f"{', '.join(self.together)} are missing together, or not at all"
+
+    def impossible(
+        self, cells: Mapping[str, Sequence[Cell]], columns: Mapping[str, Column], rows: Rows
+    ) -> Iterator[Impossible]:
+        absent = {name: np.array([cell.absent for cell in cells[name]], bool) for name in self.together}
+        for a, b in combinations(dict.fromkeys(self.together), 2):
+            yield Impossible((a, b), np.not_equal.outer(absent[a], absent[b]))
