@@ -254,7 +254,7 @@ class Codec:
     @cached_property
     def possible(self) -> Possible:
         """Which rows the walls leave."""
-        return Possible(self.walls, [column.shares for column in self.columns])
+        return Possible(self.walls, [c.shares for c in self.columns], [c.noise for c in self.columns])
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from privsynth.policy.constraints.feasible import Component, components
 Codes = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-FITTING_ROUNDS = 200  # of proportional fitting; shares that agree with the constraints are met long before
+FITTING_ROUNDS = 500  # of proportional fitting; most are done by then
 NOWHERE = 1e-12  # share of a code that is drawn where nothing else is possible
 
 
@@ -33,10 +33,11 @@ class Wall(NamedTuple):
 
 @dataclass(frozen=True)
 class Possible:
-    """walls: of the whole table. shares: (codes,) of each column."""
+    """walls: of the whole table. shares: (codes,) of each column; noise: their standard deviations."""
 
     walls: tuple[Wall, ...]
     shares: Sequence[Floats]
+    noise: Sequence[Floats]
 
     @cached_property
     def tied(self) -> list[Tied]:
@@ -44,7 +45,7 @@ class Possible:
         names = [str(j) for j in range(len(self.shares))]
         rules = [Impossible(tuple(names[j] for j in wall.columns), wall.cells) for wall in self.walls]
         found = components(rules, {name: len(own) for name, own in zip(names, self.shares, strict=True)})
-        return [Tied.of(component, self.shares) for component in found]
+        return [Tied.of(component, self.shares, self.noise) for component in found]
 
     def agreed(self) -> list[Floats]:
         """(codes,) for each column shares that rows within the walls can have, as close to the released ones as that."""
@@ -75,6 +76,15 @@ class Possible:
                 rows[np.ix_(wrong, np.array(tied.columns))] = tied.repair(own[wrong], fixed, rng)
         return rows
 
+    def apportioned(self, rows: Codes, rng: np.random.Generator) -> Codes:
+        """Rows within the walls in which each combination of classes has its share: of those in excess, and of those on a wall, as
+        many as it takes go to combinations that are lacking. To repair alone would move shares: a child that is married becomes an
+        adult as often as it becomes single."""
+        rows = rows.copy()
+        for tied in self.tied:
+            rows[:, tied.columns] = tied.apportion(rows[:, tied.columns], rng)
+        return rows
+
     def broken(self, rows: Codes) -> Bools:
         """(rows,) True for rows on a wall."""
         found = np.zeros(len(rows), bool)
@@ -94,13 +104,16 @@ class Tied:
     inside: tuple[Floats, ...]
 
     @classmethod
-    def of(cls, component: Component, shares: Sequence[Floats]) -> Tied:
+    def of(cls, component: Component, shares: Sequence[Floats], noise: Sequence[Floats]) -> Tied:
         columns = tuple(int(name) for name in component.columns)
         own = [np.maximum(shares[j], NOWHERE) for j in columns]
         classes = component.classes
         mass = [np.bincount(c, share) for c, share in zip(classes, own, strict=True)]
         inside = tuple(share / m[c] for share, m, c in zip(own, mass, classes, strict=True))
-        return cls(columns, component, _fitted(component.possible, [m / m.sum() for m in mass]), inside)
+        variance = [float(np.mean(np.bincount(c, noise[j] ** 2))) for j, c in zip(columns, classes, strict=True)]
+        precision = 1 / np.maximum(variance, NOWHERE**2)
+        chances = _fitted(component.possible, [m / m.sum() for m in mass], precision / precision.sum())
+        return cls(columns, component, chances, inside)
 
     def code_shares(self, at: int) -> Floats:
         """(codes,) of one of its columns."""
@@ -114,9 +127,7 @@ class Tied:
 
     def draw(self, n: int, rng: np.random.Generator) -> Codes:
         """(n, columns) codes: as many rows of each combination as its share says, up to chance of one, in random order."""
-        reach = np.concatenate([[0.0], np.cumsum(self.chances)])
-        counts = np.diff(np.floor(reach / reach[-1] * n + rng.random()).astype(np.int64))
-        chosen = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+        chosen = rng.permutation(np.repeat(np.arange(len(self.chances)), self._counts(n, rng)))
         return self._codes(self.component.possible[chosen], np.full((n, len(self.columns)), -1, np.int32), rng)
 
     def repair(self, codes: Codes, fixed: Bools, rng: np.random.Generator) -> Codes:
@@ -139,6 +150,33 @@ class Tied:
             kept = np.where(wanted == classes[mine], codes[mine], -1)
             found[mine] = self._codes(wanted, kept.astype(np.int32), rng)
         return found
+
+    def apportion(self, codes: Codes, rng: np.random.Generator) -> Codes:
+        """(rows, columns) codes with as many rows of each combination as `draw` gives."""
+        classes = self._classes(codes)
+        every = np.unique(np.vstack([self.component.possible, classes]), axis=0, return_inverse=True)[1].ravel()
+        place = np.full(every.max() + 1, -1, np.int64)
+        place[every[: len(self.chances)]] = np.arange(len(self.chances))
+        held = place[every[len(self.chances) :]]
+        wanted = self._counts(len(codes), rng)
+        order = rng.permutation(len(codes))
+        order = order[np.argsort(held[order], kind="stable")]
+        rank = np.arange(len(codes)) - np.searchsorted(held[order], held[order])  # among rows of the same combination
+        moved = order[(held[order] < 0) | (rank >= wanted[held[order]])]
+        lacking = np.repeat(
+            np.arange(len(wanted)), np.maximum(wanted - np.bincount(held[held >= 0], minlength=len(wanted)), 0)
+        )
+        moved = moved[np.lexsort(classes[moved].T[::-1])]  # like to like, as far as it goes
+        lacking = lacking[np.lexsort(self.component.possible[lacking].T[::-1])]
+        goal = self.component.possible[lacking]
+        found = codes.copy()
+        found[moved] = self._codes(goal, np.where(goal == classes[moved], codes[moved], -1).astype(np.int32), rng)
+        return found
+
+    def _counts(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """(combinations,) rows of n, rounded up or down by chance so that each is right on average."""
+        reach = np.concatenate([[0.0], np.cumsum(self.chances)])
+        return np.asarray(np.diff(np.floor(reach / reach[-1] * n + rng.random()).astype(np.int64)))
 
     def completions(self, codes: Codes, fixed: Bools) -> Bools:
         """(rows,) True where some possible combination has the classes of the fixed cells."""
@@ -176,18 +214,22 @@ def _as_keys(classes: NDArray[np.int64]) -> NDArray[np.void]:
     return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
 
 
-def _fitted(possible: NDArray[np.int64], margins: list[Floats]) -> Floats:
-    """(combinations,) shares with these margins, as far as the combinations allow: iterative proportional fitting (Deming, Stephan
-    1940) from independent columns."""
+def _fitted(possible: NDArray[np.int64], margins: list[Floats], weights: Floats) -> Floats:
+    """(combinations,) shares with these margins: iterative proportional fitting (Deming, Stephan 1940) from independent columns.
+
+    Noisy margins contradict each other where constraints tie columns together. All are fitted at once, each by its weight, so that
+    what comes out is a compromise between them: weights sum to 1.
+    """
     chances = np.prod([margin[possible[:, i]] for i, margin in enumerate(margins)], axis=0)
     chances = chances / max(chances.sum(), 1e-300)
     for _ in range(FITTING_ROUNDS):
-        before = chances
-        for i, margin in enumerate(margins):
+        before, change = chances, np.zeros(len(possible))
+        for i, (margin, weight) in enumerate(zip(margins, weights, strict=True)):
             now = np.bincount(possible[:, i], chances, len(margin))
-            ratio = np.divide(margin, now, out=np.zeros_like(margin), where=now > 0)
-            chances = chances * ratio[possible[:, i]]
-            chances = chances / max(chances.sum(), 1e-300)
+            ratio = np.log(np.maximum(margin, NOWHERE)) - np.log(np.maximum(now, NOWHERE))
+            change += weight * ratio[possible[:, i]]
+        chances = chances * np.exp(change)
+        chances = chances / max(chances.sum(), 1e-300)
         if np.abs(chances - before).sum() < 1e-9:
             break
     return np.asarray(chances)

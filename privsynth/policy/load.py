@@ -77,7 +77,7 @@ class Policy:
                 except PolicyError as error:
                     place = _place(("columns", name, "grouping"), lines, source)
                     problems += [Problem(place, f"{p.place}: {p.rule}", p.hint) for p in error.problems]
-        marks = {name: marks_of(model, name) for name, column in model.columns.items() if column.modelled}
+        marks = {name: marks_of(model, name) for name in model.columns}
         knowledge, wrong = knowledge_of(model, marks, folder)
         problems += [Problem(_place(loc, lines, source), rule, hint) for loc, rule, hint in wrong]
         if problems:

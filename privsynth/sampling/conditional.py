@@ -144,7 +144,12 @@ def completed(
             before = known[small.name].to_numpy(float)
             before[rows] = np.where(np.isnan(before[rows]), start, before[rows])
             known[small.name] = before
-    codes = model.fill(codec.encode_known(known), rng, given.absent if present else None, progress)
+    there = codec.encode_known(known)
+    codes = model.fill(there, rng, given.absent if present else None, progress)
+    codes = codec.possible.repaired(codes, rng, there >= 0)
+    if codec.possible.broken(codes).any():
+        rule = "breaks a constraint of the policy, or can only be completed by breaking one"
+        raise InputError(Problem("given rows", rule, "give fewer values, or other ones"))
     typed = codec.decode(codes, rng, known)
     drawn = {n: np.minimum(typed[n], most).where(given.known[n].isna(), typed[n]) for n, most in given.most.items()}
     return typed.assign(**drawn)

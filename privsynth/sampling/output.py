@@ -21,6 +21,7 @@ from privsynth.policy import Policy
 from privsynth.policy.column import CATEGORICAL, TEMPORAL, TRUTHS, Column
 from privsynth.policy.model import CsvSpec
 from privsynth.policy.moments import DAY
+from privsynth.sampling.computed import Computed
 from privsynth.sampling.identifiers import Identifiers, Wanted, refuse_repeats
 from privsynth.sampling.types import are_whole, arrow_type, output_type, raised, usual_dtype
 from privsynth.table.intake import state_of
@@ -121,11 +122,13 @@ def _clock_times(values: np.ndarray) -> list[Any]:
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns in the input's order; rules: (small, large, strict, step); csv: how a CSV is written."""
+    """Columns in the input's order; rules: (small, large, strict, step); csv: how a CSV is written; computed: columns that follow
+    from others, each behind those that it needs."""
 
     columns: tuple[OutputColumn, ...]
     rules: tuple[tuple[str, str, bool, float], ...]
     csv: CsvSpec = field(default_factory=CsvSpec)
+    computed: tuple[Computed, ...] = ()
 
     @classmethod
     def of(cls, policy: Policy, raw: RawTable, codec: Codec | None = None) -> Layout:
@@ -145,7 +148,7 @@ class Layout:
         csv = policy.model.dataset.csv
         if raw.bom and csv.encoding == "utf-8":
             csv = csv.model_copy(update={"encoding": "utf-8-sig"})
-        return cls(columns, rules, csv)
+        return cls(columns, rules, csv, Computed.all_of(policy.knowledge))
 
     def finish(self, typed: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         """Typed rows -> the released table as a data frame, with the data types of the input."""
@@ -181,6 +184,8 @@ class Layout:
     def finish_block(self, typed: pd.DataFrame, invented: Identifiers) -> pd.DataFrame:
         """As `finish`, but each column has the same type in every block: whole numbers are Int64."""
         typed, out = self._obeying(typed), dict[str, Any]()
+        for computed in self.computed:
+            typed = computed.added_to(typed)
         made = invented.take(typed)
         for column in self.columns:
             if column.release == "regenerate":
@@ -233,6 +238,7 @@ class Layout:
             "columns": [asdict(column) for column in self.columns],
             "rules": self.rules,
             "csv": self.csv.model_dump(),
+            "computed": [asdict(each) for each in self.computed],
         }
 
     @classmethod
@@ -246,7 +252,18 @@ class Layout:
             for column in data["columns"]
         )
         rules = tuple((a, b, bool(s), float(t)) for a, b, s, t in data["rules"])
-        return cls(columns, rules, CsvSpec(**data["csv"]))
+        computed = tuple(
+            Computed(
+                **each
+                | {
+                    "needs": tuple(each["needs"]),
+                    "marks": tuple(each["marks"]),
+                    "rows": tuple(map(tuple, each["rows"])),
+                }
+            )
+            for each in data["computed"]
+        )
+        return cls(columns, rules, CsvSpec(**data["csv"]), computed)
 
 
 def _output_column(
@@ -259,7 +276,16 @@ def _output_column(
     if source is not None and dtype is None:
         dtype = usual_dtype(source)
     truths = tuple(column.categories or ()) if column.kind == "boolean" and column.categories != "private" else ()
-    seen = marks if learned is None else learned.found_marks
+    if column.computed:  # only what its file gives
+        given = {
+            row[-1]
+            for rule in policy.knowledge.derived
+            if rule.derived == name
+            for row in policy.knowledge.rows_of(rule)
+        }
+        seen = tuple(mark for mark in marks if mark in given)
+    else:
+        seen = marks if learned is None else learned.found_marks
     seen = tuple(mark for mark in marks if mark in seen or _is_of_kind(mark, column, form))
     kind = output_type(column, form, seen, source, dtype, highest)
     plain = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
@@ -267,7 +293,7 @@ def _output_column(
         dtype = None  # it holds too little: values would be cut to fit
     return OutputColumn(
         name, column.released_as, column.generator, column.pattern, form, kind, dtype,
-        marks if column.modelled else (), truths, tuple(policy.missing(name)),
+        marks if column.modelled or column.computed else (), truths, tuple(policy.missing(name)),
     )  # fmt: skip
 
 

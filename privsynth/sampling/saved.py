@@ -16,6 +16,7 @@ from privsynth.encoding.ages import YEAR
 from privsynth.encoding.domain import STRATA, STRATUM
 from privsynth.evidence import Privacy
 from privsynth.policy.column import CATEGORICAL, DURATION_FORMATS, EPOCH, RESOLUTIONS, TEMPORAL, Generator, Thousands
+from privsynth.policy.constraints.formula import Formula
 from privsynth.policy.formats import is_language, is_timezone
 from privsynth.policy.model import CsvSpec
 from privsynth.policy.moments import DAY
@@ -31,6 +32,7 @@ STEPS = {"number": [10.0**-places for places in range(10)]} | dict.fromkeys(
     ("datetime", "time", "duration"), sorted({*RESOLUTIONS.values()})
 )
 FORMAT = r"^(?:[^%\x00]|%[aAbBcdfGHIjmMpSuUVwWxXyYzZ%])*\z"  # of dates, as in strptime
+CUTS = 100_000  # of a column, those of constraints with them
 MARKS = 200  # marks, cuts or spikes of a column
 LONGEST = 10_000 * 366 * DAY  # seconds
 
@@ -61,7 +63,9 @@ class SavedColumn(_Part):
     ages: Annotated[list[Age], Field(min_length=2, max_length=2)]
     source: Text
     marks: Annotated[list[Text], Field(max_length=MARKS)]
-    cuts: Annotated[list[GridValue], Field(max_length=MARKS)]
+    cuts: Annotated[list[GridValue], Field(max_length=CUTS)]
+    members: Annotated[list[Text], Field(max_length=COLUMNS)]
+    words: Annotated[list[tuple[Text, Text]], Field(max_length=COLUMNS)]
     spikes: Annotated[list[GridValue], Field(max_length=MARKS)]
     clock_of: Text | None
     letter_case: Literal["as names", "UPPER", "lower"] | None
@@ -77,6 +81,10 @@ class SavedColumn(_Part):
         if self.categorical:
             if not self.categories:
                 raise ValueError("a category column needs categories")
+            if self.members and (
+                self.categories[: len(self.members)] != self.members or len(self.words) != len(self.members)
+            ):
+                raise ValueError("`members` must be the first categories, each with its two words")
             if (self.gap_from, self.clock_of, self.age_at) != (None, None, None) or self.cuts or self.spikes:
                 raise ValueError("only a number or a moment can be stored as a gap or an age, or have cuts")
             return self
@@ -239,6 +247,10 @@ class SavedOutput(_Part):
     def kind(self) -> str:
         return self.form.kind
 
+    @property
+    def categorical(self) -> bool:
+        return self.kind in CATEGORICAL
+
     @model_validator(mode="after")
     def _fits_kind(self) -> SavedOutput:
         if (self.release == "regenerate") != (self.kind in ("id", "text")):
@@ -260,12 +272,54 @@ class SavedOutput(_Part):
         return self
 
 
+class SavedComputed(_Part):
+    """A `Computed`."""
+
+    name: Text
+    needs: Annotated[list[Text], Field(min_length=1, max_length=COLUMNS)]
+    formula: Annotated[str, Field(max_length=2_000)] | None
+    rows: Annotated[list[list[Text]], Field(max_length=CATEGORIES)]
+    step: float | None
+    marks: Annotated[list[Text], Field(max_length=MARKS)]
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SavedComputed:
+        if (self.formula is None) == (not self.rows) or any(len(row) != len(self.needs) + 1 for row in self.rows):
+            raise ValueError("a computed column has a formula, or rows of all that it needs and its value")
+        if self.formula is not None and set(Formula.of(self.formula).columns) != set(self.needs):
+            raise ValueError("`needs` must be the columns of `formula`")
+        if self.step is not None and not 0 < self.step < math.inf:
+            raise ValueError("`step` must be a positive number")
+        if self.step is not None and self.formula is None:
+            for value in (row[-1] for row in self.rows if row[-1] and row[-1] not in self.marks):
+                float(value)
+        return self
+
+
 class SavedLayout(_Part):
     """A `Layout`."""
 
     columns: Annotated[list[SavedOutput], Field(min_length=1, max_length=2 * COLUMNS), FailFast()]
     rules: Annotated[list[tuple[Text, Text, bool, float]], Field(max_length=RULES)]
     csv: CsvSpec
+    computed: Annotated[list[SavedComputed], Field(max_length=COLUMNS)]
+
+    @model_validator(mode="after")
+    def _computed_in_order(self) -> SavedLayout:
+        """Each from kept columns, or from computed ones before it; formulas from numbers."""
+        kinds = {c.name: c.kind for c in self.columns if c.release == "keep"}
+        left = {each.name for each in self.computed}
+        if len(left) < len(self.computed) or not left <= set(kinds):
+            raise ValueError("`computed` must name kept columns, each once")
+        for each in self.computed:
+            if left & set(each.needs) or not set(each.needs) <= set(kinds):
+                raise ValueError("`computed` must be in an order in which each has what it needs")
+            if each.formula is not None and {kinds[n] for n in (each.name, *each.needs)} - {"integer", "number"}:
+                raise ValueError("a formula is about numbers")
+            if (each.step is None) != (kinds[each.name] in CATEGORICAL):
+                raise ValueError("`step` belongs to computed numbers")
+            left.discard(each.name)
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> SavedLayout:
@@ -307,8 +361,13 @@ class SavedModel(_Part):
     @model_validator(mode="after")
     def _columns_agree(self) -> SavedModel:
         """Released columns are those that were learned, and invented ones."""
-        learned = {c.name: c for c in self.domain.columns if c.name != STRATUM and c.clock_of is None}
-        kept = {c.name: c for c in self.layout.columns if c.release == "keep"}
+        learned = {c.name: c for c in self.domain.columns if c.name != STRATUM and c.clock_of is None and not c.members}
+        members = {name for c in self.domain.columns for name in c.members}
+        computed = {each.name for each in self.layout.computed}
+        every = {c.name: c for c in self.layout.columns if c.release == "keep"}
+        if not members <= {n for n, c in every.items() if c.categorical} - computed - set(learned):
+            raise ValueError("`members` must be kept categories that are not learned by themselves")
+        kept = {n: c for n, c in every.items() if n not in members and n not in computed}
         if {n: c.kind for n, c in learned.items()} != {n: c.kind for n, c in kept.items()}:
             raise ValueError("`layout` and `domain` must name the same kept columns, of the same kinds")
         for name, column in kept.items():

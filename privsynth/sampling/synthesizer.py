@@ -124,7 +124,8 @@ class Synthesizer:
 
     def _typed(self, n: int, rng: np.random.Generator, progress: Progress, given: Given | None) -> pd.DataFrame:
         if given is None:
-            return self.codec.decode(self._mixed(n, rng, progress), rng)
+            drawn = self.codec.possible.repaired(self._mixed(n, rng, progress), rng)
+            return self.codec.decode(drawn, rng)
         from privsynth.sampling.conditional import completed
 
         return completed(given.repeated(n), self.codec, self._filling(), False, rng, progress)

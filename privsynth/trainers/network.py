@@ -295,13 +295,13 @@ class NetworkModel:
         return self.marginal_model.balanced(self.marginal_model.calibrated(rows, rng, progress, n), n, rng, progress)
 
     def _known(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Redraws what the released histograms rule out: a softmax gives every value some chance."""
+        """Redraws what the released histograms and the constraints rule out: a softmax gives every value some chance."""
         import numpy as np
 
         for j, column in enumerate(self.codec.columns):
             wrong = np.flatnonzero(column.shares[rows[:, j]] <= 0)
             rows[wrong, j] = rng.choice(column.size, len(wrong), p=column.shares / column.shares.sum())
-        return rows
+        return self.codec.possible.apportioned(rows, rng)
 
     def tensors(self) -> dict[str, np.ndarray]:
         return self.network.tensors() | (self.marginal_model.tensors() if self.marginal_model is not None else {})
