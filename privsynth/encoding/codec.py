@@ -15,6 +15,7 @@ from privsynth.encoding.copula import ENOUGH, LAST, MIN_ROWS, MOST, ROWS, Copula
 from privsynth.encoding.domain import STRATUM, ColumnDomain, Domain
 from privsynth.encoding.histograms import SIGNIFICANT, ConsistentCounts, Scales, to_simplex
 from privsynth.encoding.possible import Possible, Wall
+from privsynth.encoding.rising import settled
 from privsynth.encoding.walls import alike, from_tensors, to_tensors, walls_of
 from privsynth.loading import Damaged, Tensors, part, take, take_shares
 from privsynth.policy.consistency import NOTHING
@@ -97,6 +98,17 @@ class ColumnCodec:
             found.append(
                 own[-1] if last or not numbers else Cell(min(c.low for c in numbers), max(c.high for c in numbers))
             )
+        return found
+
+    @cached_property
+    def limits(self) -> np.ndarray:
+        """(codes, 2) lowest and highest value of each code in grid units; infinite for those without a value."""
+        found = np.full((self.size, 2), (-np.inf, np.inf))
+        every = np.arange(self.domain.regular)
+        for end, (place, choose) in enumerate(((0.0, np.minimum), (LAST, np.maximum))):
+            values = self.grid_values(every, np.full(len(every), place))
+            for code in np.unique(self.bins[: len(every)]):
+                found[code, end] = choose.reduce(values[self.bins[: len(every)] == code])
         return found
 
     @property
@@ -193,6 +205,11 @@ class Drawn:
                 value = np.clip(born, domain.low, domain.high)
             self._finish(domain, domain.name, value)
         return True
+
+    def given(self, name: str) -> np.ndarray:
+        """(rows,) given numbers of a column, NaN elsewhere."""
+        rows = len(next(iter(self.frame.values())))
+        return np.full(rows, np.nan) if self.known is None else self.known[name].to_numpy(float)
 
     def _tell_members(self, domain: ColumnDomain, cells: np.ndarray) -> None:
         """The words of the columns of which one is true."""
@@ -302,8 +319,27 @@ class Codec:
             j, column = waiting.pop(0)
             if not drawn.take(column, codes[:, j], places[:, j]):
                 waiting.append((j, column))
+        self._settle(drawn, codes)
         names = [name for column in self.domain.columns for name in column.members or (column.name,)]
         return pd.DataFrame({name: drawn.frame[name] for name in names if name in drawn.frame} | drawn.states)
+
+    def _settle(self, drawn: Drawn, codes: np.ndarray) -> None:
+        """Inequalities between columns that are stored as themselves, each value inside of its code; given values stay."""
+        rules = self.domain.rising
+        if not rules:
+            return
+        steps, low, high = dict[str, float](), dict[str, np.ndarray](), dict[str, np.ndarray]()
+        for j, column in enumerate(self.columns):
+            name = column.domain.name
+            if any(name in rule[:2] for rule in rules):
+                steps[name] = column.domain.step
+                ends = column.limits[codes[:, j]] * steps[name]
+                given = drawn.given(name)
+                low[name], high[name] = (np.where(np.isnan(given), end, given) for end in ends.T)
+        values = {name: np.asarray(drawn.frame[name], float) for name in steps}
+        drawn.frame |= {
+            name: rounded(own, steps[name]) for name, own in settled(values, low, high, steps, rules).items()
+        }
 
     def places(self, codes: np.ndarray, rng: np.random.Generator, use_copula: bool = True) -> np.ndarray:
         """(rows, columns) where in its code each value lies, 0 to below 1. use_copula: numbers by the copula, if there is one."""
@@ -381,9 +417,7 @@ def learn_codec(
 def _within_walls(codec: Codec, knowledge: Knowledge) -> Codec:
     """With the constraints on codes, and shares of single columns that agree with them."""
     cells = {c.domain.name: c.as_cells(knowledge) for c in codec.columns if c.domain.clock_of is None}
-    stored = {c.domain.name for c in codec.columns if c.domain.gap_from is None and c.domain.age_at is None}
-    rules = [rule for rule in knowledge.rising if set(rule[:2]) <= stored]
-    codec = replace(codec, walls=walls_of(knowledge, codec.domain.columns, cells, rules))
+    codec = replace(codec, walls=walls_of(knowledge, codec.domain.columns, cells, codec.domain.rising))
     agreed = codec.possible.agreed()
     columns = tuple(c.with_density(shares) for c, shares in zip(codec.columns, agreed, strict=True))
     return replace(codec, columns=columns) if codec.walls else codec

@@ -203,7 +203,8 @@ class Domain:
     """All columns; the last may be the hidden stratum of rows per unit.
 
     rows, units: released numbers, if measured or declared. mix: (strata,) measured share of rows of each stratum in the table
-    that leaves. dropped: measured share of the rows of units that bounding left out.
+    that leaves. dropped: measured share of the rows of units that bounding left out. rising: inequalities between columns that are
+    stored as themselves: (smaller, larger, strict).
     """
 
     columns: tuple[ColumnDomain, ...]
@@ -211,6 +212,7 @@ class Domain:
     mix: tuple[float, ...] = ()
     units: int | None = None
     dropped: float = 0.0
+    rising: tuple[tuple[str, str, bool], ...] = ()
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -243,6 +245,7 @@ class Domain:
             "mix": list(self.mix),
             "units": self.units,
             "dropped": self.dropped,
+            "rising": [list(rule) for rule in self.rising],
         }
 
     @classmethod
@@ -252,7 +255,8 @@ class Domain:
             ColumnDomain(**(c | {name: tuple(c[name]) for name in listed} | {"words": tuple(map(tuple, c["words"]))}))
             for c in data["columns"]
         )
-        return cls(columns, data["rows"], tuple(data["mix"]), data["units"], data["dropped"])
+        rising = tuple((a, b, bool(strict)) for a, b, strict in data["rising"])
+        return cls(columns, data["rows"], tuple(data["mix"]), data["units"], data["dropped"], rising)
 
 
 def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, trained: float = 1.0) -> Domain:
@@ -262,16 +266,18 @@ def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, tr
     """
     columns = list(_column_domains(policy, table, run))
     columns = _with_clocks(_with_gaps(columns, policy))
+    stored = {c.name for c in columns if c.gap_from is None and c.age_at is None and not c.by_day}
+    rising = tuple(rule for rule in policy.knowledge.rising if set(rule[:2]) <= stored)
     declared = policy.model.dataset.rows
     rows = round(declared * trained) if declared is not None else None
     if policy.unit_column is not None:
         units = table.measure(UnitSizes(run.plan.event(UNIT_SIZES, Geometric, DiscreteGaussian), STRATA), run)
         policy.refuse_large_delta(round(max(1, int(units.sum())) / trained))
-        return _by_units(columns, units, policy)
+        return replace(_by_units(columns, units, policy), rising=rising)
     if declared is None:
         rows = table.measure(RowCount(run.plan.event(ROW_COUNT, Geometric, DiscreteGaussian)), run)
         policy.refuse_large_delta(round(rows / trained))
-    return Domain(tuple(columns), rows)
+    return Domain(tuple(columns), rows, rising=rising)
 
 
 def _column_domains(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run) -> Iterator[ColumnDomain]:

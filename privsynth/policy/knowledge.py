@@ -47,7 +47,10 @@ class Knowledge:
     def coded(self) -> frozenset[str]:
         """Modelled columns whose cells a constraint rules out in combination: they are stored as themselves."""
         tied = [c for c in self.constraints if not isinstance(c, (Inequality, OneHot, Derived))]
-        return frozenset(name for c in tied for name in c.columns if self.columns[name].modelled)
+        found = {name for c in tied for name in c.columns if self.columns[name].modelled}
+        for _ in self.rising:  # and those that inequalities lead to: as often as the longest chain can need
+            found |= {name for small, large, _ in self.rising if {small, large} & found for name in (small, large)}
+        return frozenset(found)
 
     @property
     def rising(self) -> list[tuple[str, str, bool]]:

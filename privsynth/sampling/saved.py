@@ -125,6 +125,7 @@ class SavedDomain(_Part):
     mix: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(max_length=len(STRATA))]
     units: Count | None
     dropped: Annotated[float, Field(ge=0, le=1)]
+    rising: Annotated[list[tuple[Text, Text, bool]], Field(max_length=RULES)]
 
     @model_validator(mode="after")
     def _fits_together(self) -> SavedDomain:
@@ -140,6 +141,10 @@ class SavedDomain(_Part):
             start = by_name.get(column.gap_from)
             if start is None or not comparable(start, column) or start.step != column.step:
                 raise ValueError("`gap_from` must name another column of the same kind and step")
+        numbers = {n for n, c in by_name.items() if not c.categorical and c.gap_from is None and c.age_at is None}
+        if not {name for small, large, _ in self.rising for name in (small, large)} <= numbers:
+            raise ValueError("`rising` must name numbers or dates that are stored as themselves")
+        no_cycle((small, large) for small, large, _ in self.rising)
         gaps = [(c.gap_from, c.name) for c in self.columns if c.gap_from is not None]
         if len(gaps) > RULES:
             raise ValueError("too many columns are stored as gaps")

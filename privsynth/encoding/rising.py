@@ -1,0 +1,64 @@
+"""Inequalities between columns that are stored as themselves: settled where values get their places inside of their codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from graphlib import TopologicalSorter
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Rule = tuple[str, str, bool]  # (smaller column, larger column, strict)
+TINY = 1e-6  # of a step: what floating-point arithmetic may be off by
+
+
+def settled(
+    values: Mapping[str, Floats], lowest: Mapping[str, Floats], highest: Mapping[str, Floats], steps: Mapping[str, float],
+    rules: Sequence[Rule],
+) -> dict[str, Floats]:  # fmt: skip
+    """(rows,) values of each column that rules are about, moved inside of [lowest, highest] as little as it takes for the rules to
+    hold. NaN: no value, which no rule is about. Where the limits leave no way, the larger side goes beyond its own.
+
+    Limits are first narrowed from below, then from above, along the rules; whatever a column takes within them then leaves room
+    for those after it.
+    """
+    below: dict[str, list[tuple[str, bool]]] = {}
+    for small, large, strict in rules:
+        below.setdefault(large, []).append((small, strict))
+        below.setdefault(small, [])
+    order = list(TopologicalSorter({large: [small for small, _ in own] for large, own in below.items()}).static_order())
+    there = {name: ~np.isnan(values[name]) for name in order}
+    low, high = ({name: limits[name].copy() for name in order} for limits in (lowest, highest))
+    for large in order:
+        for small, strict in below[large]:
+            both = there[small] & there[large]
+            low[large] = np.where(both, np.maximum(low[large], at_least(low[small], steps[large], strict)), low[large])
+    for large in reversed(order):
+        for small, strict in below[large]:
+            both = there[small] & there[large]
+            high[small] = np.where(
+                both, np.minimum(high[small], at_most(high[large], steps[small], strict)), high[small]
+            )
+    found: dict[str, Floats] = {}
+    for large in order:
+        least = low[large]
+        for small, strict in below[large]:
+            both = there[small] & there[large]
+            least = np.where(both, np.maximum(least, at_least(found[small], steps[large], strict)), least)
+        found[large] = np.where(there[large], np.maximum(np.minimum(values[large], high[large]), least), np.nan)
+    return found
+
+
+def at_least(small: Floats, step: float, strict: bool) -> Floats:
+    """The lowest multiples of a step that are not below, or above if strict."""
+    units = np.ceil(small / step - TINY)
+    units = units + (strict & (units * step <= small + step * TINY))
+    return np.asarray(np.round(units * step, max(0, round(-np.log10(step)))))
+
+
+def at_most(large: Floats, step: float, strict: bool) -> Floats:
+    """The highest multiples of a step that are not above, or below if strict."""
+    units = np.floor(large / step + TINY)
+    units = units - (strict & (units * step >= large - step * TINY))
+    return np.asarray(np.round(units * step, max(0, round(-np.log10(step)))))
