@@ -20,7 +20,9 @@ from privsynth.policy.constraints.feasible import Component, components
 Codes = NDArray[np.int32]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-FITTING_ROUNDS = 500  # of proportional fitting; most are done by then
+FITTING_ROUNDS, CLOSE = 300, 1e-7  # of proportional fitting, and the change of a share at which it ends
+KEPT = 1e6  # weight of a class that a row has already: beyond that of all others together
+BATCH = 64  # patterns of classes that are repaired together
 NOWHERE = 1e-12  # share of a code that is drawn where nothing else is possible
 
 
@@ -65,15 +67,11 @@ class Possible:
     def repaired(self, rows: Codes, rng: np.random.Generator, known: Bools | None = None) -> Codes:
         """Rows within the walls: of those that are not, as few columns as it takes are drawn anew. known: (rows, columns) cells
         that stay; where they leave nothing possible, a row stays as it is."""
-        rows = rows.copy()
-        for tied in self.tied:
-            own = rows[:, tied.columns]
-            wrong = np.flatnonzero(~tied.holds(own))
-            if len(wrong):
-                fixed = (
-                    np.zeros((len(wrong), len(tied.columns)), bool) if known is None else known[wrong][:, tied.columns]
-                )
-                rows[np.ix_(wrong, np.array(tied.columns))] = tied.repair(own[wrong], fixed, rng)
+        rows, wrong = rows.copy(), np.flatnonzero(self.broken(rows))
+        for tied in self.tied if len(wrong) else ():
+            own = rows[np.ix_(wrong, np.array(tied.columns))]
+            fixed = np.zeros(own.shape, bool) if known is None else known[np.ix_(wrong, np.array(tied.columns))]
+            rows[np.ix_(wrong, np.array(tied.columns))] = tied.repair(own, fixed, rng)
         return rows
 
     def apportioned(self, rows: Codes, rng: np.random.Generator) -> Codes:
@@ -95,12 +93,13 @@ class Possible:
 
 @dataclass(frozen=True)
 class Tied:
-    """A component. columns: places. chances: (combinations,) share of each of its combinations of classes. inside: of each column
-    (codes,) share of each code within its class."""
+    """A component. columns: places. weights: of each column (classes,), with which all possible combinations have the agreed
+    shares; mass: (classes,) these. inside: of each column (codes,) share of each code within its class."""
 
     columns: tuple[int, ...]
     component: Component
-    chances: Floats
+    weights: tuple[Floats, ...]
+    mass: tuple[Floats, ...]
     inside: tuple[Floats, ...]
 
     @classmethod
@@ -112,79 +111,56 @@ class Tied:
         inside = tuple(share / m[c] for share, m, c in zip(own, mass, classes, strict=True))
         variance = [float(np.mean(np.bincount(c, noise[j] ** 2))) for j, c in zip(columns, classes, strict=True)]
         precision = 1 / np.maximum(variance, NOWHERE**2)
-        chances = _fitted(component.possible, [m / m.sum() for m in mass], precision / precision.sum())
-        return cls(columns, component, chances, inside)
+        weights, agreed = _fitted(component, [m / m.sum() for m in mass], precision / precision.sum())
+        return cls(columns, component, tuple(weights), tuple(agreed), inside)
 
     def code_shares(self, at: int) -> Floats:
         """(codes,) of one of its columns."""
-        mass = np.bincount(self.component.possible[:, at], self.chances, self.component.sizes[at])
-        found = self.inside[at] * mass[self.component.classes[at]]
+        found = self.inside[at] * self.mass[at][self.component.classes[at]]
         return np.asarray(found / found.sum())
 
-    def holds(self, codes: Codes) -> Bools:
-        """(rows,) True for codes whose combination of classes is possible."""
-        return np.isin(_as_keys(self._classes(codes)), self._keys)
-
     def draw(self, n: int, rng: np.random.Generator) -> Codes:
-        """(n, columns) codes: as many rows of each combination as its share says, up to chance of one, in random order."""
-        chosen = rng.permutation(np.repeat(np.arange(len(self.chances)), self._counts(n, rng)))
-        return self._codes(self.component.possible[chosen], np.full((n, len(self.columns)), -1, np.int32), rng)
+        """(n, columns) codes of possible rows, in which classes have the agreed shares up to roundings."""
+        classes = self.component.draw([w[None] for w in self.weights], np.zeros(n, np.int64), rng)
+        return self._codes(classes, np.full((n, len(self.columns)), -1, np.int32), rng)
 
     def repair(self, codes: Codes, fixed: Bools, rng: np.random.Generator) -> Codes:
-        """(rows, columns) codes: the classes that agree with most of a row's, one of these by its share."""
+        """(rows, columns) codes of possible rows that have as many of each row's classes as any, and all of the fixed ones. A row
+        of which the fixed ones are impossible stays as it is."""
+        patterns, which = self._patterns(codes, fixed)
         classes, found = self._classes(codes), codes.copy()
-        patterns, which = np.unique(np.hstack([classes, fixed]), axis=0, return_inverse=True)
-        order = np.argsort(which.ravel(), kind="stable")
-        starts = np.searchsorted(which.ravel()[order], np.arange(len(patterns) + 1))
-        k = len(self.columns)
-        for p, pattern in enumerate(patterns):
-            mine = order[starts[p] : starts[p + 1]]
-            same = self.component.possible == pattern[:k]
-            allowed = np.flatnonzero(same[:, pattern[k:].astype(bool)].all(1))
-            if len(allowed) == 0:
-                continue
-            agree = same[allowed].sum(1)
-            best = allowed[agree == agree.max()]
-            chance = self.chances[best] + NOWHERE
-            wanted = self.component.possible[rng.choice(best, len(mine), p=chance / chance.sum())]
-            kept = np.where(wanted == classes[mine], codes[mine], -1)
-            found[mine] = self._codes(wanted, kept.astype(np.int32), rng)
+        for begin in range(0, len(patterns), BATCH):
+            mine = np.flatnonzero((which >= begin) & (which < begin + BATCH))
+            weights = self._near(patterns[begin : begin + BATCH])
+            possible = self.component.is_possible(weights)[which[mine] - begin]
+            mine = mine[possible]
+            wanted = self.component.draw(weights, which[mine] - begin, rng)
+            kept = np.where(wanted == classes[mine], codes[mine], -1).astype(np.int32)
+            found[mine] = self._codes(wanted, kept, rng)
         return found
 
     def apportion(self, codes: Codes, rng: np.random.Generator) -> Codes:
-        """(rows, columns) codes with as many rows of each combination as `draw` gives."""
+        """(rows, columns) codes of as many rows of each combination as `draw` gives, alike to those given as far as that goes."""
         classes = self._classes(codes)
-        every = np.unique(np.vstack([self.component.possible, classes]), axis=0, return_inverse=True)[1].ravel()
-        place = np.full(every.max() + 1, -1, np.int64)
-        place[every[: len(self.chances)]] = np.arange(len(self.chances))
-        held = place[every[len(self.chances) :]]
-        wanted = self._counts(len(codes), rng)
-        order = rng.permutation(len(codes))
-        order = order[np.argsort(held[order], kind="stable")]
-        rank = np.arange(len(codes)) - np.searchsorted(held[order], held[order])  # among rows of the same combination
-        moved = order[(held[order] < 0) | (rank >= wanted[held[order]])]
-        lacking = np.repeat(
-            np.arange(len(wanted)), np.maximum(wanted - np.bincount(held[held >= 0], minlength=len(wanted)), 0)
-        )
-        moved = moved[np.lexsort(classes[moved].T[::-1])]  # like to like, as far as it goes
-        lacking = lacking[np.lexsort(self.component.possible[lacking].T[::-1])]
-        goal = self.component.possible[lacking]
-        found = codes.copy()
-        found[moved] = self._codes(goal, np.where(goal == classes[moved], codes[moved], -1).astype(np.int32), rng)
+        wanted = self.component.draw([w[None] for w in self.weights], np.zeros(len(codes), np.int64), rng)
+        goal = np.empty_like(wanted)
+        goal[np.lexsort(classes.T[::-1])] = wanted[np.lexsort(wanted.T[::-1])]
+        return self._codes(goal, np.where(goal == classes, codes, -1).astype(np.int32), rng)
+
+    def _patterns(self, codes: Codes, fixed: Bools) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """((patterns, 2 * columns) different classes and which of them are fixed, (rows,) the pattern of each row)"""
+        found, which = np.unique(np.hstack([self._classes(codes), fixed]), axis=0, return_inverse=True)
+        return found, which.ravel()
+
+    def _near(self, patterns: NDArray[np.int64]) -> list[Floats]:
+        """Weights by which combinations that share more classes with a pattern come first, and by which fixed ones stay."""
+        k, found = len(self.columns), []
+        for at in range(k):
+            same = np.arange(self.component.sizes[at])[None] == patterns[:, [at]]
+            fixed = patterns[:, [k + at]].astype(bool)
+            weight = np.maximum(self.weights[at] / max(self.weights[at].max(), NOWHERE), NOWHERE)
+            found.append(np.where(same, KEPT, np.where(fixed, 0.0, weight[None])))
         return found
-
-    def _counts(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """(combinations,) rows of n, rounded up or down by chance so that each is right on average."""
-        reach = np.concatenate([[0.0], np.cumsum(self.chances)])
-        return np.asarray(np.diff(np.floor(reach / reach[-1] * n + rng.random()).astype(np.int64)))
-
-    def completions(self, codes: Codes, fixed: Bools) -> Bools:
-        """(rows,) True where some possible combination has the classes of the fixed cells."""
-        classes = self._classes(np.maximum(codes, 0))
-        patterns, which = np.unique(np.hstack([np.where(fixed, classes, -1), fixed]), axis=0, return_inverse=True)
-        k = len(self.columns)
-        ok = [bool((self.component.possible == row[:k])[:, row[k:].astype(bool)].all(1).any()) for row in patterns]
-        return np.array(ok, bool)[which.ravel()]
 
     def _classes(self, codes: Codes) -> NDArray[np.int64]:
         return np.stack([own[codes[:, i]] for i, own in enumerate(self.component.classes)], 1)
@@ -203,33 +179,23 @@ class Tied:
             found[new, i] = order[place]
         return found
 
-    @cached_property
-    def _keys(self) -> NDArray[np.void]:
-        return _as_keys(self.component.possible)
 
+def _fitted(component: Component, margins: list[Floats], precision: Floats) -> tuple[list[Floats], list[Floats]]:
+    """(weights, margins): weights of classes with which all possible combinations have these margins: iterative proportional
+    fitting (Deming, Stephan 1940).
 
-def _as_keys(classes: NDArray[np.int64]) -> NDArray[np.void]:
-    """(rows,) one comparable value for each row."""
-    rows = np.ascontiguousarray(classes, np.int64)
-    return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-
-
-def _fitted(possible: NDArray[np.int64], margins: list[Floats], weights: Floats) -> Floats:
-    """(combinations,) shares with these margins: iterative proportional fitting (Deming, Stephan 1940) from independent columns.
-
-    Noisy margins contradict each other where constraints tie columns together. All are fitted at once, each by its weight, so that
-    what comes out is a compromise between them: weights sum to 1.
+    Noisy margins contradict each other where constraints tie columns together. All are fitted at once, each by its precision, which
+    sum to 1, so that what comes out is a compromise between them.
     """
-    chances = np.prod([margin[possible[:, i]] for i, margin in enumerate(margins)], axis=0)
-    chances = chances / max(chances.sum(), 1e-300)
+    weights = [margin.copy() for margin in margins]
+    now = component.margins([w[None] for w in weights])
     for _ in range(FITTING_ROUNDS):
-        before, change = chances, np.zeros(len(possible))
-        for i, (margin, weight) in enumerate(zip(margins, weights, strict=True)):
-            now = np.bincount(possible[:, i], chances, len(margin))
-            ratio = np.log(np.maximum(margin, NOWHERE)) - np.log(np.maximum(now, NOWHERE))
-            change += weight * ratio[possible[:, i]]
-        chances = chances * np.exp(change)
-        chances = chances / max(chances.sum(), 1e-300)
-        if np.abs(chances - before).sum() < 1e-9:
+        before = now
+        for at, (margin, share) in enumerate(zip(margins, precision, strict=True)):
+            ratio = np.maximum(margin, NOWHERE) / np.maximum(now[at], NOWHERE)
+            weights[at] = weights[at] * np.where(now[at] > 0, ratio**share, 1.0)
+            weights[at] = weights[at] / weights[at].sum()
+        now = component.margins([w[None] for w in weights])
+        if max(np.abs(a - b).max() for a, b in zip(now, before, strict=True)) < CLOSE:
             break
-    return np.asarray(chances)
+    return weights, now

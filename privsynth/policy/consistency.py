@@ -200,7 +200,7 @@ def _hopeless(known: Knowledge, found: list[Component], cells: Mapping[str, list
     """Why the first constraints leave too little, if they do."""
     of = {name: component for component in found for name in component.columns}
     for component in found:
-        if len(component.possible) == 0:
+        if not component.is_possible([np.ones((1, size)) for size in component.sizes])[0]:
             return f"no row is possible in {', '.join(component.columns)}"
     for name, component in of.items():
         values = np.array([not cell.absent for cell in cells[name]])
@@ -221,12 +221,11 @@ def _occurs(constraint: When, known: Knowledge, of: Mapping[str, Component], cel
         elif not known.held(name, constraint.when[name], cells).any():
             return False
     for component, names in by_component.values():
-        there = np.ones(len(component.possible), bool)
+        weights = [np.ones((1, size)) for size in component.sizes]
         for name in names:
             at = component.columns.index(known.group_of.get(name, name))
-            ok = np.zeros(component.sizes[at], bool)
-            ok[component.classes[at][known.held(name, constraint.when[name], cells)]] = True
-            there &= ok[component.possible[:, at]]
-        if not there.any():
+            held = component.classes[at][known.held(name, constraint.when[name], cells)]
+            weights[at] = weights[at] * np.isin(np.arange(component.sizes[at]), held)[None]
+        if not component.is_possible(weights)[0]:
             return False
     return True
