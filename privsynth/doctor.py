@@ -82,7 +82,7 @@ class Diagnosis:
         yield from (*self.problems, *self.notes)
         for name, found in self.columns.items():
             for finding in found:
-                share = f"{100 * finding.cells / max(self.rows, 1):.2g} %"
+                share = _percent(finding.cells / max(self.rows, 1))
                 yield f"\n{name}: {finding.cells:,} cells ({share}) {finding.what}"
                 if finding.examples:
                     shown = ", ".join(f"{printable(repr(text))} ({times:,})" for text, times in finding.examples)
@@ -96,6 +96,14 @@ class Diagnosis:
             yield f"\nA run would stop: more than {100 * self.limit:g} % of the cells of {', '.join(self.stops)} cannot be read."
         elif not self.problems:
             yield "\nA run can read this table."
+
+
+def _percent(share: float) -> str:
+    """
+    >>> _percent(1.0), _percent(0.124), _percent(0.00031)
+    ('100 %', '12 %', '0.031 %')
+    """
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 UNREADABLE = "cannot be read as their kind; they would turn missing"
@@ -137,7 +145,7 @@ def _table(raw: RawTable, policy: Policy) -> Iterator[str]:
         large = int(np.count_nonzero(sizes > policy.max_rows))
         yield (
             f"{large:,} units have more than `max_rows` = {policy.max_rows} rows: {lost:,} rows "
-            f"({100 * lost / len(raw):.2g} %) would be left out, so that units with many rows weigh less than in the table"
+            f"({_percent(lost / len(raw))}) would be left out, so that units with many rows weigh less than in the table"
         )
 
 
