@@ -27,6 +27,7 @@ from privsynth.privacy.events import (
     SampledGaussian,
     ThresholdedGaussian,
 )
+from privsynth.privacy.mechanisms.counts import ALONE, UNIT_SIZES
 from privsynth.privacy.noise import MAX_MOVED
 from privsynth.privacy.plan import Item, Lifetime, Plan, Request, RiskCost
 from privsynth.privacy.risk import generic_epsilon, max_tpr, plain_risk, small
@@ -71,7 +72,15 @@ def _signal(policy: Policy, requests: list[Request], events: list[Event]) -> tup
         for request, event in zip(requests, events, strict=True) if isinstance(event, Gaussian) and request.tables
     }  # fmt: skip
     found = expected_signal(Facts.of(policy), noise)
-    return tuple(f"{'Lost in noise: ' if one.drowns else ''}{one.sentence}" for one in found)
+    told = [f"{'Lost in noise: ' if one.drowns else ''}{one.sentence}" for one in found]
+    sizes = {request.name: event for request, event in zip(requests, events, strict=True)}.get(UNIT_SIZES)
+    if isinstance(sizes, DiscreteGaussian) and policy.model.release.weights != "units":
+        least = math.ceil(ALONE * sizes.noise_multiplier)
+        told.append(
+            f"numbers of rows: fewer than about {least:,} units of similarly many rows will not be distinguished from noise; their "
+            f"rows beyond {policy.max_rows} of a unit are then neither told nor weighted"
+        )
+    return tuple(told)
 
 
 def _refuse_too_many_cells(policy: Policy, tables: int) -> None:

@@ -136,7 +136,7 @@ class ColumnDomain:
         """A value in grid units for a reader."""
         if self.kind in TEMPORAL:
             return writer_of(self.kind, step=self.step)(units * self.step)
-        return f"{units * self.step:g}"
+        return f"{units * self.step:.12g}"
 
     def places_of(self, rows: pd.DataFrame, units: Mapping[str, np.ndarray]) -> np.ndarray:
         """(rows,) the cell of each row. units: (rows,) grid values of numbers and moments by name."""

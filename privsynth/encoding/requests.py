@@ -74,7 +74,8 @@ def domain_requests(policy: Policy) -> list[Request]:
     columns = policy.model.columns
     requests = []
     if policy.unit_column is not None:
-        requests.append(Request(UNIT_SIZES, "how many units there are, by number of rows", COUNT_SHARE, Geometric))
+        purpose = "how many units there are, by number of rows"
+        requests.append(Request(UNIT_SIZES, purpose, COUNT_SHARE, lambda mu: DiscreteGaussian(1 / mu)))
     elif policy.model.dataset.rows is None:
         requests.append(Request(ROW_COUNT, "how many rows the table has", COUNT_SHARE, Geometric))
     measured = [n for n, c in columns.items() if c.modelled and "private" in (c.bounds, c.categories)]
