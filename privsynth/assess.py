@@ -111,7 +111,7 @@ def gather(
     )
     model = policy.model
     return e.Evidence(
-        verdict=verdict, reasons=reasons, dataset=_dataset(policy, synthesizer.codec), privacy=plan.privacy(),
+        verdict=verdict, reasons=reasons, dataset=_dataset(policy, synthesizer.codec, plan), privacy=plan.privacy(),
         trainer=e.TrainerFacts(name=plan.trainer, options=dict(model.trainer.options), notes=list(plan.reasons)),
         audit=assessment.audit, utility=utility, handling=_handling(policy, intake), books=books,
         report=e.ReportMeta(
@@ -161,7 +161,7 @@ def _by_attacks(policy: Policy, audit: e.Audit) -> tuple[e.Verdict, list[str]]:
     ]
 
 
-def _dataset(policy: Policy, codec: Codec) -> e.Dataset:
+def _dataset(policy: Policy, codec: Codec, plan: Plan) -> e.Dataset:
     lost = {column.domain.name: lost_share(column) for column in codec.columns}
     facts = [
         e.ColumnFacts(
@@ -175,7 +175,7 @@ def _dataset(policy: Policy, codec: Codec) -> e.Dataset:
     spec = policy.model.dataset
     return e.Dataset(
         id=spec.id, description=spec.description, rows=spec.rows, columns=facts, constraints=rules,
-        remarks=list(remarks(codec, policy)),
+        remarks=list(remarks(codec, policy, plan)),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from privsynth.encoding.requests import domain_requests, histogram_request, readable_requests
+from privsynth.encoding.requests import domain_requests, hidden_units, histogram_request, readable_requests
 from privsynth.errors import PolicyError, Problem
 from privsynth.marginals.choice import Facts, expected_signal
 from privsynth.policy.load import Policy
@@ -27,7 +27,7 @@ from privsynth.privacy.events import (
     SampledGaussian,
     ThresholdedGaussian,
 )
-from privsynth.privacy.mechanisms.counts import ALONE, UNIT_SIZES
+from privsynth.privacy.mechanisms.counts import UNIT_SIZES
 from privsynth.privacy.noise import MAX_MOVED
 from privsynth.privacy.plan import Item, Lifetime, Plan, Request, RiskCost
 from privsynth.privacy.risk import generic_epsilon, max_tpr, plain_risk, small
@@ -74,12 +74,8 @@ def _signal(policy: Policy, requests: list[Request], events: list[Event]) -> tup
     found = expected_signal(Facts.of(policy), noise)
     told = [f"{'Lost in noise: ' if one.drowns else ''}{one.sentence}" for one in found]
     sizes = {request.name: event for request, event in zip(requests, events, strict=True)}.get(UNIT_SIZES)
-    if isinstance(sizes, DiscreteGaussian) and policy.model.release.weights != "units":
-        least = math.ceil(ALONE * sizes.noise_multiplier)
-        told.append(
-            f"numbers of rows: fewer than about {least:,} units of similarly many rows will not be distinguished from noise; their "
-            f"rows beyond {policy.max_rows} of a unit are then neither told nor weighted"
-        )
+    if (hidden := hidden_units(policy, sizes)) is not None:
+        told.append(f"numbers of rows: {hidden}")
     return tuple(told)
 
 

@@ -47,7 +47,8 @@ class ColumnDomain:
     is stored as an age, with so many grid units a day; ages: the lowest and the highest one, in units of `encoding.ages`, as its
     cuts then are. clock_of: the datetime of which this is the time of
     day; the datetime itself is stored as its day. letter_case: of names in dates, one of LETTER_CASES once it was measured,
-    and before that the empty text; None where there are none.
+    and before that the empty text; None where there are none. unreadable: measured share of its cells that cannot be read as its
+    kind, and count as missing; 0 where noise explains it.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ColumnDomain:
     spikes: tuple[int, ...] = ()
     clock_of: str | None = None
     letter_case: str | None = None
+    unreadable: float = 0.0
 
     @property
     def categorical(self) -> bool:
@@ -215,8 +217,12 @@ class Domain:
         return cls(columns, data["rows"], tuple(data["mix"]), data["units"], data["dropped"])
 
 
-def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, trained: float = 1.0) -> Domain:
-    """Takes what is declared and measures the rest. trained: public share of the declared rows that the trainer sees.
+def learn_domain(
+    policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, trained: float = 1.0,
+    unreadable: Mapping[str, float] | None = None,
+) -> Domain:  # fmt: skip
+    """Takes what is declared and measures the rest. trained: public share of the declared rows that the trainer sees;
+    unreadable: measured shares of cells, as from `readable.refuse_unreadable`.
 
     Raises Refused if delta is not below one over the number of units, once that is measured.
     """
@@ -225,6 +231,7 @@ def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, tr
         for name, column in policy.model.columns.items()
         if column.modelled
     ]
+    columns = [replace(column, unreadable=(unreadable or {}).get(column.name, 0.0)) for column in columns]
     columns = _with_clocks(_with_gaps(columns, policy))
     declared = policy.model.dataset.rows
     rows = round(declared * trained) if declared is not None else None

@@ -9,7 +9,11 @@ import numpy as np
 from privsynth.encoding.codec import Codec, ColumnCodec
 from privsynth.encoding.domain import OTHER
 from privsynth.encoding.histograms import SIGNIFICANT
+from privsynth.encoding.requests import hidden_units
 from privsynth.policy import Policy
+from privsynth.privacy.events import DiscreteGaussian
+from privsynth.privacy.mechanisms.counts import UNIT_SIZES
+from privsynth.privacy.plan import Plan
 
 MAX_CLIPPED, MAX_MERGED = 0.02, 0.5  # shares of rows above which a measured range, or a measured list, counts as failed
 MAX_OF_REST = (
@@ -29,8 +33,14 @@ def lost_share(column: ColumnCodec) -> float | None:
 
 
 def losses(codec: Codec) -> Iterator[tuple[str, bool]]:
-    """A sentence for each column whose measured range or list lost more than noise, and whether it counts as failed."""
+    """A sentence for each column with more unreadable cells than noise explains, or whose measured range or list lost more, and
+    whether that counts as failed: the run stops above the policy's share of unreadable cells."""
     for column in codec.columns:
+        if column.domain.unreadable:
+            cells = (
+                f"about {_percent(column.domain.unreadable)} of its cells cannot be read as kind {column.domain.kind}"
+            )
+            yield f"Column {column.domain.title!r}: {cells}, and count as missing (measured with noise).", False
         lost = lost_share(column)
         if lost is not None:
             yield from _loss_of_list(column, lost) if column.domain.categorical else _loss_of_range(column, lost)
@@ -52,13 +62,17 @@ def _loss_of_range(column: ColumnCodec, lost: float) -> Iterator[tuple[str, bool
     others = 1 - float(column.density.max())
     if domain.high - domain.low <= 1:
         only = domain.text_of(domain.low)
-        rest = f"{_percent(lost)} of rows may {what}" if lost > 0 else "any others are too rare to be found"
-        yield f"{found}the measured range holds no values but {only}; {rest}. State public bounds.", True
+        rest = (
+            f"{_percent(lost)} of rows {what}"
+            if lost >= SIGNIFICANT * noise
+            else "others are too rare to be found, if there are any"
+        )
+        yield f"{found}the measured range holds no value but {only}; {rest}. State public bounds.", True
     elif lost > MAX_CLIPPED or (lost >= SIGNIFICANT * noise and lost > MAX_OF_REST * others):
         among = f", {_percent(lost / others)} of those without its most frequent value," if lost <= MAX_CLIPPED else ""
         yield f"{found}{_percent(lost)} of rows{among} {what}. State public bounds.", True
     elif lost >= SIGNIFICANT * noise:
-        yield f"{found}{_percent(lost)} of rows {what}: its mean and its tails are not those of the table.", False
+        yield f"{found}{_percent(lost)} of rows {what}.", False
 
 
 def failures(codec: Codec) -> Iterator[str]:
@@ -75,8 +89,12 @@ def _percent(share: float) -> str:
     return f"{100 * share:.{0 if share >= 0.0995 else 1}f} %"
 
 
-def remarks(codec: Codec, policy: Policy) -> Iterator[str]:
+def remarks(codec: Codec, policy: Policy, plan: Plan) -> Iterator[str]:
     """What measured facts say of the table that leaves: which rows it leaves out, and what its columns lost."""
+    if (
+        hidden := hidden_units(policy, plan.event(UNIT_SIZES, DiscreteGaussian) if policy.unit_column else None)
+    ) is not None:
+        yield f"{hidden[0].upper()}{hidden[1:]}."
     dropped, most = codec.domain.dropped, policy.max_rows
     if dropped >= MAX_CLIPPED:
         follows = {

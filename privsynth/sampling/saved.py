@@ -65,6 +65,7 @@ class SavedColumn(_Part):
     spikes: Annotated[list[GridValue], Field(max_length=MARKS)]
     clock_of: Text | None
     letter_case: Literal["as names", "UPPER", "lower"] | None
+    unreadable: Annotated[float, Field(ge=0, le=1)]
 
     @property
     def categorical(self) -> bool:
