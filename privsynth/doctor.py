@@ -28,7 +28,7 @@ from privsynth.table.suggest import NO_TEXT, other_form, same_form
 from privsynth.table.values import Form, NumberReader
 
 EXAMPLES = 5  # distinct values that are shown of each kind of mismatch
-SOME = 2_000  # distinct texts that suggestions are tried on, at most
+SOME = 500  # distinct texts that suggestions are tried on, at most
 _NO = frozenset(
     (
         "0",
@@ -261,7 +261,7 @@ def _near(texts: list[tuple[str, int]], known: list[str]) -> str:
 def rewritten(cells: Cells, chosen: np.ndarray, values: np.ndarray, form: Form) -> list[Finding]:
     """Cells that are read, and whose values would leave written in another way, such as 04390 as 4390."""
     codes, rows = np.unique(np.where(chosen, cells.codes, -1), return_index=True)
-    rows = rows[codes >= 0][:SOME]
+    rows = rows[codes >= 0]
     texts = [cells.distinct[code] for code in cells.codes[rows]]
     shown = dict(zip(texts, form.texts_of(values[rows]), strict=True))
     other = {text for text, written in shown.items() if not form.written_alike(text, written)}
@@ -270,4 +270,4 @@ def rewritten(cells: Cells, chosen: np.ndarray, values: np.ndarray, form: Form) 
     hit = chosen & np.isin(cells.codes, [code for code, text in enumerate(cells.distinct) if text in other])
     examples = [(f"{text} as {shown[text]}", times) for text, times in _tally(cells, hit)]
     what = "are read, and such values would leave written otherwise"
-    return [Finding(what, int(hit.sum()), examples, same_form(sorted(other), form))]
+    return [Finding(what, int(hit.sum()), examples, same_form(sorted(other)[:SOME], form))]

@@ -131,6 +131,8 @@ def test_the_command_writes_nothing_and_says_that_it_is_private(
         ('kind: number, bounds: [0, 99], decimals: 2, number: {currency: "€"}', "12.50 €", "€12.50", 'written: "{} €"'),
         ("kind: number, bounds: [0, 99], decimals: 1, number: {percent: true}", "12.5\u00a0%", "12.5%", 'written: "{}\\u00a0%"'),
         ("kind: number, bounds: [0, 99]", "5.00", "5.0", "`decimals: 2`"),
+        ("kind: integer, bounds: [0, 99]", "7.0", "7", "`kind: number, decimals: 1`"),
+        ("kind: date, bounds: [2020-01-01, 2020-12-31]", "2020-03-01 07:45:00", "2020-03-01", "kind datetime keeps"),
         ("kind: integer, bounds: [0, 99]", "007", "7", "write them otherwise in the table"),
         ('kind: date, bounds: [2020-01-01, 2020-12-31], format: "%d.%m.%Y"', "1.3.2020", "01.03.2020", '"%-d.%-m.%Y"'),
         ('kind: date, bounds: [2020-01-01, 2020-12-31], format: "%d-%b-%Y"', "01-Mrz-2020", "01-März-2020", "`dataset.months`"),

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -499,6 +501,19 @@ def test_decimals_of_parquet_are_decimals_in_a_data_frame(tmp_path: Path) -> Non
     assert out["price"].tolist() == [Decimal("1.50"), None]
     layout.write_parquet(out, tmp_path / "out.parquet")
     assert pq.read_table(tmp_path / "out.parquet").column("price").equals(table.column("price"))
+
+
+def test_measured_categories_that_the_encoding_cannot_write_make_the_csv_utf_8() -> None:
+    """Of a Parquet file, say: nothing that a policy states could have told, and all is spent."""
+    policy = Policy.from_text(MANY.replace("rows: 100", "rows: 100, csv: {encoding: cp1252}"))
+    raw = read_table(pd.DataFrame({name: ["a"] for name in policy.model.columns}))
+
+    def encoding(*categories: str) -> str:
+        domain = SimpleNamespace(name="word", categories=categories, letter_case=None)
+        codec: Any = SimpleNamespace(columns=[SimpleNamespace(domain=domain, found_marks=())])
+        return Layout.of(policy, raw, codec).csv.encoding
+
+    assert (encoding("é"), encoding("é", "ł")) == ("cp1252", "utf-8")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

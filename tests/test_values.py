@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -17,6 +19,8 @@ from privsynth.policy import Policy
 from privsynth.policy.column import EPOCH, LETTER_CASES
 from privsynth.policy.moments import DAY, clock_of, duration_of
 from privsynth.table.parse import plain_number
+from privsynth.table.raw import NO_VALUE, REGULAR
+from privsynth.table.reader import read_table
 from privsynth.table.values import Form, NumberReader
 
 FIXED = settings(max_examples=200, deadline=None)
@@ -491,6 +495,15 @@ def test_missing_values_are_no_text() -> None:
         assert [text is None for text in texts] == [True, False, True, False, False] and texts[1] == texts[4]
         assert Form(kind).texts_of(np.full(2, np.nan)).tolist() == [None, None]
         assert len(Form(kind).texts_of(np.zeros(0))) == 0
+
+
+def test_only_a_source_that_has_days_is_read_in_two_ways(tmp_path: Path) -> None:
+    """In a CSV a day is what somebody wrote: what is not in the declared format was written by other rules."""
+    (tmp_path / "t.csv").write_text("day,x\n2020-03-01,1\n01.03.2020,1\n")
+    reader = NumberReader(Form("date", "%d.%m.%Y"))
+    assert read_table(tmp_path / "t.csv").numbers("day", reader).states.tolist() == [NO_VALUE, REGULAR]
+    frame = pd.DataFrame({"day": ["2020-03-01", "01.03.2020"]})
+    assert read_table(frame).numbers("day", reader).states.tolist() == [REGULAR, REGULAR]
 
 
 MONTHS = ("Jan", "Feb", "Mrz", "Apr", "Mai", "Jun", "Jul", "Aug", "Sep", "Okt", "Nov", "Dez")

@@ -28,6 +28,7 @@ TIMES = ("%H:%M", "%H:%M:%S", "%-H:%M", "%-H:%M:%S", "%H%M", "%H%M%S", "%I:%M %p
 POINTS = ((",", ""), (".", ","), (",", "."), (",", " "), (".", " "), (".", "'"), (".", "\u2019"), (",", "\u00a0"),
           (",", "\u202f"), (".", "\u00a0"), (".", "\u202f"))  # fmt: skip
 CURRENCIES = ("€", "$", "£", "CHF", "USD", "EUR", "zł", "Kč", "kr")
+_CLOCK = re.compile(r"\d:\d\d|\d{10}")
 _CENSORED = re.compile(r"(?:[<>\u2264\u2265]=?\s*[\d.,]+|[\d.,]+\s*\+)\Z")
 
 
@@ -57,6 +58,8 @@ def same_form(texts: list[str], form: Form) -> str:
     share, words = _best(_writing(form, texts), kept)
     if share >= ENOUGH:
         return f"declare {words} to keep them as they are"
+    if form.kind == "date" and sum(bool(_CLOCK.search(text)) for text in texts) >= ENOUGH * len(texts):
+        return "kind datetime keeps times of day"
     if form.kind in ("date", "datetime") and re.search("%[bB]", form.format or ""):
         return "declare the twelve names of months, as they are written, in `dataset.months`"
     return "declare how they are written, if the policy can say so, or write them otherwise in the table"
@@ -106,7 +109,8 @@ def _writing(form: Form, texts: list[str]) -> Iterator[tuple[Form, str]]:
     for places in {
         len(found[1]) for text in texts[:1] if (found := re.search(rf"{re.escape(form.decimal)}(\d+)", text))
     }:
-        yield replace(form, places=places), f"`decimals: {places}`"
+        kind = "" if form.kind == "number" else "kind: number, "
+        yield replace(form, kind="number", places=places), f"`{kind}decimals: {places}`"
     signs = [sign for sign in (form.currency, "%" if form.percent else "") if sign]
     for sign, space in product(signs, ("", " ", "\u00a0", "\u202f")):
         for pattern in (f"{{}}{space}{sign}", f"{sign}{space}{{}}", f"{sign}{space}-{{}}", f"{{}}-{space}{sign}"):
