@@ -131,7 +131,10 @@ class ColumnDomain:
     @property
     def described(self) -> str:
         if self.categorical:
-            return f"{len(self.categories)} categories ({self.source})"
+            merged = self.categories[-1] == OTHER
+            known = len(self.categories) - merged
+            rest = f", all others as {OTHER}" if merged else ""
+            return f"{known} categor{'y' if known == 1 else 'ies'} ({self.source}){rest}"
         return f"{self.text_of(self.low)} to {self.text_of(self.high)} ({self.source})"
 
     def text_of(self, units: int) -> str:

@@ -38,7 +38,8 @@ def losses(codec: Codec) -> Iterator[tuple[str, bool]]:
     for column in codec.columns:
         if column.domain.unreadable:
             cells = (
-                f"about {_percent(column.domain.unreadable)} of its cells cannot be read as kind {column.domain.kind}"
+                f"about {100 * column.domain.unreadable:.{0 if column.domain.unreadable >= 0.01 else 1}f} % of its cells cannot be "
+                f"read as kind {column.domain.kind}"
             )
             yield f"Column {column.domain.title!r}: {cells}, and count as missing (measured with noise).", False
         lost = lost_share(column)
