@@ -25,8 +25,9 @@ from privsynth.policy import Policy
 from privsynth.privacy.plan import Plan
 from privsynth.privacy.unit import Rows
 from privsynth.sampling.synthesizer import Synthesizer
-from privsynth.table.intake import Intake
+from privsynth.table.intake import Intake, state_of
 from privsynth.table.private import open_rows
+from privsynth.utility.cells import Marked
 from privsynth.utility.measure import distances, measure
 
 if TYPE_CHECKING:
@@ -65,11 +66,21 @@ def assess(
     audit = clock("attacking", lambda: attack(tables, thresholds, effort, rng, clock.inner))
     kinds: dict[str, str] = {name: columns[name].kind for name in made}
     groups = [name for name in made if roles[name] == "quasi_identifier" and columns[name].categorical]
-    utility = clock("measuring", lambda: measure(made, used, unused, policy.target, kinds, groups, rng, clock.inner))
-    return Assessment(audit, utility.model_copy(update=_unmerged(made, train.values, codec)))
+    marked = _marked(synthetic, train.values, codec)
+    utility = clock(
+        "measuring", lambda: measure(made, used, unused, policy.target, kinds, groups, rng, clock.inner, marked)
+    )
+    return Assessment(audit, utility.model_copy(update=_unmerged(made, train.values, codec, marked)))
 
 
-def _unmerged(made: pd.DataFrame, train: pd.DataFrame, codec: Codec) -> dict[str, float | None]:
+def _marked(synthetic: pd.DataFrame, train: pd.DataFrame, codec: Codec) -> Marked:
+    """Codes for missing answers and limits of detection of numbers, in both tables."""
+    texts = {c.domain.name: c.domain.marks for c in codec.columns if c.is_number and c.domain.marks}
+    one, other = ({name: frame[state_of(name)].to_numpy() for name in texts} for frame in (synthetic, train))
+    return Marked(texts, one, other)
+
+
+def _unmerged(made: pd.DataFrame, train: pd.DataFrame, codec: Codec, marked: Marked) -> dict[str, float | None]:
     """Distances from the real values themselves, where rare ones were merged: each category that was lost counts."""
     merged = [c.domain for c in codec.columns if c.domain.categorical and c.domain.categories[-1] == OTHER]
     if not merged:
@@ -80,7 +91,7 @@ def _unmerged(made: pd.DataFrame, train: pd.DataFrame, codec: Codec) -> dict[str
         names += sorted({value for value in train[domain.name] if value is not None} - set(names))
         one[domain.name] = categorical(made[domain.name].astype(object).where(made[domain.name].notna(), None), names)
         other[domain.name] = categorical(train[domain.name], names)
-    return {f"tvd{ways}_unmerged": distance for ways, distance in distances(one, other).items()}
+    return {f"tvd{ways}_unmerged": distance for ways, distance in distances(one, other, marked).items()}
 
 
 def _audit_frame(frame: pd.DataFrame, codec: Codec) -> pd.DataFrame:
@@ -111,7 +122,7 @@ def gather(
     )
     model = policy.model
     return e.Evidence(
-        verdict=verdict, reasons=reasons, dataset=_dataset(policy, synthesizer.codec), privacy=plan.privacy(),
+        verdict=verdict, reasons=reasons, dataset=_dataset(policy, synthesizer.codec, plan), privacy=plan.privacy(),
         trainer=e.TrainerFacts(name=plan.trainer, options=dict(model.trainer.options), notes=list(plan.reasons)),
         audit=assessment.audit, utility=utility, handling=_handling(policy, intake), books=books,
         report=e.ReportMeta(
@@ -161,7 +172,7 @@ def _by_attacks(policy: Policy, audit: e.Audit) -> tuple[e.Verdict, list[str]]:
     ]
 
 
-def _dataset(policy: Policy, codec: Codec) -> e.Dataset:
+def _dataset(policy: Policy, codec: Codec, plan: Plan) -> e.Dataset:
     lost = {column.domain.name: lost_share(column) for column in codec.columns}
     facts = [
         e.ColumnFacts(
@@ -175,7 +186,7 @@ def _dataset(policy: Policy, codec: Codec) -> e.Dataset:
     spec = policy.model.dataset
     return e.Dataset(
         id=spec.id, description=spec.description, rows=spec.rows, columns=facts, constraints=rules,
-        remarks=list(remarks(codec, policy)),
+        remarks=list(remarks(codec, policy, plan)),
     )  # fmt: skip
 
 

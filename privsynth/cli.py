@@ -344,14 +344,18 @@ def _print_outcome(outcome: Outcome, as_json: bool) -> None:
     evidence, folder = outcome.evidence, outcome.folder
     if as_json:
         _print_json({
-            "verdict": evidence.verdict, "reasons": evidence.reasons, "epsilon": evidence.privacy.epsilon,
-            "delta": evidence.privacy.delta, "release": str(folder / "release") if outcome.released else None,
+            "verdict": evidence.verdict, "reasons": evidence.reasons, "remarks": evidence.dataset.remarks,
+            "epsilon": evidence.privacy.epsilon, "delta": evidence.privacy.delta,
+            "release": str(folder / "release") if outcome.released else None,
             "dossier": str(folder / "dossier"), "seconds": evidence.seconds,
         })  # fmt: skip
         return
     typer.echo(f"Verdict: {evidence.verdict.replace('_', ' ')}")
     for reason in evidence.reasons:
         typer.echo(f"  {reason}")
+    for remark in evidence.dataset.remarks:
+        if remark not in evidence.reasons:
+            typer.echo(f"note: {remark}")
     typer.echo(evidence.privacy.sentence)
     if outcome.released:
         typer.echo(f"May be shared:   {folder / 'release'}")

@@ -8,30 +8,50 @@ claim (docs/privacy.md, section 9).
 from __future__ import annotations
 
 import difflib
+import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from privsynth.errors import InputError, printable
 from privsynth.policy import Policy
+from privsynth.policy.column import TEMPORAL
 from privsynth.table.cells import Cells
-from privsynth.table.intake import SHORT, category_reader, check_header, check_types
-from privsynth.table.raw import RawTable
+from privsynth.table.intake import category_reader, check_header, check_types, finer, is_text_column
+from privsynth.table.raw import NO_VALUE, REGULAR, RawTable
 from privsynth.table.reader import Source, read_header, read_table, read_types
+from privsynth.table.suggest import NO_TEXT, other_form, same_form
 from privsynth.table.values import Form, NumberReader
 
 EXAMPLES = 5  # distinct values that are shown of each kind of mismatch
-ENOUGH = 0.9  # share of unreadable cells that another way of writing must explain to be suggested
-SOME = 10_000  # distinct texts that suggestions are tried on, at most
-FORMATS = (
-    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y%m%d", "%d-%m-%Y", "%d-%b-%Y", "%d-%b-%y", "%d%b%Y", "%d.%m.%y", "%m/%d/%y",
-    "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%d.%m.%Y %H:%M", "%m/%d/%Y %H:%M", "%m/%d/%Y %I:%M %p",
-)  # fmt: skip
+SOME = 500  # distinct texts that suggestions are tried on, at most
+_NO = frozenset(
+    (
+        "0",
+        "0.0",
+        "n",
+        "no",
+        "f",
+        "false",
+        "nein",
+        "falsch",
+        "non",
+        "faux",
+        "falso",
+        "nie",
+        "nee",
+        "nej",
+        "ne",
+        "não",
+        "nao",
+        "ei",
+    )
+)
+_STOPS = "would stop the run"
 
 
 @dataclass
@@ -82,7 +102,7 @@ class Diagnosis:
         yield from (*self.problems, *self.notes)
         for name, found in self.columns.items():
             for finding in found:
-                share = f"{100 * finding.cells / max(self.rows, 1):.2g} %"
+                share = _percent(finding.cells / max(self.rows, 1))
                 yield f"\n{name}: {finding.cells:,} cells ({share}) {finding.what}"
                 if finding.examples:
                     shown = ", ".join(f"{printable(repr(text))} ({times:,})" for text, times in finding.examples)
@@ -96,6 +116,14 @@ class Diagnosis:
             yield f"\nA run would stop: more than {100 * self.limit:g} % of the cells of {', '.join(self.stops)} cannot be read."
         elif not self.problems:
             yield "\nA run can read this table."
+
+
+def _percent(share: float) -> str:
+    """
+    >>> _percent(1.0), _percent(0.124), _percent(0.00031)
+    ('100 %', '12 %', '0.031 %')
+    """
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
 
 
 UNREADABLE = "cannot be read as their kind; they would turn missing"
@@ -122,6 +150,7 @@ def examine(policy: Policy, source: Source) -> Diagnosis:
 
 
 def _table(raw: RawTable, policy: Policy) -> Iterator[str]:
+    yield from raw.notes
     declared = policy.model.dataset.rows
     if declared is not None and abs(declared - len(raw)) > 0.1 * declared:
         yield f"`dataset.rows` says {declared:,}, and the table has {len(raw):,}: the claim holds, but accuracy suffers"
@@ -137,7 +166,7 @@ def _table(raw: RawTable, policy: Policy) -> Iterator[str]:
         large = int(np.count_nonzero(sizes > policy.max_rows))
         yield (
             f"{large:,} units have more than `max_rows` = {policy.max_rows} rows: {lost:,} rows "
-            f"({100 * lost / len(raw):.2g} %) would be left out, so that units with many rows weigh less than in the table"
+            f"({_percent(lost / len(raw))}) would be left out, so that units with many rows weigh less than in the table"
         )
 
 
@@ -147,44 +176,36 @@ def _tally(cells: Cells, chosen: np.ndarray) -> list[tuple[str, int]]:
     return [(cells.distinct[code], times) for code, times in counts.most_common(EXAMPLES) if times]
 
 
+def _distinct(cells: Cells, chosen: np.ndarray) -> list[str]:
+    """Some of the different texts among the cells chosen."""
+    return [cells.distinct[code] for code in np.unique(cells.codes[chosen]) if code >= 0][:SOME]
+
+
 def _numbers(raw: RawTable, name: str, policy: Policy) -> tuple[list[Finding], int]:
     column, reader, found = policy.model.columns[name], NumberReader.of(policy, name), []
-    cells = raw.cells(name, ())
-    read = [reader(text) for text in cells.distinct]
-    values = np.array([*(value for value, _ in read), math.nan, math.nan])
-    marks = np.array([*(mark for _, mark in read), -1, -1])
-    bad = np.array([*(~np.isfinite(values[:-2]) & (marks[:-2] < 0)), True, False])[cells.codes]
+    cells, numbers = raw.cells(name, ()), raw.numbers(name, reader)
+    values, bad = numbers.values, numbers.states == NO_VALUE
     if bad.any():
-        texts = [
-            text for text, (value, mark) in zip(cells.distinct, read, strict=True) if math.isnan(value) and mark < 0
-        ]
-        found.append(Finding(UNREADABLE, int(bad.sum()), _tally(cells, bad), _other_form(texts[:SOME], reader.form)))
+        texts = _distinct(cells, bad)
+        found.append(Finding(UNREADABLE, int(bad.sum()), _tally(cells, bad), other_form(texts, reader.form)))
     low, high = column.limits or (-math.inf, math.inf)
     with np.errstate(invalid="ignore"):
-        outside = ((values < low) | (values > high))[cells.codes]
-        off = np.abs(values - np.round(values / column.step) * column.step)
-        finer = ((off > 1e-6 * column.step) & (off > SHORT * np.abs(values)))[cells.codes] & ~outside
+        outside = (values < low) | (values > high)
+    rounded = finer(values, column) & ~outside
+    done = {"clip": "would be moved to the nearest bound", "missing": "would turn missing"}
     rule = policy.unexpected(name)
     if outside.any():
-        done = {"clip": "would be moved to the nearest bound", "missing": "would turn missing"}.get(
-            rule, "would stop the run"
-        )
-        found.append(Finding(f"lie outside the bounds; they {done}", int(outside.sum()), _tally(cells, outside)))
-    if finer.any():
+        what = f"lie outside the bounds; they {done.get(rule, _STOPS)}"
+        found.append(Finding(what, int(outside.sum()), _tally(cells, outside)))
+    if rounded.any():
+        what = "are finer than the column's resolution; they would be rounded"
         if column.kind == "integer":
-            done = (
-                "would be rounded"
-                if rule == "clip"
-                else "would turn missing"
-                if rule == "missing"
-                else "would stop the run"
-            )
-            found.append(Finding(f"are not whole numbers; they {done}", int(finer.sum()), _tally(cells, finer)))
-        else:
-            what = "are finer than the column's resolution; they would be rounded"
-            found.append(Finding(what, int(finer.sum()), _tally(cells, finer)))
+            what = f"are not whole numbers; they {(done | {'clip': 'would be rounded'}).get(rule, _STOPS)}"
+        found.append(Finding(what, int(rounded.sum()), _tally(cells, rounded)))
+    if is_text_column(raw, name) and not (raw.iso and column.kind in TEMPORAL):
+        found += rewritten(cells, (numbers.states == REGULAR) & ~outside & ~rounded, values, reader.form)
     found += _blanks(cells, column.nullable)
-    return found, cells.present - int(np.count_nonzero(marks[cells.codes] >= 0))
+    return found, numbers.present
 
 
 def _categories(raw: RawTable, name: str, policy: Policy) -> tuple[list[Finding], int]:
@@ -201,6 +222,8 @@ def _categories(raw: RawTable, name: str, policy: Policy) -> tuple[list[Finding]
         texts = _tally(cells, unknown)
         groups = policy.groupings[name].groups if name in policy.groupings else []
         near = _near(texts, [*(column.public_categories or ()), *groups])
+        if column.kind == "boolean":
+            near = _two_words([text for text in cells.distinct if text not in marks])
         what = UNREADABLE if column.kind == "boolean" else "are not among the categories; they would turn missing"
         found.append(Finding(what, int(unknown.sum()), texts, near))
     return [*found, *_blanks(cells, column.nullable)], cells.present
@@ -214,8 +237,18 @@ def _blanks(cells: Cells, nullable: bool) -> list[Finding]:
     return [Finding(what, int(blank.sum()))]
 
 
+def _two_words(words: list[str]) -> str:
+    """Which one is false is said where it is known alone: truth values must not be turned round."""
+    no = [word for word in words if word.casefold() in _NO]
+    pair = [*no, *(word for word in words if word not in no)] if len(words) == 2 and len(no) == 1 else ["no", "yes"]
+    shown = ", ".join(json.dumps(word, ensure_ascii=False) for word in pair)
+    return f"declare its two words, the false one first, such as `categories: [{shown}]`"
+
+
 def _near(texts: list[tuple[str, int]], known: list[str]) -> str:
     """Declared categories that differ from what was found in case or spelling alone."""
+    if not texts:
+        return NO_TEXT
     folded = {category.casefold(): category for category in known}
     for text, _ in texts:
         guess = folded.get(text.casefold()) or folded.get(text.removesuffix(".0").casefold())
@@ -225,41 +258,16 @@ def _near(texts: list[tuple[str, int]], known: list[str]) -> str:
     return "declare them in `categories`, or leave them to turn missing"
 
 
-def _other_form(texts: list[str], form: Form) -> str:
-    """What to declare, if another way of writing reads nearly all of the texts."""
-    if not texts:
-        return "they hold control characters, or are no text"
-    if sum(bool(_CENSORED.match(text)) for text in texts) >= ENOUGH * len(texts):
-        return 'declare what stands for values beyond a limit, such as `censored: {below: "<0.6", above: ["90+"]}`'
-    best, words = 0.0, ""
-    for other, words_of_it in _forms(form):
-        read = sum(not math.isnan(other.value_of(text)) for text in texts) / len(texts)
-        if read > best:
-            best, words = read, words_of_it
-    if best >= ENOUGH:
-        return f"declare {words}: it reads {100 * best:.0f} % of these values"
-    return "declare how they are written (`number`, `format`, `dataset.csv`), or what they mean (`missing`, `censored`)"
-
-
-_CENSORED = re.compile(r"(?:[<>\u2264\u2265]=?\s*[\d.,]+|[\d.,]+\s*\+)\Z")
-
-
-def _forms(form: Form) -> Iterator[tuple[Form, str]]:
-    if form.kind in ("integer", "number"):
-        for decimal, thousands in ((",", ""), (".", ","), (",", "."), (",", " "), (".", " "), (".", "'")):
-            stated = f'decimal: "{decimal}"' + (f', thousands: "{thousands}"' if thousands else "")
-            yield replace(form, decimal=decimal, thousands=thousands), f"`number: {{{stated}}}`"
-            more = replace(form, decimal=decimal, thousands=thousands, parentheses=True)
-            yield more, f"`number: {{{stated}, parentheses: true}}`"
-        for currency in ("€", "$", "£", "CHF", "USD", "EUR"):
-            yield (
-                replace(form, thousands=",", currency=currency),
-                f'`number: {{thousands: ",", currency: "{currency}"}}`',
-            )
-        yield replace(form, percent=True), "`number: {percent: true}`"
-    elif form.kind in ("date", "datetime"):
-        for other in FORMATS:
-            if form.kind == "date" or "%H" in other or "%I" in other:
-                yield replace(form, format=other), f'`format: "{other}"`'
-        if form.kind == "datetime" and not form.timezone:
-            yield replace(form, timezone="UTC"), "`timezone` (such as `UTC`), since the cells have offsets"
+def rewritten(cells: Cells, chosen: np.ndarray, values: np.ndarray, form: Form) -> list[Finding]:
+    """Cells that are read, and whose values would leave written in another way, such as 04390 as 4390."""
+    codes, rows = np.unique(np.where(chosen, cells.codes, -1), return_index=True)
+    rows = rows[codes >= 0]
+    texts = [cells.distinct[code] for code in cells.codes[rows]]
+    shown = dict(zip(texts, form.texts_of(values[rows]), strict=True))
+    other = {text for text, written in shown.items() if not form.written_alike(text, written)}
+    if not other:
+        return []
+    hit = chosen & np.isin(cells.codes, [code for code, text in enumerate(cells.distinct) if text in other])
+    examples = [(f"{text} as {shown[text]}", times) for text, times in _tally(cells, hit)]
+    what = "are read, and such values would leave written otherwise"
+    return [Finding(what, int(hit.sum()), examples, same_form(sorted(other)[:SOME], form))]

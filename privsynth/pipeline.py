@@ -133,8 +133,8 @@ def _learn(
     account.charge("unit numbers", plan["unit numbers"])
     with without_values("checking and splitting"):
         intake = clock("checking and splitting", lambda: take_in(raw, policy, account.randomness, holdout))
-    clock("checking cells", lambda: refuse_unreadable(policy, intake.train, account))
-    domain = clock("learning the domain", lambda: learn_domain(policy, intake.train, account, 1 - holdout))
+    lost = clock("checking cells", lambda: refuse_unreadable(policy, intake.train, account))
+    domain = clock("learning the domain", lambda: learn_domain(policy, intake.train, account, 1 - holdout, lost))
     codec = clock("encoding", lambda: learn_codec(domain, intake.train, account, policy.knowledge))
     trainer = trainer_of(plan.trainer, plan.trainer_options)
     codes = intake.train.encoded(codec)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from privsynth.encoding.requests import domain_requests, histogram_request, readable_requests
+from privsynth.encoding.requests import domain_requests, hidden_units, histogram_request, readable_requests
 from privsynth.errors import PolicyError, Problem
 from privsynth.marginals.choice import Facts, expected_signal
 from privsynth.policy.load import Policy
@@ -27,6 +27,7 @@ from privsynth.privacy.events import (
     SampledGaussian,
     ThresholdedGaussian,
 )
+from privsynth.privacy.mechanisms.counts import UNIT_SIZES
 from privsynth.privacy.noise import MAX_MOVED
 from privsynth.privacy.plan import Item, Lifetime, Plan, Request, RiskCost
 from privsynth.privacy.risk import generic_epsilon, max_tpr, plain_risk, small
@@ -71,7 +72,11 @@ def _signal(policy: Policy, requests: list[Request], events: list[Event]) -> tup
         for request, event in zip(requests, events, strict=True) if isinstance(event, Gaussian) and request.tables
     }  # fmt: skip
     found = expected_signal(Facts.of(policy), noise)
-    return tuple(f"{'Lost in noise: ' if one.drowns else ''}{one.sentence}" for one in found)
+    told = [f"{'Lost in noise: ' if one.drowns else ''}{one.sentence}" for one in found]
+    sizes = {request.name: event for request, event in zip(requests, events, strict=True)}.get(UNIT_SIZES)
+    if (hidden := hidden_units(policy, sizes)) is not None:
+        told.append(f"numbers of rows: {hidden}")
+    return tuple(told)
 
 
 def _refuse_too_many_cells(policy: Policy, tables: int) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -12,6 +14,7 @@ from privsynth.cli import app
 from privsynth.doctor import UNREADABLE, examine
 from privsynth.errors import InputError
 from privsynth.policy import Policy
+from privsynth.policy.model import CsvSpec
 
 POLICY = """\
 privsynth: 1
@@ -120,3 +123,87 @@ def test_the_command_writes_nothing_and_says_that_it_is_private(
     answer = CliRunner().invoke(app, ["doctor", str(tmp_path / "p.yaml"), "--data", str(written(tmp_path)), "--json"])
     assert answer.exit_code == 0 and json.loads(answer.output)["private"] is True
     assert sorted(tmp_path.iterdir()) == before, "no ledger, no output"
+
+
+@pytest.mark.parametrize(
+    ("entry", "cell", "other", "hint"),
+    [
+        ('kind: number, bounds: [0, 99], decimals: 2, number: {currency: "€"}', "12.50 €", "€12.50", 'written: "{} €"'),
+        ("kind: number, bounds: [0, 99], decimals: 1, number: {percent: true}", "12.5\u00a0%", "12.5%", 'written: "{}\\u00a0%"'),
+        ("kind: number, bounds: [0, 99]", "5.00", "5.0", "`decimals: 2`"),
+        ("kind: integer, bounds: [0, 99]", "7.0", "7", "`kind: number, decimals: 1`"),
+        ("kind: date, bounds: [2020-01-01, 2020-12-31]", "2020-03-01 07:45:00", "2020-03-01", "kind datetime keeps"),
+        ("kind: integer, bounds: [0, 99]", "007", "7", "write them otherwise in the table"),
+        ('kind: date, bounds: [2020-01-01, 2020-12-31], format: "%d.%m.%Y"', "1.3.2020", "01.03.2020", '"%-d.%-m.%Y"'),
+        ('kind: date, bounds: [2020-01-01, 2020-12-31], format: "%d-%b-%Y"', "01-Mrz-2020", "01-März-2020", "`dataset.months`"),
+        ("kind: datetime, bounds: [2020-01-01, 2020-12-31]", "2020-03-01T07:45:00", "2020-03-01 07:45:00", '"%Y-%m-%dT%H:%M:%S"'),
+        ("kind: datetime, bounds: [2020-01-01, 2020-12-31], timezone: Europe/Berlin", "2020-03-01 07:45:00",
+         "2020-03-01 07:45:00+01:00", '"%Y-%m-%d %H:%M:%S"'),
+        ("kind: time", "7:45", "07:45:00", '"%-H:%M"'),
+    ],
+)  # fmt: skip
+def test_what_would_leave_written_otherwise_is_told(
+    entry: str, cell: str, other: str, hint: str, tmp_path: Path
+) -> None:
+    policy = Policy.from_text(
+        POLICY.replace("rows: 100", "rows: 100, language: de").replace(
+            "kind: integer, bounds: [0, 110], nullable: false", entry
+        )
+    )
+    (finding,) = examine(policy, written(tmp_path, age=[cell] * 100)).columns["age"]
+    assert "written otherwise" in finding.what and finding.cells == 100
+    assert finding.examples == [(f"{cell} as {other}", 100)] and hint in finding.hint
+
+
+def test_typed_moments_are_looked_at_as_a_run_reads_them(tmp_path: Path) -> None:
+    """Those of a time zone were called unreadable, since they were read as text; and fractions of seconds were not told."""
+    text = POLICY.replace("kind: date, bounds", "kind: datetime, bounds")
+    moments = pd.Series(pd.Timestamp("2021-03-04 07:45:00.250", tz="Europe/Paris")).repeat(100)
+    table = pd.read_csv(written(tmp_path)).assign(seen=moments.to_numpy(object))
+    table["seen"] = pd.DatetimeIndex(table["seen"])
+    (finding,) = examine(Policy.from_text(text), table).columns["seen"]
+    assert "would be rounded" in finding.what and finding.cells == 100
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [(("J", "N"), '["N", "J"]'), (("oui", "non"), '["non", "oui"]'), (("tak", "moze"), '["no", "yes"]')],
+)
+def test_truth_values_are_never_suggested_the_wrong_way_round(
+    words: tuple[str, str], hint: str, tmp_path: Path
+) -> None:
+    policy = Policy.from_text(POLICY.replace("category, categories: [F, M]", "boolean"))
+    (finding,) = examine(policy, written(tmp_path, sex=[*words] * 50)).columns["sex"]
+    assert finding.what == UNREADABLE and hint in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        ("Who,paid,crp,age,sex,seen", "the table has 'Who'"),
+        ("who,paid,crp,age,sex, seen\u00a0", None),
+        ("who;paid;crp;age;sex;seen", 'delimiter: ";"'),
+        ('"who"\t"paid"\t"crp"\t"age"\t"sex"\t"seen"', 'delimiter: "\\t"'),
+        ("who~paid~crp~age~sex~seen", "correct `dataset.csv.delimiter`"),
+    ],
+)
+def test_a_header_that_differs_a_little_is_told_how(header: str, hint: str | None, tmp_path: Path) -> None:
+    path, mark = written(tmp_path), next(mark for mark in "\t;~," if mark in header)
+    rows = path.read_text().replace(",", mark).splitlines()[1:]
+    path.write_text("\n".join([header, *rows]) + "\n")
+    try:
+        said = " ".join(examine(Policy.from_text(POLICY), path).problems)
+    except InputError as error:
+        said = str(error)
+    assert hint in said if hint else not said
+
+
+def test_names_in_another_encoding_are_told_which(tmp_path: Path) -> None:
+    policy = Policy.from_text(
+        POLICY.replace("rows: 100", "rows: 100, csv: {encoding: cp1250}").replace("  sex:", "  Płeć:")
+    )
+    dataset = policy.model.dataset.model_copy(update={"csv": CsvSpec(encoding="cp1252")})
+    policy = replace(policy, model=policy.model.model_copy(update={"dataset": dataset}))
+    path = written(tmp_path)
+    path.write_bytes(path.read_text().replace("sex", "Płeć", 1).encode("cp1250"))
+    assert "declare `dataset: {csv: {encoding: cp1250}}`" in " ".join(examine(policy, path).problems)

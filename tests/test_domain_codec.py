@@ -245,6 +245,22 @@ def test_marks_that_are_no_more_than_noise_are_drawn_as_blank() -> None:
     assert marks_apart(np.array([0.2, 0.001, 0.1]), 0.01).tolist() == [0, 1, 1]
     assert marks_apart(np.array([0.001, 0.002, 0.1]), 0.01).tolist() == [0, 0, 0]
     assert marks_apart(np.array([0.0]), 0.01).tolist() == [0], "a column without marks"
+    assert marks_apart(np.array([0.001, 0.002, 0.1]), 0.01, few=True).tolist() == [0, 1, 2], "pairs tell more of them"
+
+
+def test_a_mark_that_noise_explains_counts_as_blank_and_comes_back_with_a_better_estimate() -> None:
+    """Codes 1 and 2 are those of marks, of which the last was merged with the blank cell, code 3."""
+    column = ColumnDomain("x", "integer", (), 0, 0, marks=("-7", "-8", "-9"))
+    bins, inside = np.array([0, 1, 2, 3, 3], np.int32), np.array([0.9, 0.04, 0.05, 0.03, 0.01])
+    raw = np.array([0.87, 0.04, 0.05, 0.04])
+    rough = ColumnCodec.of(column, bins, inside, raw, np.full(4, 0.03))
+    assert rough.density[1] == rough.density[2] == 0 and rough.shares == pytest.approx([1, 0, 0, 0]), (
+        "all of it may be noise"
+    )
+    pooled = ColumnCodec.of(column, bins, inside, raw, np.full(4, 0.018))
+    assert pooled.shares == pytest.approx([0.87, 0, 0, 0.13]), "together they are more than noise"
+    fine = rough.with_shares(raw, np.full(4, 0.001))
+    assert fine.shares == pytest.approx(raw) and fine.density[3] / fine.density[4] == pytest.approx(3), "not evenly"
 
 
 # --- datetimes -------------------------------------------------------------------------------------------------------
@@ -275,12 +291,13 @@ def test_a_datetime_is_stored_as_its_day_and_its_time(step: float) -> None:
     assert (inside < 1800).all(), "each half hour has cells of its own"
 
 
-def test_a_clock_without_a_day_moves_nothing() -> None:
-    """A model may draw a day without a time, and a time without a day."""
+def test_a_clock_without_a_day_moves_nothing_and_a_day_without_one_gets_a_time_of_the_column() -> None:
+    """A model may draw a day without a time, and a time without a day: such days were midnights, which nobody had."""
     codec = codec_of(*moments("1970-01-01", "1970-01-10"))
     day, clock = codec.sizes
-    back = codec.decode(np.array([[3, clock - 1], [day - 1, 5]]), np.random.default_rng(0))
-    assert back["x"][0] == 3 * 86_400 and np.isnan(back["x"][1])
+    back = codec.decode(np.array([[3, clock - 1]] * 200 + [[day - 1, 5]]), np.random.default_rng(0))["x"]
+    assert (back[:200] // 86_400 == 3).all() and np.isnan(back[200])
+    assert back[:200].nunique() > 100, "the codec's shares are even over its cells"
 
 
 def test_values_outside_go_to_the_end_cells() -> None:

@@ -150,6 +150,44 @@ def test_round_values_keep_their_share_where_their_cells_are_below_noise(column:
     assert np.abs(off).max() < 0.06
 
 
+def rounded_days(counts: dict[str, float], sigma: float, seed: int) -> tuple[ColumnDomain, np.ndarray]:
+    """A column of dates from 1850 to 2023 and the estimated shares of its cells, from noisy counts: so many on each of these
+    days, and 2,000 on others. Noise as in a run: per count alike in the cells, and twice as much in the kinds."""
+    column = ColumnDomain("x", "date", low=-43_829, high=19_722)
+    scales = Scales(Domain((column,), 4_000))
+    days = np.array([np.datetime64(day, "D").astype(int) for day in counts], float)
+    exact = np.zeros(column.cells + 1)
+    np.add.at(exact, column.grid.cell_of(days), list(counts.values()))
+    plain = np.flatnonzero(column.grid.widths > 20)
+    exact[plain] += 2_000 / len(plain)
+    rng, tables = np.random.default_rng(seed), [exact]
+    for inside in scales.runs[0]:
+        tables.append(np.bincount(inside, tables[-1]))
+    tables.append(np.bincount(scales.kinds[0], exact))
+    sigmas = np.array([sigma] * (len(tables) - 1) + [2 * sigma])
+    noisy = [table + rng.normal(0, each, len(table)) for table, each in zip(tables, sigmas, strict=True)]
+    return column, scales.consistent(noisy, sigmas)[0].distribution(column.grid)[0]
+
+
+QUARTERS = [f"{year}-{month:02d}-01" for year in range(1990, 2024) for month in (1, 4, 7, 10)]
+
+
+def test_quarters_keep_their_days_though_each_is_less_than_noise() -> None:
+    """2,000 rows on 136 firsts of quarters, each about one and a half standard deviations: half of them went to other months."""
+    column, share = rounded_days(dict.fromkeys(QUARTERS, 2_000 / len(QUARTERS)), 10.0, 1)
+    days = np.array([np.datetime64(day, "D").astype(int) for day in QUARTERS], float)
+    assert share[column.grid.cell_of(days)].sum() == pytest.approx(0.5, abs=0.12)
+    firsts = np.isin(column.grid.kinds, (0, 1))
+    assert share[: column.regular][firsts].sum() == pytest.approx(0.5, abs=0.04)
+
+
+def test_one_day_that_stands_out_stays_though_its_kind_is_no_more_than_noise() -> None:
+    """1900-01-01 in 60 of 2,060 rows: six standard deviations of its cell, three of all firsts of January. It was lost."""
+    for seed in range(5):
+        column, share = rounded_days({"1900-01-01": 60.0}, 10.0, seed)
+        assert share[column.grid.cell_of(np.array([-25_567.0]))[0]] == pytest.approx(60 / 2_060, abs=0.02)
+
+
 def test_each_row_is_encoded_by_itself() -> None:
     rows, scales = some_rows(200, 1), Scales(DOMAIN)
     whole = scales.encode(rows).values

@@ -310,7 +310,7 @@ def typed_frame() -> pd.DataFrame:
 
 def test_the_dtypes_of_a_data_frame_come_back() -> None:
     frame = typed_frame()
-    sample = fit(policy_of(TYPED, SMALL), frame, ledger="sqlite://").sample(SMALL, seed=1)
+    sample = fit(policy_of(TYPED, SMALL), frame, ledger="sqlite://").sample(2_000, seed=1)
     wanted = {name: str(dtype) for name, dtype in frame.dtypes.items()}
     assert wanted["moment"] == "datetime64[s]" and wanted["span"].startswith("timedelta64")
     wanted |= {"lost": "Int64"}  # whole numbers were floats since some are missing

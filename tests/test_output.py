@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -191,7 +194,7 @@ def typed_source(clinic_table: Callable[..., pd.DataFrame], tmp_path: Path, name
         ("age", pa.uint16(), pa.uint16()),
         ("age", pa.float32(), pa.int64()),
         ("age", pa.float64(), pa.int64()),
-        ("age", pa.decimal128(5, 0), pa.int64()),
+        ("age", pa.decimal128(5, 0), pa.decimal128(5, 0)),
         ("age", pa.string(), pa.string()),
         ("weight", pa.float32(), pa.float32()),
         ("weight", pa.float64(), pa.float64()),
@@ -425,3 +428,100 @@ def test_rules_hold_across_kinds_steps_and_chains(rules: list[tuple[str, str, st
     first = rules[0][0] if rules[0][1].startswith("<") else rules[0][2]
     if len(rules) == 1:
         assert (out[first].dropna().astype(float) == typed[first].dropna()).all(), "only the larger side is raised"
+
+
+MANY = """\
+privsynth: 1
+dataset: {id: dtypes, rows: 100}
+unit: row
+budget: {epsilon: 3, delta: 1.0e-6}
+columns:
+  level: {kind: category, categories: [low, mid, high], ordered: true}
+  grade: {kind: category, categories: [0.5, 1.5]}
+  price: {kind: number, bounds: [0, 99], decimals: 2}
+  count: {kind: integer, bounds: [0, 99]}
+  seen: {kind: datetime, bounds: [2020-01-01, 2020-12-31]}
+  there: {kind: datetime, bounds: [2020-01-01, 2020-12-31]}
+  word: {kind: category, categories: [a, b]}
+"""
+
+
+def test_dtypes_that_pandas_cannot_make_from_their_names_come_back(tmp_path: Path) -> None:
+    """Time zones were lost, and a decimal of Arrow's ended the run when all was spent."""
+    moments = pd.Series(pd.to_datetime(["2020-07-01 12:00:00", "2020-01-01 12:00:00"])).dt.tz_localize("Europe/Paris")
+    source = pd.DataFrame({
+        "level": pd.Categorical(["low", "low"]), "grade": [0.5, 1.5], "price": [Decimal("1.50")] * 2, "count": [Decimal(1)] * 2,
+        "seen": moments, "there": moments, "word": ["a", "b"],
+    })  # fmt: skip
+    for name, kind in (
+        ("price", pa.decimal128(5, 2)), ("count", pa.decimal128(5, 0)), ("there", pa.timestamp("us", "Europe/Paris")),
+        ("word", pa.string()),
+    ):  # fmt: skip
+        source[name] = source[name].astype(pd.ArrowDtype(kind))
+    policy = Policy.from_text(MANY)
+    frame, _ = typed(read_table(source), policy)
+    layout = Layout.from_json(json.loads(json.dumps(Layout.of(policy, read_table(source)).to_json())))
+    out = finish(layout, frame)
+    assert out["level"].dtype == pd.CategoricalDtype(["low", "mid", "high"], ordered=True), "as the policy lists them"
+    assert {n: out[n].dtype for n in out if n != "level"} == {n: source[n].dtype for n in source if n != "level"}
+    assert out.astype(object).equals(source.astype(object))
+    layout.write_csv(out, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text().splitlines()[1:] == [
+        "low,0.5,1.50,1,2020-07-01 12:00:00,2020-07-01 12:00:00,a",
+        "low,1.5,1.50,1,2020-01-01 12:00:00,2020-01-01 12:00:00,b",
+    ]
+    layout.write_parquet(out, tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet").column("there").to_pylist() == list(source["there"])
+
+
+def test_a_typed_column_keeps_its_moments_where_another_zone_is_declared(tmp_path: Path) -> None:
+    """It keeps its own zone, and is modelled as the clock of the declared one shows it: both are hours apart."""
+    policy = Policy.from_text(MANY.replace("seen: {kind: datetime,", "seen: {kind: datetime, timezone: Asia/Tokyo,"))
+    moment = pd.Timestamp("2020-07-01 12:00", tz="Europe/Paris")
+    source = pd.DataFrame({name: ["low"] for name in policy.model.columns} | {"seen": [moment]})
+    wall = moment.tz_convert("Asia/Tokyo").tz_localize(None)
+    frame = pd.DataFrame({"seen": [(wall - pd.Timestamp(0)).total_seconds()]})
+    layout = Layout.of(policy, read_table(source))
+    layout = Layout(tuple(c for c in layout.columns if c.name == "seen"), ())
+    assert finish(layout, frame)["seen"].tolist() == [moment]
+    layout.write_parquet(
+        layout.finish_block(frame, layout.invented(1, np.random.default_rng(0))), tmp_path / "out.parquet"
+    )
+    assert pq.read_table(tmp_path / "out.parquet").column("seen").to_pylist() == [moment]
+
+
+def test_decimals_of_parquet_are_decimals_in_a_data_frame(tmp_path: Path) -> None:
+    table = pa.table({"price": pa.array([Decimal("1.50"), None], pa.decimal128(5, 2)), "word": ["a", "b"]})
+    pq.write_table(table, tmp_path / "in.parquet")
+    text = "\n".join(
+        line for line in MANY.splitlines() if line[:2] != "  " or line.split(":")[0].strip() in ("price", "word")
+    )
+    layout = Layout.of(Policy.from_text(text), read_table(tmp_path / "in.parquet"))
+    out = finish(layout, pd.DataFrame({"price": [1.5, np.nan], "word": ["a", "b"]}))
+    assert out["price"].tolist() == [Decimal("1.50"), None]
+    layout.write_parquet(out, tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet").column("price").equals(table.column("price"))
+
+
+def test_measured_categories_that_the_encoding_cannot_write_make_the_csv_utf_8() -> None:
+    """Of a Parquet file, say: nothing that a policy states could have told, and all is spent."""
+    policy = Policy.from_text(MANY.replace("rows: 100", "rows: 100, csv: {encoding: cp1252}"))
+    raw = read_table(pd.DataFrame({name: ["a"] for name in policy.model.columns}))
+
+    def encoding(*categories: str) -> str:
+        domain = SimpleNamespace(name="word", categories=categories, letter_case=None)
+        codec: Any = SimpleNamespace(columns=[SimpleNamespace(domain=domain, found_marks=())])
+        return Layout.of(policy, raw, codec).csv.encoding
+
+    assert (encoding("é"), encoding("é", "ł")) == ("cp1252", "utf-8")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_end_as_those_of_the_input(end: str, tmp_path: Path) -> None:
+    policy = Policy.from_text(MANY)
+    names = list(policy.model.columns)
+    (tmp_path / "in.csv").write_bytes(f"{','.join(names)}{end}{',' * (len(names) - 1)}{end}".encode())
+    made = Layout.of(policy, read_table(tmp_path / "in.csv"))
+    made = Layout(tuple(c for c in made.columns if c.name == "word"), (), made.csv, made.line_end)
+    made.write_csv(pd.DataFrame({"word": ["a"]}), tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_bytes() == f"word{end}a{end}".encode()

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 import privsynth
-from privsynth.encoding.lost import failures, lost_share, remarks
+from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.domain import MEASURED, ColumnDomain, Domain
+from privsynth.encoding.lost import failures, losses, lost_share, remarks
 from privsynth.encoding.readable import Readability
 from privsynth.encoding.requests import UNREADABLE, margin, readable_share
 from privsynth.errors import InputError, Refused
@@ -57,6 +59,17 @@ def test_some_unreadable_cells_stop_nothing_and_the_limit_is_the_policys() -> No
     privsynth.fit(
         Policy.from_text(POLICY.replace("rows: 2000", "rows: 2000, unreadable: 0.5")), table(0.4), ledger="sqlite://"
     )
+
+
+def test_unreadable_cells_that_stop_nothing_are_told() -> None:
+    """1.5 % against a limit of 2 %, and in column b none: the paid share, which may be told, in `fit`, `run` and the report."""
+    synthesizer = privsynth.fit(Policy.from_text(POLICY + "seed: 3\n"), table(0.015, 20_000), ledger="sqlite://")
+    (told,) = synthesizer.warnings
+    assert (
+        told.startswith(("Column 'a': about 1 %", "Column 'a': about 2 %"))
+        and "cannot be read as kind number, and count as missing" in told
+    )
+    assert not list(failures(synthesizer.codec)), "the policy allows it"
 
 
 def test_what_is_noticed_follows_from_public_facts() -> None:
@@ -112,8 +125,8 @@ def test_a_list_that_lost_its_column_is_told() -> None:
         }
     )
     synthesizer = privsynth.fit(Policy.from_text(OPEN), frame, ledger="sqlite://")
-    (told,) = synthesizer.warnings
-    assert told.startswith("Column 'agent': 100 % of rows") and "__other__" in told
+    (told,) = failures(synthesizer.codec)
+    assert told in synthesizer.warnings and told.startswith("Column 'agent': 100 % of rows") and "__other__" in told
     shares = {column.domain.name: lost_share(column) for column in synthesizer.codec.columns}
     assert shares["agent"] > 0.9 and shares["region"] < 0.05 and shares["claim"] < 0.02
 
@@ -126,12 +139,41 @@ def test_a_range_that_lost_its_tail_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     claim = np.where(rng.random(3000) < 0.9, 0.0, np.exp(rng.normal(6, 2, 3000)).round(2))
     frame = pd.DataFrame({"claim": claim, "agent": "A", "region": rng.choice(["N", "S"], 3000)})
     good = privsynth.fit(Policy.from_text(OPEN), frame, ledger="sqlite://")
-    assert good.codec.domain["claim"].high * 0.01 > 500 and not good.warnings
+    assert good.codec.domain["claim"].high * 0.01 > 500
+    (told,) = good.warnings  # 300 of 3,000 claims are not 0, about 49 of them beyond 2,621.43
+    assert told.startswith("Column 'claim': 1.") and "% of those without its most frequent value," in told
     monkeypatch.setattr(PrivateBounds, "_used", lambda self, noisy: noisy == noisy.max())
     bad = privsynth.fit(Policy.from_text(OPEN), frame, ledger="sqlite://")
     (told,) = failures(bad.codec)
     assert told.startswith("Column 'claim': ") and "beyond the measured range" in told
     assert bad.sample(500, seed=1)["claim"].max() <= bad.codec.domain["claim"].high * 0.01
+
+
+def range_codec(high: int, beyond: float, mode: float, noise: float) -> Codec:
+    """A measured range from 0 to `high`: such shares of rows beyond it and at 0."""
+    column = ColumnDomain("claim", "integer", high=high, source=MEASURED)
+    size = column.cells + 1
+    density = np.full(size, (1 - beyond - mode) / (size - 4))
+    density[[0, 1, column.regular - 1, size - 1]] = 0.0, mode, beyond, 0.0
+    own = ColumnCodec(column, np.arange(size, dtype=np.int32), density, density, np.full(size, noise))
+    return Codec(Domain((column,), 1_000), (own,), 1_000.0)
+
+
+@pytest.mark.parametrize(("high", "beyond", "mode", "noise", "told", "failed"), [
+    (100, 0.03, 0.4, 0.001, "3.0 % of rows have a value beyond the measured range, and leave as its ends. State public", True),
+    (100, 0.012, 0.9, 0.001, "1.2 % of rows, 12 % of those without its most frequent value, have", True),
+    (100, 0.012, 0.1, 0.001, "1.2 % of rows have a value beyond the measured range, and leave as its ends.", False),
+    (100, 0.012, 0.9, 0.01, "", False),
+    (1, 0.004, 0.99, 0.0005, "the measured range holds no value but 0; 0.4 % of rows have a value beyond", True),
+    (1, 0.004, 0.99, 0.01, "the measured range holds no value but 0; others are too rare to be found, if there are any", True),
+], ids=["two per cent", "of few others", "a tail", "noise", "one value", "nothing else"])  # fmt: skip
+def test_what_a_range_lost_is_told_by_its_share_of_what_is_there(
+    high: int, beyond: float, mode: float, noise: float, told: str, failed: bool
+) -> None:
+    """93 % zeros: all other values may lie beyond the range and still be less than two per cent of the rows."""
+    codec = range_codec(high, beyond, mode, noise)
+    assert [told in text for text, _ in losses(codec)] == ([True] if told else [])
+    assert len(list(failures(codec))) == failed
 
 
 VISITS = """\
@@ -159,5 +201,11 @@ def test_weights_choose_whose_distribution_leaves(weights: str, low: float, high
     synthesizer = privsynth.fit(policy, frame, ledger="sqlite://")
     assert low < (synthesizer.sample(4000, seed=1)["ward"] == "dialysis").mean() < high
     assert synthesizer.codec.domain.dropped == pytest.approx(0.69, abs=0.12)
-    (told,) = [text for text in remarks(synthesizer.codec, policy) if "beyond the 3 that are used of each unit" in text]
+    (told,) = [
+        text
+        for text in remarks(synthesizer.codec, policy, make_plan(policy))
+        if "beyond the 3 that are used of each unit" in text
+    ]
+    lines = [line for line in make_plan(policy).signal if line.startswith("numbers of rows: fewer than about")]
+    assert bool(lines) == (weights != "units"), "what noise hides of them is said beforehand"
     assert ("follows all rows" in told, "counts each unit alike" in told) == (weights == "rows", weights == "units")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -17,6 +19,8 @@ from privsynth.policy import Policy
 from privsynth.policy.column import EPOCH, LETTER_CASES
 from privsynth.policy.moments import DAY, clock_of, duration_of
 from privsynth.table.parse import plain_number
+from privsynth.table.raw import NO_VALUE, REGULAR
+from privsynth.table.reader import read_table
 from privsynth.table.values import Form, NumberReader
 
 FIXED = settings(max_examples=200, deadline=None)
@@ -93,10 +97,18 @@ def test_a_number_is_written_to_its_last_declared_place(value: float, places: in
         ({"places": 2, "parentheses": True}, -0.001, "0.00"),
         ({"places": 0}, 2.0, "2"),
         ({"places": 3, "thousands": ","}, 1e6, "1,000,000.000"),
+        ({"places": 2, "decimal": ",", "currency": "€", "written": "{} €"}, -12.5, "-12,50 €"),
+        ({"places": 2, "currency": "CHF", "written": "CHF -{}"}, -12.5, "CHF -12.50"),
+        ({"places": 2, "currency": "CHF", "written": "CHF -{}"}, 12.5, "CHF 12.50"),
+        ({"places": 2, "decimal": ",", "thousands": ".", "written": "{}-"}, -1234.5, "1.234,50-"),
+        ({"places": 2, "currency": "EUR", "written": "{}- EUR"}, 1234.5, "1234.50 EUR"),
+        ({"places": 1, "percent": True, "written": "{}\u00a0%"}, 85.0, "85.0\u00a0%"),
+        ({"places": 0, "currency": "€", "parentheses": True, "written": "{} €"}, -5.0, "(5 €)"),
     ],
 )
 def test_what_a_number_looks_like(dialect: dict[str, Any], value: float, text: str) -> None:
-    assert written(Form("number", **dialect), value) == text
+    form = Form("number", **dialect)
+    assert written(form, value) == text and form.value_of(text) == pytest.approx(value, abs=0.01)
 
 
 ENGLISH: dict[str, Any] = {"thousands": ","}
@@ -134,6 +146,11 @@ MONEY: dict[str, Any] = {"thousands": ",", "currency": "$", "parentheses": True}
         ({"percent": True}, "85%", 85),
         ({"percent": True}, "85 %", 85),
         ({"percent": True}, "85", 85),
+        ({"trailing": True}, "12.50-", -12.5),
+        ({"trailing": True, "currency": "EUR"}, "12.50- EUR", -12.5),
+        ({"trailing": True, "currency": "EUR"}, "12.50 EUR-", -12.5),
+        ({"trailing": True}, "-12.50-", None),
+        ({}, "12.50-", None),
     ],
 )
 def test_numbers_as_people_and_office_programs_write_them(how: dict[str, Any], text: str, value: float | None) -> None:
@@ -478,3 +495,41 @@ def test_missing_values_are_no_text() -> None:
         assert [text is None for text in texts] == [True, False, True, False, False] and texts[1] == texts[4]
         assert Form(kind).texts_of(np.full(2, np.nan)).tolist() == [None, None]
         assert len(Form(kind).texts_of(np.zeros(0))) == 0
+
+
+def test_only_a_source_that_has_days_is_read_in_two_ways(tmp_path: Path) -> None:
+    """In a CSV a day is what somebody wrote: what is not in the declared format was written by other rules."""
+    (tmp_path / "t.csv").write_text("day,x\n2020-03-01,1\n01.03.2020,1\n")
+    reader = NumberReader(Form("date", "%d.%m.%Y"))
+    assert read_table(tmp_path / "t.csv").numbers("day", reader).states.tolist() == [NO_VALUE, REGULAR]
+    frame = pd.DataFrame({"day": ["2020-03-01", "01.03.2020"]})
+    assert read_table(frame).numbers("day", reader).states.tolist() == [REGULAR, REGULAR]
+
+
+MONTHS = ("Jan", "Feb", "Mrz", "Apr", "Mai", "Jun", "Jul", "Aug", "Sep", "Okt", "Nov", "Dez")
+DOTTED = ("janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.", "nov.", "déc.")
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        (Form("date", "%d-%b-%Y", language="de", months=MONTHS), "01-Mrz-2020"),
+        (Form("date", "%d%b%Y", months=MONTHS, letter_case="UPPER"), "01MRZ2020"),
+        (Form("date", "%-d %b %Y", language="fr", months=DOTTED), "9 déc. 2020"),
+        (Form("date", "%d.%b.%Y", language="de"), "01.Feb.2020"),
+        (Form("date", "%-m/%-d/%Y"), "3/1/2020"),
+        (Form("date", "%-d.%-m.%y", low=0.0, high=20_000.0), "1.12.20"),
+        (Form("datetime", "%-d.%-m.%Y %-H:%M", step=60.0), "1.3.2020 7:05"),
+        (Form("time", "%-I:%M %p"), "7:05 PM"),
+        (Form("date", "%Y-%m-%d 00:00:00"), "2020-03-01 00:00:00"),
+    ],
+)
+def test_days_and_times_leave_as_programs_write_them(form: Form, text: str) -> None:
+    """Declared names of months; no leading zeros."""
+    assert written(form, form.value_of(text)) == text
+
+
+@pytest.mark.parametrize("text", ["1164082531", "2024010112", "20240101112", "2024-01-01110:00"])
+def test_digits_behind_a_day_are_not_passed_over(text: str) -> None:
+    """Python's own reader of ISO 8601 takes some of these for the day."""
+    assert math.isnan(Form("date").value_of(text)) and math.isnan(Form("datetime").value_of(text))

@@ -8,8 +8,10 @@ nothing could be found in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ import pandas as pd
 
 from privsynth.audit.matching import AnyWriting, Words, is_nothing, number_key, truth_of
 from privsynth.audit.tables import AuditTables
+from privsynth.audit.writings import another_way
 from privsynth.encoding.domain import OTHER
 from privsynth.errors import InputError, Problem
 from privsynth.evidence import Audit
@@ -28,22 +31,13 @@ from privsynth.policy.model import CsvSpec, DatasetSpec, Thresholds
 from privsynth.table.cells import MISSING, UNREADABLE, Cells
 from privsynth.table.intake import category_reader
 from privsynth.table.parse import day_of, number_of
-from privsynth.table.raw import NO_VALUE, RawTable
+from privsynth.table.raw import NO_VALUE, Numbers, RawTable
 from privsynth.table.reader import read_table
 from privsynth.table.values import Form, NumberReader
 
 ID_LIKE = 0.5  # a text column in which more than this share of the values is distinct is taken for an identifier
 MOST = 0.9  # without a policy, share of the cells of the real tables that decides a column's kind
 TABLES = ("synthetic", "train", "holdout")
-SOME = 1_000  # distinct texts by which a format of dates is chosen
-FORMATS = (
-    None,
-    "%d.%m.%Y",
-    "%d/%m/%Y",
-    "%m/%d/%Y",
-    "%d-%m-%Y",
-    "%d-%b-%Y",
-)  # of dates, without a policy; None: ISO 8601
 
 
 class ByHand(Audit):
@@ -95,23 +89,30 @@ def comparable(synthetic: Any, train: Any, holdout: Any, policy: Any) -> tuple[C
 
 
 def _table(source: Any, policy: Policy | None) -> RawTable:
-    """As the policy says that the table is written; else as other tools write, with commas and in UTF-8."""
-    dataset = None if policy is None else policy.model.dataset
-    if dataset is None or policy is None or dataset.csv == CsvSpec():
-        return read_table(source, dataset)
-    try:
-        raw, refusal = read_table(source, dataset), None
-        if any(name in policy.model.columns for name in raw.columns):
+    """As the policy says that a CSV is written; else as other tools write one: the first dialect in which it is a table with
+    columns of the policy. The first refusal stands where there is none."""
+    dataset = DatasetSpec(id="audit") if policy is None else policy.model.dataset
+    found: RawTable | None = None
+    refusal: InputError | None = None
+    for spec in _dialects(dataset.csv):
+        try:
+            raw = read_table(source, dataset.model_copy(update={"csv": spec}))
+        except InputError as error:
+            refusal = refusal or error
+            continue
+        if policy is None or any(name in policy.model.columns for name in raw.columns):
             return raw
-    except InputError as error:
-        raw, refusal = None, error
-    try:
-        plain: DatasetSpec = dataset.model_copy(update={"csv": CsvSpec()})
-        return read_table(source, plain)
-    except InputError:
-        if raw is None:
-            raise refusal or AssertionError from None
-        return raw
+        found = found or raw
+    if found is None:
+        raise refusal or AssertionError
+    return found
+
+
+def _dialects(declared: CsvSpec) -> Iterator[CsvSpec]:
+    """Delimiters and encodings, the strictest ones first: what is no UTF-8 may be in code page 1252."""
+    yield declared
+    for encoding, delimiter in product(("utf-8", "utf-16", "cp1252"), (declared.delimiter, ",", ";", "\t", "|")):
+        yield CsvSpec(delimiter=delimiter, encoding=encoding)
 
 
 def _in_all(wanted: Iterable[str], raws: Sequence[RawTable]) -> tuple[list[str], list[str]]:
@@ -201,8 +202,7 @@ def _numbers(raws: Sequence[RawTable], name: str, policy: Policy) -> list[Read]:
     censored = [i for i, mark in enumerate(marks) if spec and mark in {text.strip() for text in spec.texts}]
     found = []
     for raw in raws:
-        reader = AnyWriting(form, marks, plain_first=_plain_first(raw, name, NumberReader(form, marks)))
-        read = raw.numbers(name, reader)
+        reader, read = _read(raw, name, NumberReader(form, marks), policy)
         values = read.values.copy()
         for mark in censored:
             values[read.states == mark] = reader.censored_value(mark)
@@ -217,15 +217,23 @@ def _nothing(raw: RawTable, name: str) -> np.ndarray:
     return np.isin(cells.codes, [place for place, text in enumerate(cells.distinct) if is_nothing(text)])
 
 
-def _plain_first(raw: RawTable, name: str, declared: NumberReader) -> bool:
-    """True if a table writes a number that the policy says is written 1.234,50 as 1234.5: more cells can be read so."""
-    if declared.form.kind not in ("integer", "number") or declared.form.plain:
-        return False
-    cells = raw.cells(name, declared.marks)
-    plain, stated = (
-        int(np.isfinite(cells.numbers(read)).sum()) for read in (number_of, lambda text: declared(text)[0])
-    )
-    return plain > stated
+def _read(raw: RawTable, name: str, declared: NumberReader, policy: Policy) -> tuple[AnyWriting, Numbers]:
+    """As the policy declares, and in the way that most of the other texts of this table are in."""
+    column, kind = policy.model.columns[name], declared.form.kind
+    low, high = column.limits or (-math.inf, math.inf)
+
+    def fits(value: float) -> bool:
+        return low <= value <= high and (kind != "integer" or value == math.floor(value))
+
+    reader = AnyWriting(declared.form, declared.marks)
+    read = raw.numbers(name, declared)
+    there = read.values[np.isfinite(read.values)]
+    if read.unreadable or not all(map(fits, np.unique(there))):
+        texts = [text for text in raw.cells(name, declared.marks).distinct if not is_nothing(text)]
+        other, first = another_way(kind, texts, lambda text: declared(text)[0], fits)
+        reader = replace(reader, other=other, other_first=first)
+        read = raw.numbers(name, reader)
+    return reader, read
 
 
 def _categories(raws: Sequence[RawTable], name: str, policy: Policy) -> list[Read]:
@@ -363,21 +371,14 @@ def _kind(cells: Sequence[Cells]) -> str:
     return "category"
 
 
-def _format(cells: Cells) -> str | None:
-    """The format of dates that most texts are in; None where ISO 8601 is."""
-    some = cells.distinct[:SOME]
-    return max(FORMATS, key=lambda form: sum(math.isfinite(day_of(text, form)) for text in some))
-
-
 def _as_numbers(cells: Cells, kind: str) -> Read:
-    """Numbers, or the days of dates in the format that most cells of this table are in."""
-    if kind == "number":
-        values = cells.numbers(number_of)
-    else:
-        values = cells.numbers(lambda text: day_of(text, None))
-        if (form := _format(cells)) is not None:
-            values = np.where(np.isnan(values), cells.numbers(lambda text: day_of(text, form)), values)
-    values = np.where(np.isfinite(values), values, np.nan)
+    """Numbers, or the days of dates, in the way that most cells of this table are written."""
     nothing = [place for place, text in enumerate(cells.distinct) if is_nothing(text)]
+    plain = number_of if kind == "number" else partial(day_of, form=None)
+    texts = [text for text in cells.distinct if not is_nothing(text)]
+    other, first = another_way("plain" if kind == "number" else kind, texts, plain, math.isfinite)
+    values, rest = (cells.numbers(way) for way in ((other, plain) if first else (plain, other)))
+    values = np.where(np.isfinite(values), values, rest)
+    values = np.where(np.isfinite(values), values, np.nan)
     present = int(((cells.codes != MISSING) & ~np.isin(cells.codes, nothing)).sum())
     return Read(values, present, present - int(np.isfinite(values).sum()))

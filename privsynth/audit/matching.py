@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+import unicodedata
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Context, Decimal, DecimalException
 from functools import cached_property
 from typing import TypeVar
 
+from privsynth.audit.writings import Way, number_or_truth
 from privsynth.policy.column import TRUTHS
-from privsynth.policy.moments import clock_of
-from privsynth.table.parse import day_of, moment_of, number_of
+from privsynth.table.parse import number_of
 from privsynth.table.values import NumberReader
 
 _TRUTH_OF = {word.casefold(): bool(place) for pair in TRUTHS for place, word in enumerate(pair)}
-_NOTHING = frozenset({"nan", "none", "null", "na", "n/a", "nat", "<na>"})  # what programs write where there is no value
+# What programs write where there is no value: pandas, SQL, R, Excel, Hive, SAS.
+_NOTHING = frozenset({
+    "nan", "none", "null", "na", "n/a", "nat", "<na>", "(null)", "<null>", "nil", "#n/a", "n.a.", "missing", "\\n", ".", "-", "--",
+})  # fmt: skip
 _Key = TypeVar("_Key", bound=Hashable)
 _EXACT = Context(prec=200)  # no two codes fall together because they are long
 
@@ -53,10 +57,23 @@ def is_nothing(text: str) -> bool:
     return text.casefold() in _NOTHING
 
 
+def folded(text: str) -> str:
+    """Without what programs change in a word: its case, how its letters are composed, kinds of white space and of quotes.
+
+    >>> folded("Bad  U\u0308rach") == folded("BAD\u00a0Ürach"), folded("O\u2019Fallon")
+    (True, "o'fallon")
+    """
+    text = unicodedata.normalize("NFKC", text).translate(_QUOTES).casefold()
+    return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+_QUOTES = str.maketrans("\u2018\u2019\u201c\u201d\u2010\u2011\u2013\u2212", "''\"\"----")
+
+
 @dataclass(frozen=True)
 class Words:
-    """The known word that a text is, or None: the same text, else the only one that is so but for its case, the same number,
-    or the same truth value. truths: words that stand for False and True, if they do."""
+    """The known word that a text is, or None: the same text, else the only one that is the same when `folded`, the same number, or
+    the same truth value. truths: words that stand for False and True, if they do."""
 
     known: tuple[str, ...]
     truths: Mapping[bool, str]
@@ -77,7 +94,7 @@ class Words:
     def __call__(self, text: str) -> str | None:
         if text in self._exact:
             return text
-        if (word := self._folded.get(text.casefold())) is not None:
+        if (word := self._folded.get(folded(text))) is not None:
             return word
         key = number_key(text)
         if key is not None and (word := self._numbers.get(key)) is not None:
@@ -91,7 +108,7 @@ class Words:
 
     @cached_property
     def _folded(self) -> dict[str, str]:
-        return _only((word.casefold(), word) for word in self.known)
+        return _only((folded(word), word) for word in self.known)
 
     @cached_property
     def _numbers(self) -> dict[str, str]:
@@ -108,41 +125,25 @@ def _only(pairs: Iterable[tuple[_Key, str]]) -> dict[_Key, str]:
 
 @dataclass(frozen=True)
 class AnyWriting(NumberReader):
-    """Reads a number or a moment as the policy declares, and as programs write them otherwise: 80.0, 2021-10-23 00:00:00.
+    """Reads a number or a moment as the policy declares, and in another way: 80.0, 2021-10-23 00:00:00.
 
-    plain_first: numbers that both ways can read, such as 1.234, are meant plainly.
+    other: that way. other_first: it comes before the declared one, where both can read a text (1.234).
     """
 
-    plain_first: bool = False
+    other: Way = number_or_truth
+    other_first: bool = False
 
     def __call__(self, text: str) -> tuple[float, int]:
-        if self.plain_first and math.isfinite(value := number_of(text)):
+        if self.other_first and math.isfinite(value := self.other(text)):
             return self._or_mark(value)
         value, mark = super().__call__(text)
-        return (value, mark) if mark >= 0 or math.isfinite(value) else self._or_mark(self.otherwise(text))
+        return (value, mark) if mark >= 0 or math.isfinite(value) else self._or_mark(self.other(text))
 
     def _or_mark(self, value: float) -> tuple[float, int]:
         mark = self.marked_numbers.get(value, -1)
         return (math.nan, mark) if mark >= 0 else (value, -1)
 
-    @cached_property
-    def otherwise(self) -> Callable[[str], float]:
-        """How programs write a value of this kind: NaN for any other text."""
-        ways: dict[str, Callable[[str], float]] = {
-            "date": lambda text: day_of(text, None), "datetime": lambda text: moment_of(_OFFSET.sub("", text), None),
-            "time": clock_of,
-        }  # fmt: skip
-        return ways.get(self.form.kind, _number_or_truth)
-
     def censored_value(self, mark: int) -> float:
         """The number that a mark such as <0.6 or 90+ names; NaN of another one."""
         found = re.search(r"\d+(?:[.,]\d+)?", self.marks[mark])
         return math.nan if found is None else float(found[0].replace(",", "."))
-
-
-_OFFSET = re.compile(r"(?<=:\d\d)(?:[.,]\d+)? ?(?:Z|[+-]\d\d:?\d\d)\Z")  # from UTC: the clock on the wall counts
-
-
-def _number_or_truth(text: str) -> float:
-    value = number_of(text)
-    return {"true": 1.0, "false": 0.0}.get(text.casefold(), math.nan) if math.isnan(value) else value

@@ -32,6 +32,7 @@ from privsynth.table.raw import BLANK, REGULAR
 MAX_BINS, MIN_BINS = 32, 8
 BINS = 0.62  # of a numeric column: so many times the square root of rows over the noise of a cell
 MAX_CODES = 2**20  # of all columns of a model that is loaded
+FAINT = 1.0  # standard deviations of its histogram's noise below which a mark has no code of its own
 RARE = 4.0  # standard deviations of its histogram's noise below which a category counts as rare
 
 
@@ -40,6 +41,7 @@ class ColumnCodec:
     """bins: (cells + 1,) code of each cell, missing last. density: (cells + 1,) released share of each cell.
 
     raw, noise: (codes,) released share of each code before it was made a distribution, and its standard deviation.
+    inside: (cells + 1,) by which each code's share is distributed over its cells, also where the density is 0; not saved.
     """
 
     domain: ColumnDomain
@@ -47,19 +49,28 @@ class ColumnCodec:
     density: np.ndarray
     raw: np.ndarray
     noise: np.ndarray
+    inside: np.ndarray | None = None
 
     @classmethod
     def of(
         cls, domain: ColumnDomain, bins: np.ndarray, inside: np.ndarray, raw: np.ndarray, noise: np.ndarray
     ) -> ColumnCodec:
-        """Shares of codes from `raw`, distributed over each code's cells in proportion to `inside`."""
-        mass = to_simplex(raw)
-        if not domain.nullable or raw[-1] < SIGNIFICANT * noise[-1]:
-            mass[-1] = 0.0  # missing values that cannot be distinguished from noise are not invented
-            mass = mass / mass.sum() if mass.sum() > 0 else np.append(np.full(len(mass) - 1, 1 / (len(mass) - 1)), 0.0)
+        """Shares of codes from `raw`, distributed over each code's cells in proportion to `inside`.
+
+        Marks and missing values that cannot be told from noise are not invented: such marks count as blank cells.
+        """
+        faint, share = raw < SIGNIFICANT * noise, raw.copy()
+        faint[np.unique(bins[: domain.regular])] = False  # codes of values
+        faint[-1] = False
+        share[-1] += raw[faint].sum()
+        share[faint] = 0.0
+        unsure = np.sqrt(noise[-1] ** 2 + (noise[faint] ** 2).sum())
+        faint[-1] = not domain.nullable or share[-1] < SIGNIFICANT * unsure
+        mass = np.where(faint, 0.0, to_simplex(share))
+        mass = mass / mass.sum() if mass.sum() > 0 else ~faint / np.count_nonzero(~faint)
         weight = inside + 1e-9 / len(inside)
         density = weight / np.bincount(bins, weight)[bins] * mass[bins]
-        return cls(domain, bins, density, raw, noise)
+        return cls(domain, bins, density, raw, noise, inside)
 
     @classmethod
     def restore(cls, domain: ColumnDomain, tensors: Tensors, prefix: str) -> ColumnCodec:
@@ -79,7 +90,7 @@ class ColumnCodec:
 
     def with_shares(self, raw: np.ndarray, noise: np.ndarray) -> ColumnCodec:
         """The same cells with a better estimate of the codes' shares."""
-        return ColumnCodec.of(self.domain, self.bins, self.density, raw, noise)
+        return ColumnCodec.of(self.domain, self.bins, self.density if self.inside is None else self.inside, raw, noise)
 
     def with_density(self, shares: np.ndarray) -> ColumnCodec:
         """The same cells with other shares of the codes: (codes,)."""
@@ -155,6 +166,14 @@ class ColumnCodec:
             value = np.clip(value, self.domain.low, self.domain.high)
         return np.where(cells >= self.domain.regular, np.nan, value)
 
+    def any_value(self, places: np.ndarray) -> np.ndarray:
+        """Places from 0 to below 1 -> whole numbers of grid units as frequent as in the column, whatever its marks and blanks."""
+        weight = self.density[: self.domain.regular] + 1e-12
+        reach = np.cumsum(weight)
+        wanted = places * reach[-1]
+        cells = np.minimum(np.searchsorted(reach, wanted, side="right"), len(reach) - 1)
+        return self.grid_values(cells, np.clip(1 - (reach[cells] - wanted) / weight[cells], 0.0, LAST))
+
     def states(self, cells: np.ndarray) -> np.ndarray:
         """(rows,) int8, as in `raw.Numbers`: which mark each cell is, if it is one."""
         mark = cells - self.domain.regular
@@ -195,7 +214,10 @@ class Drawn:
         if domain.by_day:
             self.days[domain.name] = value * domain.a_day
         elif domain.clock_of is not None:
-            self._finish(domain, domain.clock_of, self.days[domain.clock_of] + np.where(np.isnan(value), 0.0, value))
+            value = np.where(
+                np.isnan(value), column.any_value(places), value
+            )  # a day without a time is none of the table's
+            self._finish(domain, domain.clock_of, self.days[domain.clock_of] + value)
         else:
             if domain.gap_from is not None:
                 start = self.units[domain.gap_from]
@@ -452,23 +474,28 @@ def _column_codec(
         inside, used = counts.distribution(domain.grid)
         most = int(np.clip(round(BINS / np.sqrt(sigma)), MIN_BINS, MAX_BINS))
         bins = bin_cells(inside[:regular], most, domain.grid.starts)
-    bins = np.concatenate([bins, marks_apart(shares[regular:], sigma, classes[regular:]) + bins.max() + 1])
+    bins = np.concatenate([
+        bins, marks_apart(shares[regular:], sigma, domain.categorical, classes[regular:]) + bins.max() + 1
+    ])  # fmt: skip
     bins = np.where(bins < 0, bins[-1], bins)
-    unseen = shares < SIGNIFICANT * sigma  # no mark, and no other spelling, is invented from noise
-    unseen[:regular], unseen[-1] = (bins[:regular] == bins[-1]) if domain.kind == "boolean" else False, False
+    unseen = bins == bins[-1]  # no mark, and no other spelling, is invented from noise
+    unseen[-1] = False
     inside[unseen], used = 0.0, used & ~unseen
     raw = np.bincount(bins, np.where(used, shares, 0.0))
     return ColumnCodec.of(domain, bins.astype(np.int32), inside, raw, counts.noise_of(bins, used) / total)
 
 
-def marks_apart(shares: np.ndarray, sigma: float, classes: np.ndarray | None = None) -> np.ndarray:
-    """(marks + 1,) code of each mark and of the blank cell, from 0 on: marks that are no more than noise go with the blank, if
-    they are of one class with it.
+def marks_apart(shares: np.ndarray, sigma: float, few: bool = False, classes: np.ndarray | None = None) -> np.ndarray:
+    """(marks + 1,) code of each mark and of the blank cell, from 0 on. A mark that may well be noise goes with the blank,
+    if constraints do not tell it from the blank: those of other `classes` have codes of their own.
+
+    Which of the others are more than noise is decided where their shares are known best (`ColumnCodec.of`). few: the column
+    has few codes, so that each mark can have its own (if they are at most MAX_BINS).
 
     >>> marks_apart(np.array([0.2, 0.001, 0.1]), 0.01).tolist()
     [0, 1, 1]
     """
-    common = shares[:-1] >= SIGNIFICANT * sigma
+    common = (shares[:-1] >= FAINT * sigma) | (few and len(shares) <= MAX_BINS)
     if classes is not None:
         common |= classes[:-1] != classes[-1]
     return np.append(np.where(common, np.cumsum(common) - 1, common.sum()), common.sum())

@@ -51,7 +51,8 @@ class ColumnDomain:
     is stored as an age, with so many grid units a day; ages: the lowest and the highest one, in units of `encoding.ages`, as its
     cuts then are. clock_of: the datetime of which this is the time of
     day; the datetime itself is stored as its day. letter_case: of names in dates, one of LETTER_CASES once it was measured,
-    and before that the empty text; None where there are none.
+    and before that the empty text; None where there are none. unreadable: measured share of its cells that cannot be read as its
+    kind, and count as missing; 0 where noise explains it.
     """
 
     name: str
@@ -74,6 +75,7 @@ class ColumnDomain:
     words: tuple[tuple[str, str], ...] = ()
     clock_of: str | None = None
     letter_case: str | None = None
+    unreadable: float = 0.0
 
     @property
     def categorical(self) -> bool:
@@ -135,14 +137,17 @@ class ColumnDomain:
     @property
     def described(self) -> str:
         if self.categorical:
-            return f"{len(self.categories)} categories ({self.source})"
+            merged = self.categories[-1] == OTHER
+            known = len(self.categories) - merged
+            rest = f", all others as {OTHER}" if merged else ""
+            return f"{known} categor{'y' if known == 1 else 'ies'} ({self.source}){rest}"
         return f"{self.text_of(self.low)} to {self.text_of(self.high)} ({self.source})"
 
     def text_of(self, units: int) -> str:
         """A value in grid units for a reader."""
         if self.kind in TEMPORAL:
             return writer_of(self.kind, step=self.step)(units * self.step)
-        return f"{units * self.step:g}"
+        return f"{units * self.step:.12g}"
 
     def places_of(self, rows: pd.DataFrame, units: Mapping[str, np.ndarray]) -> np.ndarray:
         """(rows,) the cell of each row. units: (rows,) grid values of numbers and moments by name."""
@@ -259,12 +264,17 @@ class Domain:
         return cls(columns, data["rows"], tuple(data["mix"]), data["units"], data["dropped"], rising)
 
 
-def learn_domain(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, trained: float = 1.0) -> Domain:
-    """Takes what is declared and measures the rest. trained: public share of the declared rows that the trainer sees.
+def learn_domain(
+    policy: Policy, table: PrivateTable[pd.DataFrame], run: Run, trained: float = 1.0,
+    unreadable: Mapping[str, float] | None = None,
+) -> Domain:  # fmt: skip
+    """Takes what is declared and measures the rest. trained: public share of the declared rows that the trainer sees;
+    unreadable: measured shares of cells, as from `readable.refuse_unreadable`.
 
     Raises Refused if delta is not below one over the number of units, once that is measured.
     """
     columns = list(_column_domains(policy, table, run))
+    columns = [replace(column, unreadable=(unreadable or {}).get(column.name, 0.0)) for column in columns]
     columns = _with_clocks(_with_gaps(columns, policy))
     stored = {c.name for c in columns if c.gap_from is None and c.age_at is None and not c.by_day}
     rising = tuple(rule for rule in policy.knowledge.rising if set(rule[:2]) <= stored)

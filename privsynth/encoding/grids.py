@@ -147,20 +147,25 @@ class Calendar:
         return days[np.minimum(at, first[cells + 1] - 1)].astype(float)
 
 
-KINDS_OF_DAYS = ("1 January", "first of another month", "another day", "end of another month", "31 December")
+KINDS_OF_DAYS = (
+    "1 January", "first of another quarter", "first of another month", "another day", "end of another month",
+    "end of another quarter", "31 December",
+)  # fmt: skip
 
 
 def kind_of_days(days: Ints) -> Ints:
     """(days,) place in KINDS_OF_DAYS, in the order in which they come within a month.
 
-    >>> kind_of_days(np.array([0, 1, 30, 31, 364])).tolist()   # 1, 2 and 31 January, 1 February, 31 December 1970
-    [0, 2, 3, 1, 4]
+    >>> kind_of_days(np.array([0, 1, 30, 31, 89, 90, 364])).tolist()   # 1970: 1, 2, 31 January, 1 February, 31 March, 1 April ...
+    [0, 3, 4, 2, 5, 1, 6]
     """
     moments = days.astype("datetime64[D]")
     months = moments.astype("datetime64[M]")
     month = months.astype(np.int64) % 12
     first, last = months.astype("datetime64[D]") == moments, (months + 1).astype("datetime64[D]") - 1 == moments
-    kinds = np.where(first, np.where(month == 0, 0, 1), np.where(last, np.where(month == 11, 4, 3), 2))
+    opening = np.where(month == 0, 0, np.where(month % 3 == 0, 1, 2))
+    closing = np.where(month == 11, 6, np.where(month % 3 == 2, 5, 4))
+    kinds = np.where(first, opening, np.where(last, closing, 3))
     return kinds.astype(np.int64)
 
 

@@ -194,7 +194,7 @@ class ConsistentCounts:
         keep theirs: iterative proportional fitting (Deming and Stephan 1940).
 
         What noise alone explains, of a cell or of a kind, counts as its neighbours of the usual kind do: else the noise of
-        single days and hours would show as spikes.
+        single days and hours would show as spikes (`_round_values`).
         """
         if self.kinds is None or self.of_kinds is None or not (mass := share[: len(widths)].sum()):
             return share
@@ -202,14 +202,17 @@ class ConsistentCounts:
         for inside in self.runs:
             run = inside[run]
         run = run[: len(widths)]
-        expected = _as_neighbours(regular, widths, kinds)
-        noise = np.abs(regular - expected) < SIGNIFICANT * self.sigma / total
-        regular = np.where(noise & used[: len(widths)], expected, regular)
-        wanted = np.bincount(kinds, np.where(used[: len(widths)], expected, 0.0), len(self.of_kinds) - 1)
-        counted, least = self.of_kinds[:-1] / total, SIGNIFICANT * self.sigma_of_kinds / total
-        usual = int(np.argmax(np.bincount(kinds, widths)))
-        wanted[usual] = counted[usual] if counted[usual] >= least else 0.0
-        wanted = np.where(np.abs(counted - wanted) >= least, np.maximum(counted, 0.0), wanted)
+        expected, there = _as_neighbours(regular, widths, kinds), used[: len(widths)]
+        counted, sigmas = self.of_kinds[:-1] / total, (self.sigma / total, self.sigma_of_kinds / total)
+        usual, raw = int(np.argmax(np.bincount(kinds, widths))), self.estimates[0][: len(widths)] / total
+        wanted = np.zeros(len(counted))
+        wanted[usual] = counted[usual] if counted[usual] >= SIGNIFICANT * sigmas[1] else 0.0
+        smooth = regular
+        regular = np.where(np.abs(regular - expected) < SIGNIFICANT * sigmas[0], expected, regular)
+        for kind in (k for k in range(len(counted)) if k != usual):
+            cells = np.flatnonzero((kinds == kind) & there)
+            regular[cells] = _round_values(raw[cells], smooth[cells], expected[cells], float(counted[kind]), sigmas)
+            wanted[kind] = regular[cells].sum()
         if not wanted.sum():
             return share
         wanted, of_runs = wanted * mass / wanted.sum(), np.bincount(run, share[: len(widths)]) if self.runs else None
@@ -251,6 +254,34 @@ def _as_neighbours(share: Floats, widths: Ints, kinds: Ints) -> Floats:
     plain = np.flatnonzero(kinds == usual)
     nearest = plain[np.clip(np.searchsorted(plain, np.arange(len(share))), 0, len(plain) - 1)]
     return np.asarray(share[nearest] / widths[nearest] * widths)
+
+
+def _round_values(raw: Floats, smooth: Floats, expected: Floats, counted: float, sigmas: tuple[float, float]) -> Floats:
+    """(cells,) estimated shares of the cells of one kind of round values.
+
+    raw: (cells,) as measured; smooth: denoised; expected: as frequent as their neighbours; counted: the kind's own measured
+    share; sigmas: noise of a cell and of that share. Cells that exceed their neighbours by more than noise stay as measured.
+    What is then left of the kind's share lies in the others smoothly, and less so as far as they vary by more than noise does:
+    shrinkage by the variance (James, Stein 1961; Efron, Morris 1973). Each first of a quarter may be less than noise, all of
+    them are not.
+    """
+    cell, whole = sigmas
+    spike = raw - expected >= (SIGNIFICANT + 1) * cell
+    shares, rest, spikes = np.where(spike, raw, 0.0), np.flatnonzero(~spike), int(spike.sum())
+    left, plain = counted - float(shares.sum()), float(expected[rest].sum())
+    if abs(left - plain) < SIGNIFICANT * math.sqrt(
+        whole**2 + spikes * cell**2
+    ):  # then the others are as their neighbours
+        shares[spike] += (left - plain) * cell**2 / max(whole**2 + spikes * cell**2, 1e-300)  # least squares
+        left = plain
+    if left <= 0 or not len(rest):
+        return shares
+    even = smooth[rest] + max(left - smooth[rest].sum(), 0.0) / len(rest)
+    even *= left / max(even.sum(), 1e-300)
+    variance = float(((raw[rest] - even) ** 2).mean()) / max(cell, 1e-300) ** 2
+    trust = 1 - 1 / variance if variance - 1 > SIGNIFICANT * math.sqrt(2 / len(rest)) else 0.0
+    shares[rest] = left * to_simplex((even + trust * (raw[rest] - even)) / left)
+    return shares
 
 
 def between_tails(counts: Floats, sigma: float) -> NDArray[np.bool_]:

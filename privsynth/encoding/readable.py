@@ -41,7 +41,8 @@ class Readability:
 
 
 def refuse_unreadable(policy: Policy, table: PrivateTable[pd.DataFrame], run: Run) -> dict[str, float]:
-    """The noisy share of unreadable cells of each column, from 0 to 1. Raises Refused where one is above the limit."""
+    """The noisy share of unreadable cells of each column in which there are more than noise explains, from 0 to 1. Raises
+    Refused where one is above the limit."""
     columns = judged_columns(policy)
     if not columns:
         return {}
@@ -54,7 +55,7 @@ def refuse_unreadable(policy: Policy, table: PrivateTable[pd.DataFrame], run: Ru
     wrong = [name for name, count in zip(columns, counts, strict=True) if count[1] > limit * total + above]
     if wrong:
         raise Refused([_unreadable(name, found[name], policy) for name in wrong])
-    return found
+    return {name: found[name] for name, count in zip(columns, counts, strict=True) if count[1] > above}
 
 
 def _unreadable(name: str, share: float, policy: Policy) -> Problem:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from privsynth.encoding.ages import age_range
 from privsynth.policy.column import CATEGORICAL, TEMPORAL
-from privsynth.privacy.events import DiscreteGaussian, Geometric, ThresholdedGaussian, gaussian_of_mu
+from privsynth.privacy.events import DiscreteGaussian, Event, Geometric, ThresholdedGaussian, gaussian_of_mu
 from privsynth.privacy.mechanisms.categories import categories_of
-from privsynth.privacy.mechanisms.counts import ROW_COUNT, UNIT_SIZES, bounds_of
+from privsynth.privacy.mechanisms.counts import ALONE, ROW_COUNT, UNIT_SIZES, bounds_of
 from privsynth.privacy.mechanisms.tables import HISTOGRAMS
 from privsynth.privacy.plan import Request
 
@@ -74,7 +74,8 @@ def domain_requests(policy: Policy) -> list[Request]:
     columns = policy.model.columns
     requests = []
     if policy.unit_column is not None:
-        requests.append(Request(UNIT_SIZES, "how many units there are, by number of rows", COUNT_SHARE, Geometric))
+        purpose = "how many units there are, by number of rows"
+        requests.append(Request(UNIT_SIZES, purpose, COUNT_SHARE, lambda mu: DiscreteGaussian(1 / mu)))
     elif policy.model.dataset.rows is None:
         requests.append(Request(ROW_COUNT, "how many rows the table has", COUNT_SHARE, Geometric))
     measured = [n for n, c in columns.items() if c.modelled and "private" in (c.bounds, c.categories)]
@@ -92,6 +93,17 @@ def domain_requests(policy: Policy) -> list[Request]:
                 Request(bounds_of(name), f"the range in which {name} lies", share, lambda mu: DiscreteGaussian(1 / mu))
             )
     return requests
+
+
+def hidden_units(policy: Policy, sizes: Event | None) -> str | None:
+    """What noise may hide of units with many rows, where it matters. sizes: the event of UNIT_SIZES."""
+    if not isinstance(sizes, DiscreteGaussian) or policy.model.release.weights == "units":
+        return None
+    least = math.ceil(ALONE * sizes.noise_multiplier)
+    return (
+        f"fewer than about {least:,} units of similarly many rows cannot be told from noise; their rows beyond the "
+        f"{policy.max_rows} that are used of each are then neither told nor weighted"
+    )
 
 
 def histogram_request(policy: Policy, left: float) -> Request:

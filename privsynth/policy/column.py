@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from privsynth.policy.moments import DAY, clock_of, duration_of
+from privsynth.policy.moments import DAY, clock_of, duration_of, padded
 
 Kind = Literal[
     "id", "category", "boolean", "integer", "number", "date", "datetime", "time", "duration", "text",
@@ -96,12 +96,32 @@ class NumberSpec(Strict):
     currency: str | None = Field(default=None, min_length=1, max_length=10)  # before or behind the digits
     parentheses: bool = False  # (12.00) is -12.00, as accountants write it
     percent: bool = False  # 85% is read, and written, as 85
+    written: str | None = Field(default=None, max_length=40)  # where signs stand, {} being the digits: "{} €", "{}-"
 
     @model_validator(mode="after")
     def _distinct(self) -> NumberSpec:
         if self.thousands is not None and self.thousands == self.decimal:
             raise ValueError("`decimal` and `thousands` are the same character")
+        if self.written is not None:
+            self._check_written(self.written)
         return self
+
+    def _check_written(self, written: str) -> None:
+        """All that stands in it is what the other keys declare: what is written can be read."""
+        digits = re.search(r"-\{\}|\{\}-?", written)
+        rest = written.replace(digits[0], "", 1) if digits else written
+        for sign in (self.currency or "", "%" if self.percent else ""):
+            if sign not in rest:
+                raise ValueError(f"`written` is without {sign!r}, which is declared")
+            rest = rest.replace(sign, "", 1)
+        if digits is None or rest.strip() or written != written.strip():
+            raise ValueError(
+                '`written` is `{}` for the digits, perhaps with a minus, and the signs declared: "{} €", "{}-"'
+            )
+        if self.percent and written.index("%") < written.index("{}"):
+            raise ValueError("`written` puts the per cent sign before the digits, where it is not read")
+        if self.parentheses and digits[0] != "{}":
+            raise ValueError("`written` puts a minus where `parentheses` stand for it; keep one of the two")
 
 
 class Censored(Strict):
@@ -212,7 +232,7 @@ class Column(Strict):
             return 10.0**-self.places
         if self.kind not in ("datetime", "time", "duration"):
             return 1.0
-        return min((size for code, size in RESOLUTIONS.items() if code in (self.format or "%S")), default=1.0)
+        return min((size for code, size in RESOLUTIONS.items() if code in padded(self.format or "%S")), default=1.0)
 
     @property
     def a_day(self) -> int:
@@ -222,12 +242,12 @@ class Column(Strict):
     @property
     def named(self) -> bool:
         """True if its format writes names of months or weekdays, or AM and PM: in capitals, in small letters or as names."""
-        return self.kind in ("date", "datetime", "time") and any(code in (self.format or "") for code in NAMES)
+        return self.kind in ("date", "datetime", "time") and any(code in padded(self.format or "") for code in NAMES)
 
     @property
     def two_digit_year(self) -> bool:
         """True if its format states years by their last two digits: the bounds then tell the century."""
-        return self.kind in ("date", "datetime") and "%y" in (self.format or "").replace("%%", "")
+        return self.kind in ("date", "datetime") and "%y" in padded(self.format or "").replace("%%", "")
 
     @property
     def limits(self) -> tuple[float, float] | None:

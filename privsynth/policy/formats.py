@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from privsynth.policy.column import CONTROL, DURATION_FORMATS, EPOCH, RESOLUTIONS, Column
-from privsynth.policy.moments import DAY
+from privsynth.policy.moments import DAY, padded
 
 if TYPE_CHECKING:
     from privsynth.policy.model import PolicyModel
@@ -21,6 +21,7 @@ SAMPLE_DAYS = (date(2004, 2, 29), date(1999, 12, 31), date(2011, 10, 8))  # that
 SAMPLE_SECONDS = (0, 3_723, 86_399)  # and a datetime's or a time's
 LONGEST_FORMAT = 100  # characters
 MAX_MARKS = 100
+_UNPADDED = re.compile(r"%-(?:[^dmyHIMSj]|.(?=[%0-9]))")  # no number without leading zeros, or digits right behind it
 
 
 def written_rules(policy: PolicyModel) -> Iterator[Violation]:
@@ -63,13 +64,15 @@ def _round_trips(form: str, kind: str, step: float) -> bool:
     ends. step: resolution in seconds."""
     if len(form) > LONGEST_FORMAT or any(unicodedata.category(character) == "Cc" for character in form):
         return False
+    if _UNPADDED.search(form):
+        return False
     clock = (0,) if kind == "date" else SAMPLE_SECONDS
     try:
         for day in SAMPLE_DAYS:
             for second in clock:
                 seconds = math.floor(second / step) * step if step >= 1 else second + 0.25
                 moment = datetime.fromtimestamp(seconds, UTC).replace(year=day.year, month=day.month, day=day.day)
-                found = datetime.strptime(moment.strftime(form).strip(), form)
+                found = datetime.strptime(moment.strftime(padded(form)).strip(), padded(form))
                 if kind != "time" and found.date() != day:
                     return False
                 if kind != "date" and found.time() != moment.time():
@@ -124,7 +127,7 @@ def _marks(name: str, column: Column, policy: PolicyModel) -> Iterator[Violation
 
 def written_warnings(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for name, column in policy.columns.items():
-        directives = set(re.findall(r"%[a-zA-Z]", column.format or ""))
+        directives = set(re.findall(r"%[a-zA-Z]", padded(column.format or "")))
         if column.kind == "date" and column.modelled and directives & {*RESOLUTIONS, "%p"}:
             rule = "its `format` writes a time of day, which kind date does not keep: every moment leaves as midnight"
             yield ("columns", name, "format"), f"{rule}. Kind datetime keeps it"

@@ -23,6 +23,7 @@ from privsynth.policy.constraints import KINDS
 from privsynth.policy.grouping import Grouping, load_grouping
 from privsynth.policy.knowledge import Knowledge
 from privsynth.policy.rules import CAP_HINT, above_cap, large_delta, policy_warnings, violations
+from privsynth.policy.writable import unwritable
 
 Path_ = tuple[str | int, ...]
 MAX_CHARACTERS = 2_000_000
@@ -74,6 +75,11 @@ class Policy:
             if column.grouping and column.modelled:
                 try:
                     groupings[name] = load_grouping(column.grouping, folder)
+                    place = _place(("columns", name, "grouping"), lines, source)
+                    found = (unwritable((), group, model.dataset.csv.encoding) for group in groupings[name].groups)
+                    problems += [
+                        Problem(place, rule, hint) for _, rule, hint in next(filter(None, map(list, found)), [])
+                    ]
                 except PolicyError as error:
                     place = _place(("columns", name, "grouping"), lines, source)
                     problems += [Problem(place, f"{p.place}: {p.rule}", p.hint) for p in error.problems]

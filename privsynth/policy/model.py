@@ -80,6 +80,18 @@ class DatasetSpec(Strict):
         default="en", pattern=r"^[a-z]{2,3}([_-][A-Za-z]{2,4})?$"
     )  # of the names of months and weekdays
 
+    months: list[Text] = []  # twelve names, where a table writes others than the language's: Jan, Feb, Mrz, ...
+
+    @field_validator("months")
+    @classmethod
+    def _twelve(cls, months: list[str]) -> list[str]:
+        names = [name.strip() for name in months]
+        if months and (len({name.casefold().rstrip(".") for name in names}) != 12 or len(names) != 12):
+            raise ValueError("`months` are twelve different names, from January on")
+        if any(not re.fullmatch(r"[^\W\d_][^\d]*", name) for name in names):
+            raise ValueError("the name of a month begins with a letter, and holds no digit")
+        return names
+
     @property
     def most_rows(self) -> int:
         """Rows that a table may have at most, by public facts alone."""

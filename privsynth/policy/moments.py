@@ -16,6 +16,15 @@ _SPAN = re.compile(
 )
 
 
+def padded(form: str) -> str:
+    """A format of strptime without the hyphens by which it writes no leading zeros: read are numbers with and without them.
+
+    >>> padded("%-d.%-m.%Y"), padded("100%%-d")
+    ('%d.%m.%Y', '100%%-d')
+    """
+    return re.sub("%-?([a-zA-Z%])", r"%\1", form)
+
+
 def clock_of(text: str) -> float:
     """Seconds since midnight that a text states, in 24 hours, to the minute or finer; NaN if it is no time of day.
 

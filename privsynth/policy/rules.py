@@ -11,6 +11,7 @@ from privsynth.policy.constraints import Inequality
 from privsynth.policy.formats import Violation, written_rules, written_warnings
 from privsynth.policy.identifiers import identifier_rules, identifier_warnings
 from privsynth.policy.model import Budget, PolicyModel
+from privsynth.policy.writable import encoding_rules
 
 CAP_HINT = "ask for less; only whoever is responsible for the data may raise `hard_cap`"
 
@@ -26,6 +27,7 @@ def violations(policy: PolicyModel) -> Iterator[Violation]:
     yield from written_rules(policy)
     yield from identifier_rules(policy)
     yield from _control_characters(policy)
+    yield from encoding_rules(policy)
 
 
 def shared_number(rows: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
@@ -62,7 +63,7 @@ def ledger(evidence: Evidence) -> Table:
         Row(
             [
                 _strong(m.name, m.purpose),
-                Markup("<code>{}</code>").format(m.event),
+                _breakable(m.event),
                 words.percent(m.share) if m.share else "–",  # it costs delta alone
                 words.epsilon(m.epsilon_alone, "–"),
             ]
@@ -98,17 +99,18 @@ def singling_out(evidence: Evidence) -> Table:
     """Bound on the probability that a description which few match by chance matches this person, or isolates anybody."""
     people = evidence.dataset.rows  # there are no more units than rows
     heads = ["Description matches by chance", "Matches this person, at most"]
-    rows = [[words.chance(weight), words.chance(most)] for weight, most in _sorted(evidence.privacy.risk.singling_out)]
+    bounds = _sorted(evidence.privacy.risk.singling_out)
+    rows: list[list[Cell]] = [[_whole(words.chance(weight)), words.chance(most)] for weight, most in bounds]
     if people is not None:
         heads.append(f"Singles out anybody of {people:,}, at most")
-        for row, (_, most) in zip(rows, _sorted(evidence.privacy.risk.singling_out), strict=True):
+        for row, (_, most) in zip(rows, bounds, strict=True):
             row.append(words.chance(min(1.0, people * most)))
-    return Table("Bound on singling out", heads, [Row([*row]) for row in rows], tuple(range(len(heads))), "compact")
+    return Table("Bound on singling out", heads, [Row([*row]) for row in rows], tuple(range(1, len(heads))), "compact")
 
 
 def _bounds(caption: str, heads: list[str], bounds: dict[str, float]) -> Table:
     rows = [Row([words.rate(f"{baseline:g}"), words.bound(bound)]) for baseline, bound in _sorted(bounds)]
-    return Table(caption, heads, rows, (0, 1), "compact")
+    return Table(caption, heads, rows, (1,), "compact")
 
 
 def _sorted(bounds: dict[str, float]) -> list[tuple[float, float]]:
@@ -200,11 +202,15 @@ def utility(evidence: Evidence) -> Table:
         ),
         *(
             (
-                f"{what} of columns, before rare values were merged, {distance}",
+                f"{what}, before rare values were merged, {distance}",
                 value,
                 "Each value that was lost counts.",
             )
-            for what, value in (("Singles", u.tvd1_unmerged), ("Pairs", u.tvd2_unmerged), ("Triples", u.tvd3_unmerged))
+            for what, value in (
+                ("Single columns", u.tvd1_unmerged),
+                ("Pairs of columns", u.tvd2_unmerged),
+                ("Triples of columns", u.tvd3_unmerged),
+            )
         ),
         (
             f"Model trained on synthetic, {auc}",
@@ -254,6 +260,17 @@ def crosswalk(framework: Framework, evidence_texts: list[str]) -> Table:
         rows.append(Row([clause.id, clause.requirement, Markup("{} {}").format(badge, text), clause.open]))
     heads = ["Clause", "Requirement", "Evidence for it", "Left for people to decide"]
     return Table(f"Crosswalk: {framework.title}", heads, rows, (), "crosswalk")
+
+
+def _whole(figure: str) -> Markup:
+    """A figure that stays in one line."""
+    return Markup("<span class='whole'>{}</span>").format(figure)
+
+
+def _breakable(event: str) -> Markup:
+    """An event, which may break behind a bracket or a comma rather than inside of a word."""
+    parts = re.split(r"(?<=[(,=])", event)
+    return Markup("<code>{}</code>").format(Markup("<wbr>").join(parts))
 
 
 def _strong(text: str, below: str) -> Cell:

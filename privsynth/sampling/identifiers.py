@@ -14,8 +14,9 @@ import pandas as pd
 
 from privsynth.errors import InputError, Problem
 from privsynth.policy.column import Generator
+from privsynth.policy.fakes import faker_of, pool_of
 from privsynth.policy.identifiers import BELOW, POOL, PREFIX, fillings, longer, most_values, patterns_of
-from privsynth.sampling.people import PERSONAL, People, faker_of, letters_of, sex_column, sexes_of
+from privsynth.sampling.people import PERSONAL, People, letters_of, sex_column, sexes_of
 
 GENERATORS = frozenset(get_args(Generator))  # and no other method that Faker has
 _UUIDS = 2**72  # the free bits of a version 8 UUID that begins with twelve zeros
@@ -25,7 +26,7 @@ _BLOCK = 2**16  # numbers that are computed together
 
 @dataclass(frozen=True)
 class Wanted:
-    """One regenerated column. whole: it leaves as whole numbers. unique: no value may stand twice."""
+    """One regenerated column. whole: it leaves as whole numbers. unique: no value may stand twice. encoding: of the CSV."""
 
     name: str
     generator: str | None = None
@@ -33,6 +34,7 @@ class Wanted:
     language: str = "en"
     whole: bool = False
     unique: bool = False
+    encoding: str = "utf-8"
 
     @property
     def most(self) -> int | None:
@@ -63,11 +65,11 @@ class Identifiers:
                 free[column.generator] = column
             else:
                 self._others[column.name] = Invented(
-                    total, column.generator, column.pattern, _own(rng), column.language, column.whole
+                    total, column.generator, column.pattern, _own(rng), column.language, column.whole, column.encoding
                 )
         for person in persons:
-            language = next(iter(person.values())).language
-            self._people.append((People(total, _own(rng), language), person))
+            first = next(iter(person.values()))
+            self._people.append((People(total, _own(rng), first.language, first.encoding), person))
 
     def take(self, typed: pd.DataFrame) -> dict[str, Any]:
         """Values of the next rows, by column. typed: the sampled columns of these rows."""
@@ -107,14 +109,14 @@ class Invented:
 
     def __init__(
         self, total: int, generator: str | None, pattern: str | None, rng: np.random.Generator, language: str = "en",
-        whole: bool = False,
+        whole: bool = False, encoding: str = "utf-8",
     ):  # fmt: skip
         if generator is not None and generator not in GENERATORS:
             raise InputError(Problem("generator", "is not known", f"name one of {', '.join(sorted(GENERATORS))}"))
         self._generator, self._whole, self._rng, self._taken = generator, whole, rng, 0
         self._width = max(8, len(str(total)))
         self._patterns = patterns_of(generator, pattern, language)
-        self._people = People(total, rng, language) if generator in PERSONAL and not self._patterns else None
+        self._people = People(total, rng, language, encoding) if generator in PERSONAL and not self._patterns else None
         self._pool = np.empty(0, object)
         if self._patterns or generator == "uuid":
             self._size = sum(map(fillings, self._patterns)) or _UUIDS
@@ -122,9 +124,8 @@ class Invented:
             while math.gcd(self._stride, self._size) != 1:
                 self._stride = _below(self._size, rng)
         elif generator is not None and self._people is None:
-            make = getattr(faker_of(language, rng), generator)
-            texts = [str(make()).replace("\n", ", ").strip() for _ in range(min(total, POOL))]
-            self._pool = np.array(texts, object)
+            make = getattr(faker_of(language, int(rng.integers(2**62))), generator)
+            self._pool = np.array(pool_of(make, min(total, POOL), encoding), object)
 
     def take(self, n: int) -> Any:
         """(n,) texts or whole numbers: the next n values."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ import pyarrow.parquet
 from privsynth.encoding.codec import Codec, ColumnCodec
 from privsynth.policy import Policy
 from privsynth.policy.column import CATEGORICAL, TEMPORAL, TRUTHS, Column
+from privsynth.policy.fakes import can_write
 from privsynth.policy.model import CsvSpec
 from privsynth.policy.moments import DAY
 from privsynth.sampling.computed import Computed
@@ -26,7 +28,7 @@ from privsynth.sampling.identifiers import Identifiers, Wanted, refuse_repeats
 from privsynth.sampling.types import are_whole, arrow_type, output_type, raised, usual_dtype
 from privsynth.table.intake import state_of
 from privsynth.table.raw import RawTable
-from privsynth.table.values import Form
+from privsynth.table.values import Form, NumberReader
 
 Table: TypeAlias = pd.DataFrame | Iterable[pd.DataFrame]  # whole, or block after block
 
@@ -38,7 +40,8 @@ class OutputColumn:
     type: in Parquet, by name (`types.arrow_type`). dtype: in a data frame, by name; None: what follows from `type`. Both are
     of the source's declared schema where that has types, and follow from the policy otherwise: no cell decides them.
     marks: texts that stand in place of a value. truths: the words that the policy declares for false and true, if it does.
-    missing: those of its marks, and of an identifier's texts, that mean that there is no value.
+    missing: those of its marks, and of an identifier's texts, that mean that there is no value. categories: as the policy lists
+    them, in order where it says that they are `ordered`.
     """
 
     name: str
@@ -51,6 +54,8 @@ class OutputColumn:
     marks: tuple[str, ...] = ()
     truths: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    ordered: bool = False
 
     @property
     def kind(self) -> str:
@@ -89,7 +94,8 @@ class OutputColumn:
             return pd.Series([_TRUTHS.get(word, word) for word in values], values.index, dtype=object)
         if self.type == "bool":
             return pd.Series(self.truth_values(values), values.index, dtype="boolean")
-        return pd.Series(pd.to_numeric(values, errors="coerce"), values.index).astype("Int64")
+        numbers = pd.Series(pd.to_numeric(values, errors="coerce"), values.index)
+        return numbers.astype("Int64" if pa.types.is_integer(arrow_type(self.type)) else float)
 
     def truth_values(self, words: Iterable[Any]) -> list[bool | None]:
         """Of the spellings of a boolean; None for a missing value."""
@@ -122,12 +128,13 @@ def _clock_times(values: np.ndarray) -> list[Any]:
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns in the input's order; rules: (small, large, strict, step); csv: how a CSV is written; computed: columns that follow
-    from others, each behind those that it needs."""
+    """Columns in the input's order; rules: (small, large, strict, step); csv, line_end: how a CSV is written; computed: columns that
+    follow from others, each behind those that it needs."""
 
     columns: tuple[OutputColumn, ...]
     rules: tuple[tuple[str, str, bool, float], ...]
     csv: CsvSpec = field(default_factory=CsvSpec)
+    line_end: str = "\n"
     computed: tuple[Computed, ...] = ()
 
     @classmethod
@@ -148,20 +155,23 @@ class Layout:
         csv = policy.model.dataset.csv
         if raw.bom and csv.encoding == "utf-8":
             csv = csv.model_copy(update={"encoding": "utf-8-sig"})
-        return cls(columns, rules, csv, Computed.all_of(policy.knowledge))
+        texts = (text for column in learned.values() for text in column.domain.categories)
+        if not all(can_write(text, csv.encoding) for text in texts):  # of a source that is no CSV
+            csv = csv.model_copy(update={"encoding": "utf-8"})
+        return cls(columns, rules, csv, "\r\n" if raw.crlf else "\n", Computed.all_of(policy.knowledge))
 
     def finish(self, typed: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
         """Typed rows -> the released table as a data frame, with the data types of the input."""
         frame = self.finish_block(typed, self.invented(len(typed), rng))
         for column in self.columns:
-            frame[column.name] = _as_dtype(frame[column.name], column.dtype)
+            frame[column.name] = _as_dtype(frame[column.name], column)
         return frame
 
     @property
     def wanted(self) -> list[Wanted]:
         """What is to be invented."""
         return [
-            Wanted(c.name, c.generator, c.pattern, c.form.language, not c.as_text, c.kind == "id")
+            Wanted(c.name, c.generator, c.pattern, c.form.language, not c.as_text, c.kind == "id", self.csv.encoding)
             for c in self.columns if c.release == "regenerate"
         ]  # fmt: skip
 
@@ -202,7 +212,8 @@ class Layout:
             for i, frame in enumerate(_blocks(table)):
                 shown = pd.DataFrame({c.name: self._texts(c, frame[c.name]) for c in self.columns}, frame.index)
                 shown.to_csv(
-                    file, sep=spec.delimiter, quotechar=spec.quote or '"', quoting=quoting, index=False, header=i == 0
+                    file, sep=spec.delimiter, quotechar=spec.quote or '"', quoting=quoting, index=False, header=i == 0,
+                    lineterminator=self.line_end,
                 )  # fmt: skip
 
     def _texts(self, column: OutputColumn, values: pd.Series) -> Any:
@@ -239,6 +250,7 @@ class Layout:
             "rules": self.rules,
             "csv": self.csv.model_dump(),
             "computed": [asdict(each) for each in self.computed],
+            "line_end": self.line_end,
         }
 
     @classmethod
@@ -246,8 +258,8 @@ class Layout:
         columns = tuple(
             OutputColumn(
                 **column
-                | {"form": Form(**column["form"])}
-                | {n: tuple(column[n]) for n in ("marks", "truths", "missing")}
+                | {"form": Form.from_json(column["form"])}
+                | {n: tuple(column.get(n, ())) for n in ("marks", "truths", "missing", "categories")}
             )
             for column in data["columns"]
         )
@@ -263,7 +275,7 @@ class Layout:
             )
             for each in data["computed"]
         )
-        return cls(columns, rules, CsvSpec(**data["csv"]), computed)
+        return cls(columns, rules, CsvSpec(**data["csv"]), data.get("line_end", "\n"), computed)
 
 
 def _output_column(
@@ -294,6 +306,7 @@ def _output_column(
     return OutputColumn(
         name, column.released_as, column.generator, column.pattern, form, kind, dtype,
         marks if column.modelled or column.computed else (), truths, tuple(policy.missing(name)),
+        tuple(column.public_categories or ()) if dtype == "category" and column.kind == "category" else (), column.ordered,
     )  # fmt: skip
 
 
@@ -302,20 +315,50 @@ def _is_of_kind(mark: str, column: Column, form: Form) -> bool:
     return are_whole([mark]) if column.categorical else not math.isnan(form.value_of_mark(mark))
 
 
-def _as_dtype(values: pd.Series, dtype: str | None) -> pd.Series:
+def _as_dtype(values: pd.Series, column: OutputColumn) -> pd.Series:
     """A column with a dtype of the input, or a nullable one where it has none for missing values."""
+    dtype = column.dtype
     if values.dtype == "Int64" and dtype in (None, "object", "int64", "float64"):
         dtype = "int64"
     if dtype == "object" and len(values) and all(value is True or value is False for value in values):
         return values.astype(bool)
+    if dtype == "category":
+        return _categorical(values, column)
+    if dtype is None and pa.types.is_decimal(arrow_type(column.type)):
+        return pd.Series(_as_arrow(values, column, arrow_type(column.type)).to_pylist(), values.index, dtype=object)
     if dtype is None or dtype == "object" or str(values.dtype) == dtype:
         return values
     if values.isna().any() and dtype in ("bool", *_WITHOUT_MISSING):
         dtype = "boolean" if dtype == "bool" else _WITHOUT_MISSING[dtype]
     try:
+        if dtype == f"{column.type}[pyarrow]":  # pandas knows only the simpler ones of these names
+            found = pa.chunked_array([_as_arrow(values, column, arrow_type(column.type))])
+            return pd.Series(pd.arrays.ArrowExtensionArray(found), values.index)
+        if zoned := _ZONED.match(dtype):
+            values = values.dt.tz_localize(
+                column.form.timezone or zoned[1], ambiguous=True, nonexistent="shift_forward"
+            )
         return values.astype(dtype)
-    except (TypeError, ValueError, OverflowError):  # such as marks among numbers
+    except (
+        TypeError,
+        ValueError,
+        OverflowError,
+        NotImplementedError,
+        pa.ArrowException,
+    ):  # such as marks among numbers
         return values
+
+
+_ZONED = re.compile(r"datetime64\[\w+, (.+)\]\Z")
+
+
+def _categorical(values: pd.Series, column: OutputColumn) -> pd.Series:
+    """The policy's categories in its order, whatever the sample holds; then what else is there, such as marks."""
+    seen = list(pd.unique(values.dropna()))
+    listed = pd.Series(column.categories, dtype=object)
+    known = list(listed if column.as_text else pd.to_numeric(listed, errors="coerce").dropna()) if seen else []
+    known += sorted(set(seen) - set(known), key=str)
+    return values.astype(pd.CategoricalDtype(known, ordered=column.ordered))
 
 
 _TRUTHS = {"True": True, "False": False}
@@ -326,27 +369,19 @@ def _numbers_of(values: pd.Series, column: OutputColumn) -> np.ndarray:
     """(rows,) float64 of a released column: days or seconds of moments."""
     if column.kind not in TEMPORAL:
         return np.asarray(values.to_numpy(dtype=float, na_value=np.nan))
-    if column.kind == "time":
-        return np.array(
-            [np.nan if v is None else v.hour * 3600 + v.minute * 60 + v.second + v.microsecond / 1e6 for v in values]
-        )
-    if getattr(values.dtype, "tz", None) is not None:
-        values = values.dt.tz_localize(None)
-    missing = values.isna().to_numpy()
-    raw = values.to_numpy()
-    unit = np.datetime_data(raw.dtype)[0]
-    seconds = raw.astype(np.int64) / {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[unit]
-    return np.asarray(np.where(missing, np.nan, np.floor(seconds / DAY) if column.kind == "date" else seconds))
+    typed = pa.array(values, from_pandas=True)
+    found = NumberReader(column.form).of_arrow(pa.chunked_array([typed]) if isinstance(typed, pa.Array) else typed)
+    return np.full(len(values), np.nan) if found is None else found  # all are missing: without a type
 
 
 def _as_arrow(values: pd.Series, column: OutputColumn, kind: pa.DataType) -> pa.Array:
     if column.release == "keep" and column.kind in TEMPORAL and not column.as_text:
-        if column.kind == "date" and pa.types.is_date(kind):
-            return pa.array(values.dt.date, pa.date32(), from_pandas=True).cast(kind)
-        if pa.types.is_timestamp(kind) and kind.tz:
-            naive = pa.array(values, from_pandas=True).cast(pa.timestamp(kind.unit))
-            return pa.compute.assume_timezone(naive, kind.tz, ambiguous="earliest", nonexistent="latest")
-        return pa.array(values, from_pandas=True).cast(kind)
+        typed = pa.array(values, from_pandas=True)
+        if pa.types.is_timestamp(kind) and kind.tz and getattr(typed.type, "tz", None) is None:
+            zone = column.form.timezone or kind.tz  # whose wall clock the values are
+            naive = typed.cast(pa.timestamp(kind.unit))
+            typed = pa.compute.assume_timezone(naive, zone, ambiguous="earliest", nonexistent="latest")
+        return typed.cast(kind)
     if pa.types.is_decimal(kind):
         texts = [None if pd.isna(v) else Decimal(f"{v:.{kind.scale}f}") for v in values]
         return pa.array(texts, kind)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
+from privsynth.policy.fakes import faker_of, pool_of
 from privsynth.policy.identifiers import POOL
-
-if TYPE_CHECKING:
-    from faker import Faker
 
 PERSONAL = ("name", "first_name", "last_name", "email")  # generators of what belongs to one person
 HOSTS = ("example.com", "example.org", "example.net")  # reserved: no mail can be delivered there (RFC 2606)
@@ -44,13 +42,6 @@ MORE_PAIRS = {
     "bs": ("žm",), "ru": ("жм",), "bg": ("жм",), "mk": ("жм",), "uk": ("жч",), "el": ("γα", "θα"), "tr": ("ke",), "hu": ("nf",),
     "fi": ("nm",), "et": ("nm",), "lt": ("mv",), "lv": ("sv",), "id": ("pl", "wp"),
 }  # fmt: skip
-LOCALES = {
-    "en": "en_US",
-    "el": "el_GR",
-    "nb": "no_NO",
-    "nn": "no_NO",
-}  # of Faker, where a language has several or another
-MIXED_NAMES = ("lt_LT", "en_PK", "en_TH")  # locales of Faker in which women and men have the same first names
 FAMILY_FIRST = {"hu": "{1} {0}", "ja": "{1} {0}", "zh": "{1}{0}", "ko": "{1}{0}"}
 _LETTERS = str.maketrans(
     {"ß": "ss", "ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i", "ə": "e"}
@@ -62,13 +53,18 @@ class People:
     """Invented people, block by block: blocks together are the same people as one block of all rows.
 
     total: rows of all blocks. language: of their names, where Faker knows it; US English otherwise.
+    encoding: of the CSV, in which all names can be written.
     """
 
-    def __init__(self, total: int, rng: np.random.Generator, language: str = "en"):
-        faker, size = faker_of(language, rng, names=True), min(total, POOL)
+    def __init__(self, total: int, rng: np.random.Generator, language: str = "en", encoding: str = "utf-8"):
+        faker, size = faker_of(language, int(rng.integers(2**62)), names=True), min(total, POOL)
         self._rng, self._taken, self._language = rng, 0, language.partition("_")[0].partition("-")[0]
-        self._first = [_pool(make, size) for make in (faker.first_name_female, faker.first_name_male)]
-        self._last = [_pool(make, size) for make in (faker.last_name_female, faker.last_name_male)]
+        self._first = [
+            np.array(pool_of(make, size, encoding), object) for make in (faker.first_name_female, faker.first_name_male)
+        ]
+        self._last = [
+            np.array(pool_of(make, size, encoding), object) for make in (faker.last_name_female, faker.last_name_male)
+        ]
 
     def take(self, n: int, sexes: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """(n,) texts by generator. sexes: FEMALE, MALE or UNKNOWN of each row."""
@@ -99,25 +95,6 @@ class People:
         hosts = np.array([f"@{host}" for host in HOSTS], object)[numbers % len(HOSTS)]
         before, after = (np.array([folded[name] for name in names], object) for names in (first, last))
         return np.asarray(before + "." + after + numbers.astype(str).astype(object) + hosts)
-
-
-def faker_of(language: str, rng: np.random.Generator, names: bool = False) -> Faker:
-    """names: of a locale that tells first names of women and men apart."""
-    from faker import Faker
-    from faker.config import AVAILABLE_LOCALES
-
-    known, exact = sorted(AVAILABLE_LOCALES), language.replace("-", "_")
-    short = exact.partition("_")[0]
-    wanted = [exact, LOCALES.get(short, f"{short}_{short.upper()}")]
-    wanted += [locale for locale in known if locale.startswith(f"{short}_")]
-    wanted = [locale for locale in wanted if not names or locale not in MIXED_NAMES]
-    faker = Faker(next((locale for locale in wanted if "_" in locale and locale in known), "en_US"))
-    faker.seed_instance(int(rng.integers(2**62)))
-    return faker
-
-
-def _pool(make: Callable[[], Any], size: int) -> np.ndarray:
-    return np.array([str(make()) for _ in range(size)], object)
 
 
 def _ascii(name: str, language: str) -> str:

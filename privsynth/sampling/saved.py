@@ -20,7 +20,7 @@ from privsynth.policy.constraints.formula import Formula
 from privsynth.policy.formats import is_language, is_timezone
 from privsynth.policy.model import CsvSpec
 from privsynth.policy.moments import DAY
-from privsynth.sampling.types import are_whole, arrow_type, fits_kind, holds, raised, whole_identifiers
+from privsynth.sampling.types import are_whole, arrow_type, fits_kind, holds, is_float, raised, whole_identifiers
 from privsynth.table.values import Form
 
 COLUMNS, CATEGORIES = 10_000, 2**20
@@ -31,7 +31,7 @@ FIRST_DAY, LAST_DAY = 1 - EPOCH, 3_652_059 - EPOCH  # of the years 1 and 9999
 STEPS = {"number": [10.0**-places for places in range(10)]} | dict.fromkeys(
     ("datetime", "time", "duration"), sorted({*RESOLUTIONS.values()})
 )
-FORMAT = r"^(?:[^%\x00]|%[aAbBcdfGHIjmMpSuUVwWxXyYzZ%])*\z"  # of dates, as in strptime
+FORMAT = r"^(?:[^%\x00]|%-[dmyHIMSj]|%[aAbBcdfGHIjmMpSuUVwWxXyYzZ%])*\z"  # of dates, as in strptime
 CUTS = 100_000  # of a column, those of constraints with them
 MARKS = 200  # marks, cuts or spikes of a column
 LONGEST = 10_000 * 366 * DAY  # seconds
@@ -69,6 +69,7 @@ class SavedColumn(_Part):
     spikes: Annotated[list[GridValue], Field(max_length=MARKS)]
     clock_of: Text | None
     letter_case: Literal["as names", "UPPER", "lower"] | None
+    unreadable: Annotated[float, Field(ge=0, le=1)]
 
     @property
     def categorical(self) -> bool:
@@ -207,6 +208,8 @@ class SavedForm(_Part):
     currency: Annotated[str, Field(max_length=10)]
     parentheses: bool
     percent: bool
+    written: Annotated[str, Field(max_length=40)] = ""
+    months: Annotated[list[Annotated[str, Field(max_length=50)]], Field(max_length=12)] = []
     letter_case: Literal["as names", "UPPER", "lower"] | None
     language: Annotated[str, Field(pattern=r"^[a-z]{2,3}([_-][A-Za-z]{2,4})?\z")]
     step: float
@@ -231,6 +234,8 @@ class SavedForm(_Part):
             raise ValueError("`format` is none of durations")
         if self.decimal == self.thousands:
             raise ValueError("`decimal` and `thousands` are the same character")
+        if self.written.count("{}") != bool(self.written) or len(self.months) not in (0, 12):
+            raise ValueError("`written` holds one `{}`, and there are twelve `months` or none")
         return self
 
 
@@ -247,6 +252,8 @@ class SavedOutput(_Part):
     marks: Annotated[list[Text], Field(max_length=MARKS)]
     truths: Annotated[list[Text], Field(max_length=2)]
     missing: Annotated[list[Text], Field(max_length=MARKS)]
+    categories: Annotated[list[Text], Field(max_length=CATEGORIES), FailFast()] = []
+    ordered: bool = False
 
     @property
     def kind(self) -> str:
@@ -307,6 +314,7 @@ class SavedLayout(_Part):
     columns: Annotated[list[SavedOutput], Field(min_length=1, max_length=2 * COLUMNS), FailFast()]
     rules: Annotated[list[tuple[Text, Text, bool, float]], Field(max_length=RULES)]
     csv: CsvSpec
+    line_end: Literal["\n", "\r\n"] = "\n"
     computed: Annotated[list[SavedComputed], Field(max_length=COLUMNS)]
 
     @model_validator(mode="after")
@@ -381,6 +389,12 @@ class SavedModel(_Part):
                 raise ValueError("`layout` and `domain` must have the same marks and steps")
             if own.categorical and pa.types.is_integer(arrow_type(column.type)) and not are_whole(own.categories):
                 raise ValueError("categories of a column of whole numbers must be whole numbers up to 2^53")
+            if (
+                own.categorical
+                and pa.types.is_floating(arrow_type(column.type))
+                and not all(map(is_float, own.categories))
+            ):
+                raise ValueError("categories of a column of numbers must be numbers")
         for small, large, _, step in self.layout.rules:
             if small not in learned or large not in learned or not comparable(learned[small], learned[large]):
                 raise ValueError("`layout.rules` must name kept numbers or dates")
@@ -401,7 +415,7 @@ class SavedModel(_Part):
             own = learned[name]
             if own.categorical or column.type in ("string", "dictionary"):
                 continue
-            form = Form(**column.form.model_dump())
+            form = Form.from_json(column.form.model_dump())
             marks = [value for mark in own.marks if not math.isnan(value := form.value_of_mark(mark))]
             if not holds(column.type, own.kind, [own.low * own.step, highest[name], *marks], own.step):
                 raise ValueError("`type` does not hold all values of its column")

@@ -48,10 +48,10 @@ class Synthesizer:
 
     @property
     def warnings(self) -> list[str]:
-        """What measured facts say against the table: ranges and lists of categories that lost too much."""
-        from privsynth.encoding.lost import failures
+        """What measured facts say against the table: cells that cannot be read, ranges and lists that lost values."""
+        from privsynth.encoding.lost import losses
 
-        return list(failures(self.codec))
+        return [told for told, _ in losses(self.codec)]
 
     def sample(
         self, n: int, seed: int | None = None, progress: Progress = silent, given: Values | None = None

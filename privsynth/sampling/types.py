@@ -104,7 +104,8 @@ def _of_categories(column: Column, marks: tuple[str, ...], source: pa.DataType |
     if truths and (source is None or pa.types.is_boolean(source)):
         return "bool"
     if not are_whole(words):
-        return "string"
+        floats = source is not None and str(source) in _PLAIN and pa.types.is_floating(source)
+        return str(source) if floats and all(map(is_float, words)) else "string"
     if source is not None and pa.types.is_integer(source) and _fits(source, [int(word) for word in words]):
         return str(source)
     return "int64"
@@ -174,6 +175,14 @@ def are_whole(categories: Iterable[str]) -> bool:
     return all(_WHOLE.match(category) and abs(int(category)) <= MAX_WHOLE for category in categories)
 
 
+def is_float(word: str) -> bool:
+    """True for a text that is written as Python writes the number: a category such as 1.5."""
+    try:
+        return repr(float(word)) == word or are_whole([word])
+    except ValueError:
+        return False
+
+
 def fits_kind(name: str, kind: str) -> bool:
     """True if values of a kind can be stored in the type of this name, and if that is a type that `arrow_type` knows."""
     try:
@@ -183,9 +192,9 @@ def fits_kind(name: str, kind: str) -> bool:
     if name in ("string", "dictionary"):
         return True
     if kind in ("category", "boolean"):
-        return bool(pa.types.is_integer(found) or pa.types.is_boolean(found))
+        return bool(pa.types.is_integer(found) or pa.types.is_boolean(found) or pa.types.is_floating(found))
     if kind == "integer":
-        return bool(pa.types.is_integer(found))
+        return bool(pa.types.is_integer(found) or (pa.types.is_decimal128(found) and found.scale == 0))
     if kind == "number":
         return bool(pa.types.is_floating(found) or pa.types.is_decimal128(found))
     if kind in ("date", "datetime"):

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from privsynth.errors import InputError, Problem
 from privsynth.policy import Policy
+from privsynth.policy.column import Column
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import UNIT_ROWS, Rows
 from privsynth.table.cells import MISSING, UNREADABLE, is_text
@@ -169,7 +170,7 @@ def check_header(columns: list[str], policy: Policy) -> None:
     declared, there = list(policy.model.columns), set(columns)
     missing, extra = [c for c in declared if c not in there], [c for c in columns if c not in policy.model.columns]
     problems = [
-        Problem("table", f"column {c!r} of the policy is missing", "name the right table, or take it out of the policy")
+        Problem("table", f"column {c!r} of the policy is missing", _near(c, extra, policy.model.dataset.csv.encoding))
         for c in missing
     ]
     listed = extra if 2 * len(missing) <= len(declared) else []  # else the "names" may be the first person's data
@@ -186,11 +187,13 @@ def check_header(columns: list[str], policy: Policy) -> None:
             Problem("table", f"and {len(listed) - MAX_LISTED:,} more columns are not declared in the policy")
         )
     if len(missing) == len(declared):
-        problems = [
-            Problem(
-                "table", "none of the policy's columns is in it", "is this the right file? a CSV needs a header line"
-            )
-        ]
+        hint = next(
+            (near for c in missing if (near := _near(c, extra, policy.model.dataset.csv.encoding)) != _NOT_THERE), None
+        )
+        if hint is None and len(columns) == 1 < len(declared):
+            hint = "its header is one field: correct `dataset.csv.delimiter` if another character splits it"
+        hint = hint or "is this the right file? a CSV needs a header line"
+        problems = [Problem("table", "none of the policy's columns is in it", hint)]
     for index, constraint in enumerate(policy.model.constraints):
         for name in constraint.columns:
             if name not in declared:
@@ -203,6 +206,42 @@ def check_header(columns: list[str], policy: Policy) -> None:
                 )
     if problems:
         raise InputError(problems)
+
+
+_NOT_THERE = "name the right table, or take it out of the policy"
+_ENCODINGS = (
+    "utf-8",
+    "cp1252",
+    "cp1250",
+    "iso8859-2",
+    "cp1251",
+    "koi8-r",
+    "cp1253",
+    "iso8859-15",
+    "mac-roman",
+    "cp850",
+    "cp437",
+    "cp852",
+    "cp866",
+)
+
+
+def _near(name: str, extra: list[str], encoding: str) -> str:
+    """What to do about a name that is not in the header, where one there differs in letter case, spaces or encoding alone."""
+    for other in extra:
+        if " ".join(name.split()).casefold() == " ".join(other.split()).casefold():
+            return f"the table has {other!r}: write names exactly as they stand there"
+    for right in _ENCODINGS:
+        if any(_decoded(other, encoding, right) == name for other in extra):
+            return f"its letters are right if the file is read as {right}: declare `dataset: {{csv: {{encoding: {right}}}}}`"
+    return _NOT_THERE
+
+
+def _decoded(name: str, encoding: str, right: str) -> str | None:
+    try:
+        return name.encode(encoding).decode(right)
+    except UnicodeError:
+        return None
 
 
 def check_types(types: Mapping[str, pa.DataType], policy: Policy) -> None:
@@ -253,15 +292,18 @@ def _numbers(raw: RawTable, name: str, policy: Policy) -> tuple[np.ndarray, np.n
         clipped = np.clip(values, *column.limits)
         values = clipped if clip else np.where(clipped == values, values, np.nan)
     changed = there & ~(values == found.values)
-    if column.kind != "integer":
-        with np.errstate(over="ignore"):
-            off = np.abs(values - np.round(values / column.step) * column.step)
-        rounded = int(np.count_nonzero(there & ~changed & (off > 1e-6 * column.step) & (off > SHORT * np.abs(values))))
-    else:
-        rounded = 0
+    rounded = int(np.count_nonzero(there & ~changed & finer(values, column))) if column.kind != "integer" else 0
     states[there & np.isnan(values)] = NOT_ALLOWED
     unforeseen = 0 if column.nullable else int(np.count_nonzero(states == BLANK))
     return values, states, Counts(found.present, found.unreadable, int(changed.sum()), rounded, unforeseen)
+
+
+def finer(values: np.ndarray, column: Column) -> np.ndarray:
+    """(rows,) True for values that are finer than the column's resolution, more than its source's floats are inexact."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        off = np.abs(values - np.round(values / column.step) * column.step)
+        inexact = SHORT * np.abs(values) if column.kind in ("integer", "number") else 4 * np.spacing(np.abs(values))
+        return np.asarray((off > 1e-6 * column.step) & (off > inexact))
 
 
 def _categories(raw: RawTable, name: str, policy: Policy) -> tuple[np.ndarray, np.ndarray | None, Counts]:

@@ -31,9 +31,21 @@ def _names(language: str, kind: str) -> dict[str, int]:
     return found | ({"mrz": 3} if language.startswith("de") and kind == "month" else {})
 
 
+@lru_cache(16)
+def _known(language: str, kind: str, months: tuple[str, ...]) -> dict[str, int]:
+    """As `_names`, with the names of months that a policy declares."""
+    declared = {folded(name): number for number, name in enumerate(months, 1)} if kind == "month" else {}
+    return _names(language, kind) | declared
+
+
+def folded(name: str) -> str:
+    """A name of a month as it is compared: in any letter case, with or without a dot behind it."""
+    return name.casefold().rstrip(".")
+
+
 @lru_cache(8)
-def _pattern(language: str) -> re.Pattern[str]:
-    longest_first = sorted({*_names(language, "month"), *_names(language, "day")}, key=len, reverse=True)
+def _pattern(language: str, months: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted({*_known(language, "month", months), *_known(language, "day", ())}, key=len, reverse=True)
     names = "|".join(map(re.escape, longest_first))
     return re.compile(rf"(?<![^\W\d_])({names})(?![^\W\d_])\.?", re.IGNORECASE)  # no part of a longer word
 
@@ -43,24 +55,30 @@ DIRECTIVES = {
 }  # fmt: skip
 
 
-def in_english(text: str, language: str, form: str | None) -> str:
+def in_english(text: str, language: str, form: str | None, months: tuple[str, ...] = ()) -> str:
     """A text whose names of months and weekdays `strptime` can read. Its first name is that of the format's first directive.
+
+    months: their names, where a policy declares them.
 
     >>> in_english("12-März-97", "de", "%d-%b-%y"), in_english("01MRZ2020", "de", "%d%b%Y")
     ('12-Mar-97', '01Mar2020')
     >>> in_english("mar, 3 de marzo", "es", "%a, %d de %B")
     'Tue, 3 de March'
     """
-    if language == ENGLISH or form is None:
+    if form is None or (language == ENGLISH and not months):
         return text
-    directives = iter([directive for directive in re.findall("%.", form) if directive in DIRECTIVES])
+    directives = iter([directive for directive in re.findall(r"%.\.?", form) if directive[:2] in DIRECTIVES])
 
     def translated(found: re.Match[str]) -> str:
-        kind, width = DIRECTIVES.get(next(directives, ""), ("month", ""))
-        number = _names(language, kind).get(found[1].casefold()) if width else None
-        return found[0] if number is None else name_of(number, kind, width, ENGLISH)
+        directive = next(directives, "")
+        kind, width = DIRECTIVES.get(directive[:2], ("month", ""))
+        number = _known(language, kind, months).get(found[1].casefold()) if width else None
+        if number is None:
+            return found[0]
+        dot = "." if directive.endswith(".") and found[0].endswith(".") else ""  # else it belongs to the name
+        return name_of(number, kind, width, ENGLISH) + dot
 
-    return _pattern(language).sub(translated, text)
+    return _pattern(language, months).sub(translated, text)
 
 
 @lru_cache(512)

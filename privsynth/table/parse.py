@@ -30,22 +30,21 @@ def plain_number(
     currency: str = "",
     parentheses: bool = False,
     percent: bool = False,
+    trailing: bool = False,
 ) -> float:
     """The number that a text is, as people and office programs write numbers; NaN if it is none.
 
-    Thousands stand in groups of three, or not at all: what is grouped otherwise was written by other rules.
+    Thousands stand in groups of three, or not at all: what is grouped otherwise was written by other rules. The currency stands on
+    either side. trailing: a minus may stand behind the number, as accounting programs write it: 12.50-.
 
     >>> plain_number("1.234,50", ",", "."), plain_number("1.5", ",", "."), plain_number("(€ 12.00)", currency="€", parentheses=True)
     (1234.5, nan, -12.0)
     """
-    text, negative = text.replace("\u2212", "-"), False
-    if currency:
-        text = _without(text, currency)
+    text, negative = _bare(text.replace("\u2212", "-"), currency, percent), False
     if parentheses and text.startswith("(") and text.endswith(")"):
-        text, negative = text[1:-1].strip(), True
-        text = _without(text, currency) if currency else text
-    if percent and text.endswith("%"):
-        text = text[:-1].rstrip()
+        text, negative = _bare(text[1:-1].strip(), currency, percent), True
+    elif trailing and text.endswith("-"):
+        text, negative = _bare(text[:-1].rstrip(), currency, percent), True
     if thousands:
         whole, point, rest = text.partition(decimal)
         if thousands in whole:
@@ -68,6 +67,11 @@ def _groups(thousands: str) -> re.Pattern[str]:
     return re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(thousands)}\d{{3}})+\Z", re.ASCII)
 
 
+def _bare(text: str, currency: str, percent: bool) -> str:
+    text = _without(text, currency) if currency else text
+    return text[:-1].rstrip() if percent and text.endswith("%") else text
+
+
 def _without(text: str, currency: str) -> str:
     """A text without the sign of a currency before or behind the number, or between its minus and its digits."""
     sign = text[:1] if text[:1] in ("-", "+") else ""
@@ -88,8 +92,10 @@ def day_of(text: str, form: str | None) -> float:
         if form is not None:
             return float(datetime.strptime(text, form).toordinal() - _EPOCH)
         found = _ISO.match(text)
-        if found is None:  # a week of ISO 8601, if it is a date at all
-            return float(date.fromisoformat(text).toordinal() - _EPOCH)
+        if found is None and (week := _WEEK.match(text)):
+            return float(date.fromisocalendar(int(week[1]), int(week[2]), int(week[3] or 1)).toordinal() - _EPOCH)
+        if found is None:  # Python's own reader passes over digits behind a date
+            return math.nan
         year, _, month, day, *without_separators = found.groups()
         month, day = (month, day) if month else without_separators
         return float(date(int(year), int(month or 1), int(day or 1)).toordinal() - _EPOCH)
@@ -102,6 +108,8 @@ _HOUR, _MINUTE, _PART = r"(?:[01]?\d|2[0-3])", r"[0-5]?\d", r"(?:[.,]\d+)?"
 _CLOCK = rf"(?:{_HOUR}(?::{_MINUTE}(?::{_MINUTE}{_PART})?)?|(?:[01]\d|2[0-3])(?:[0-5]\d){{1,2}}{_PART})"
 _OFFSET = rf" ?(?:Z|[+-]{_CLOCK})"  # from UTC; of old zones with seconds
 _TIME = rf"(?:[T ]{_CLOCK})?(?:{_OFFSET})?"
+_WEEK = re.compile(r"(\d{4})-?W(\d\d)(?:-?([1-7]))?\Z", re.ASCII)
+_MOMENT = re.compile(r"[\d-]{8,10}[T ]")  # Python's own reader takes any character between day and time, a digit too
 _ISO = re.compile(rf"(\d{{4}})(?:([-./\\ ])(\d\d?)(?:\2(\d\d?){_TIME})?|(\d\d)(\d\d){_TIME})?\Z", re.ASCII)
 
 
@@ -121,6 +129,8 @@ def moment_of(text: str, form: str | None, zone: ZoneInfo | None = None) -> floa
             found = datetime.strptime(text, form)
         elif (day := day_of(text, None)) == day and len(text) <= 10 and ":" not in text:
             return day * DAY
+        elif not _MOMENT.match(text):
+            return math.nan
         else:
             found = datetime.fromisoformat(text)
         if found.tzinfo is not None:

@@ -26,16 +26,22 @@ class RawTable:
     """A table as read: all text from CSV; with the source's types from Parquet (text as a dictionary) or a data frame.
 
     labels: for each column whose file declares labels (SPSS, Stata, SAS) the label of each code, both as text.
-    dtypes: for each column of a data frame its pandas dtype, by name. bom: a CSV that began with a byte order mark.
-    typed: False where all is text since the format has no types. types: as declared, where `frame` stores a column otherwise.
+    dtypes: for each column of a data frame its pandas dtype, by name. bom: a CSV that began with a byte order mark;
+    crlf: one whose header ends as lines of Windows do.
+    typed: False where all is text since the format has no types. iso: False where a day can only be text, which somebody wrote
+    in a format; elsewhere it may have been a day, which was written in ISO 8601 here. types: as declared, where `frame`
+    stores a column otherwise. notes: what this format does not give, for `doctor`.
     """
 
     frame: pa.Table
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     dtypes: Mapping[str, str] = field(default_factory=dict)
     bom: bool = False
+    crlf: bool = False
     typed: bool = True
+    iso: bool = True
     types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -85,7 +91,7 @@ class RawTable:
             typed = reader.of_arrow(values)
         if typed is not None:
             return Numbers.typed(typed, reader)
-        return Numbers.read(self.cells(name, ()), replace(reader, or_iso=self.typed))
+        return Numbers.read(self.cells(name, ()), replace(reader, or_iso=self.iso))
 
 
 REGULAR, BLANK, NO_VALUE, NOT_ALLOWED = -1, -2, -3, -4  # states of a cell; from 0 on, the place of its mark

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,11 +17,12 @@ import pyarrow.compute as pc
 
 from privsynth.policy import Policy
 from privsynth.policy.column import TEMPORAL
-from privsynth.policy.moments import DAY, clock_of, duration_of
+from privsynth.policy.moments import DAY, clock_of, duration_of, padded
 from privsynth.table.language import ENGLISH, in_english
 from privsynth.table.parse import day_of, in_century, moment_of, number_of, plain_number, time_of
 from privsynth.table.written import texts_of
 
+_MINUS = re.compile(r"-\{\}|\{\}-")  # where a pattern of numbers puts the minus
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -29,7 +32,8 @@ class Form:
 
     format: of dates, datetimes and times as in strptime, of durations one of `DURATION_FORMATS`. letter_case: of names in
     dates, one of LETTER_CASES. step: resolution, in the column's units. places: decimal places that are written always; None:
-    as many as a number needs. low, high: bounds, which tell the century of a year of two digits.
+    as many as a number needs. written: of numbers, as in `NumberSpec`. months: their names, if declared. low, high: bounds, which
+    tell the century of a year of two digits.
     """
 
     kind: str
@@ -40,7 +44,9 @@ class Form:
     currency: str = ""
     parentheses: bool = False
     percent: bool = False
+    written: str = ""
     language: str = ENGLISH
+    months: tuple[str, ...] = ()
     letter_case: str | None = None
     step: float = 1.0
     places: int | None = None
@@ -56,30 +62,38 @@ class Form:
         return cls(
             column.kind, column.format, column.timezone, decimal, "" if thousands == decimal else thousands,
             (own.currency or "") if own else "", bool(own and own.parentheses), bool(own and own.percent),
-            policy.model.dataset.language, None, column.step, column.decimals, low, high,
+            (own.written or "") if own else "", policy.model.dataset.language, tuple(policy.model.dataset.months), None,
+            column.step, column.decimals, low, high,
         )  # fmt: skip
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Form:
+        return cls(**data | {"months": tuple(data.get("months", ()))})
 
     @property
     def plain(self) -> bool:
         """True if numbers are written as Python writes them."""
-        return self.decimal == "." and not (self.thousands or self.currency or self.parentheses or self.percent)
+        return self.decimal == "." and not (
+            self.thousands or self.currency or self.parentheses or self.percent or self.written
+        )
 
     @cached_property
     def value_of(self) -> Callable[[str], float]:
         """A text -> its value (days, seconds or the number itself); NaN if it is not one of its kind."""
-        form = self.format
+        form = self.format and padded(self.format)
         if self.kind == "date":
-            return self._in_century(lambda text: day_of(in_english(text, self.language, form), form), 1)
+            return self._in_century(lambda text: day_of(in_english(text, self.language, form, self.months), form), 1)
         if self.kind == "datetime":
             zone = ZoneInfo(self.timezone) if self.timezone else None
-            return self._in_century(lambda text: moment_of(in_english(text, self.language, form), form, zone), DAY)
+            english = partial(in_english, language=self.language, form=form, months=self.months)
+            return self._in_century(lambda text: moment_of(english(text), form, zone), DAY)
         if self.kind == "time":
             return clock_of if form is None else lambda text: time_of(text, form)
         if self.kind == "duration":
             return duration_of
         if self.plain:
             return number_of
-        signs = self.decimal, self.thousands, self.currency, self.parentheses, self.percent
+        signs = self.decimal, self.thousands, self.currency, self.parentheses, self.percent, "{}-" in self.written
         return lambda text: plain_number(text, *signs)
 
     def value_of_mark(self, mark: str) -> float:
@@ -90,7 +104,7 @@ class Form:
 
     def _in_century(self, read: Callable[[str], float], unit: int) -> Callable[[str], float]:
         """Two-digit years in the century of the bounds. unit: of a day, in the column's units."""
-        if self.low is None or self.high is None or "%y" not in (self.format or "").replace("%%", ""):
+        if self.low is None or self.high is None or "%y" not in padded(self.format or "").replace("%%", ""):
             return read
         first, last = math.floor(self.low / unit), math.floor(self.high / unit)
 
@@ -103,10 +117,19 @@ class Form:
 
         return within
 
+    def written_alike(self, text: str, other: str) -> bool:
+        """True if two texts of one value differ in letter case alone, or in zeros at the end that `decimals` states."""
+        point = re.escape(self.decimal)
+        if self.kind in ("integer", "number") and self.places is not None:
+            text, other = (re.sub(rf"{point}0*(?!\d)|({point}\d*[1-9])0+(?!\d)", r"\1", one) for one in (text, other))
+        elif self.kind == "number":  # 18 beside 18.5 is written as the number with a point that it is
+            text, other = (re.sub(rf"{point}0(?!\d)", "", one) for one in (text, other))
+        return text.casefold() == other.casefold()
+
     def texts_of(self, values: np.ndarray) -> np.ndarray:
         """(rows,) text of each value, None for NaN: what `value_of` reads."""
         if self.kind in TEMPORAL:
-            how = self.format, self.step, self.timezone, self.language, self.letter_case
+            how = self.format, self.step, self.timezone, self.language, self.letter_case, self.months
             return texts_of(values, self.kind, *how)
         there = ~np.isnan(values)
         distinct, place = np.unique(values[there], return_inverse=True)
@@ -124,7 +147,10 @@ class Form:
         negative = value < 0 and any(digit not in "0.," for digit in text)
         if not self.plain:
             text = text.translate({ord(","): self.thousands, ord("."): self.decimal})
-            text = f"{self.currency}{text}{'%' if self.percent else ''}"
+            if negative and _MINUS.search(self.written):
+                return self.written.replace("{}", text)
+            form = _MINUS.sub("{}", self.written) or f"{self.currency}{{}}{'%' if self.percent else ''}"
+            text = form.replace("{}", text)
         return (f"({text})" if self.parentheses else f"-{text}") if negative else text
 
 

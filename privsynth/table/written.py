@@ -11,22 +11,23 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from privsynth.policy.column import LETTER_CASES, NAMES
-from privsynth.policy.moments import DAY
+from privsynth.policy.moments import DAY, padded
 from privsynth.table.language import DIRECTIVES, ENGLISH, name_of
 
 _EPOCH = datetime(1970, 1, 1)
-_DIRECTIVE = re.compile(r"%[a-zA-Z%]")
+_DIRECTIVE = re.compile(r"%-?[a-zA-Z%]")
 
 
 def texts_of(
     values: np.ndarray, kind: str, form: str | None, step: float, zone: str | None = None, language: str = ENGLISH,
-    letter_case: str | None = None,
+    letter_case: str | None = None, months: tuple[str, ...] = (),
 ) -> np.ndarray:  # fmt: skip
     """(rows,) text of each value, None for NaN. kind: date (values in days), datetime, time or duration (in seconds).
 
     form: as in strptime, or of durations one of `column.DURATION_FORMATS`. step: resolution in seconds. zone: of datetimes.
+    months: their names, where a policy declares them.
     """
-    write = writer_of(kind, form, step, zone, language, letter_case)
+    write = writer_of(kind, form, step, zone, language, letter_case, months)
     there = ~np.isnan(values)
     distinct, place = np.unique(values[there], return_inverse=True)
     texts = np.empty(len(values), object)
@@ -36,7 +37,7 @@ def texts_of(
 
 def writer_of(
     kind: str, form: str | None = None, step: float = 1.0, zone: str | None = None, language: str = ENGLISH,
-    letter_case: str | None = None,
+    letter_case: str | None = None, months: tuple[str, ...] = (),
 ) -> Callable[[float], str]:  # fmt: skip
     """The function from a value to its text, as for `texts_of`."""
     if kind == "duration":
@@ -50,7 +51,7 @@ def writer_of(
         if place is not None:
             moment = moment.replace(tzinfo=place)
         if form is not None:
-            return formatted(moment, form, language, letter_case)
+            return formatted(moment, form, language, letter_case, months)
         if kind == "date":
             return moment.date().isoformat()
         text = moment.isoformat(sep=" ", timespec="microseconds" if step < 1 else "seconds")
@@ -59,7 +60,9 @@ def writer_of(
     return write
 
 
-def formatted(moment: datetime, form: str, language: str = ENGLISH, letter_case: str | None = None) -> str:
+def formatted(
+    moment: datetime, form: str, language: str = ENGLISH, letter_case: str | None = None, months: tuple[str, ...] = ()
+) -> str:
     """As strftime, with four digits of a year before 1000, and names in other languages and in a letter case.
 
     >>> formatted(datetime(97, 3, 1), "%d-%b-%Y", "de")
@@ -67,15 +70,18 @@ def formatted(moment: datetime, form: str, language: str = ENGLISH, letter_case:
     """
 
     def one(found: re.Match[str]) -> str:
-        directive = found[0]
+        directive, bare = padded(found[0]), "-" in found[0]  # without leading zeros
         if directive == "%Y":
             return f"{moment.year:04d}"
-        if language != ENGLISH and directive in DIRECTIVES:
+        if months and directive in ("%b", "%B"):
+            text = months[moment.month - 1]
+        elif language != ENGLISH and directive in DIRECTIVES:
             kind, width = DIRECTIVES[directive]
             text = name_of(moment.month if kind == "month" else moment.weekday(), kind, width, language).rstrip(".")
         else:
             aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)  # so that %z has an offset
             text = aware.strftime(directive)
+        text = text.lstrip("0") or "0" if bare and text.isdigit() else text
         if directive not in NAMES or letter_case == LETTER_CASES[0]:
             return text
         return (

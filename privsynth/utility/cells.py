@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -14,15 +15,28 @@ _DENSE = 1 << 21  # cells up to which a marginal is counted in a full array; lar
 
 
 @dataclass(frozen=True)
+class Marked:
+    """Texts in place of numbers (codes for missing answers, limits of detection) of the columns that have some.
+
+    texts: by column. synthetic, train: by column, (rows,) int8, the place of each row's text, negative where it has none.
+    """
+
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    synthetic: Mapping[str, np.ndarray] = field(default_factory=dict)
+    train: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Grid:
-    """Cells of every column, defined by the real training table: its categories or 20 quantile bins, and one for missing."""
+    """Cells of every column, defined by the real training table: its categories or 20 quantile bins, one for each text in place of
+    a number, and one for missing."""
 
     names: list[str]
     edges: list[np.ndarray | None]  # None for a category column
     sizes: list[int]  # number of cells of each column; the last is "missing"
 
     @classmethod
-    def fit(cls, train: pd.DataFrame, bins: int = BINS) -> Grid:
+    def fit(cls, train: pd.DataFrame, bins: int = BINS, marked: Marked | None = None) -> Grid:
         names: list[str] = list(train.columns)
         edges: list[np.ndarray | None] = []
         sizes: list[int] = []
@@ -35,11 +49,11 @@ class Grid:
             known = known_numbers(column)
             cuts = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1])) if len(known) else np.empty(0)
             edges.append(cuts)
-            sizes.append(len(cuts) + 2)
+            sizes.append(len(cuts) + 2 + (0 if marked is None else len(marked.texts.get(name, ()))))
         return cls(names, edges, sizes)
 
-    def encode(self, frame: pd.DataFrame) -> np.ndarray:
-        """Cell numbers, int64[d, n]: one contiguous row for each column."""
+    def encode(self, frame: pd.DataFrame, marks: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+        """Cell numbers, int64[d, n]: one contiguous row for each column. marks: as in `Marked`, of this table."""
         cells = np.empty((len(self.names), len(frame)), np.int64)
         for i, (name, edges, size) in enumerate(zip(self.names, self.edges, self.sizes, strict=True)):
             if edges is None:
@@ -48,6 +62,9 @@ class Grid:
             else:
                 values = numbers(frame[name])
                 found, missing = np.searchsorted(edges, values, side="right"), np.isnan(values)
+                if marks is not None and name in marks:
+                    places = marks[name].astype(np.int64)
+                    found, missing = np.where(places >= 0, len(edges) + 1 + places, found), missing & (places < 0)
             cells[i] = np.where(missing, size - 1, found)
         return cells
 

@@ -8,23 +8,28 @@ import numpy as np
 import pandas as pd
 
 from privsynth.evidence import ColumnUtility
-from privsynth.utility.cells import is_category, known_numbers, numbers
-from privsynth.utility.labels import day, short, year
+from privsynth.utility.cells import Marked, is_category, known_numbers, numbers
+from privsynth.utility.labels import clock, day, short, year
 
 MAX_BARS = 24
 _STEPS = (1, 2, 5, 10)
+_CLOCK_STEPS = (60, 300, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200)  # seconds
+_DAY = 86_400
 
 
-def histogram(name: str, kind: str, synthetic: pd.Series, real: pd.Series, distance: float | None) -> ColumnUtility:
-    """Shares of both tables in the same bars, "missing" in a bar of its own if there is any.
+def histogram(
+    name: str, kind: str, synthetic: pd.Series, real: pd.Series, distance: float | None, marked: Marked | None = None
+) -> ColumnUtility:
+    """Shares of both tables in the same bars, each mark and "missing" in bars of their own if there are any.
 
-    `kind`: as in the policy; "date" columns are days since 1970 and are labelled by date or year. `distance`: the
-    column's total variation distance, passed through.
+    `kind`: as in the policy; dates are days and moments seconds since 1970, labelled by date or year, times and durations are
+    seconds, labelled as hours and minutes. `distance`: the column's total variation distance, passed through. `marked`: texts
+    in place of numbers.
     """
     if is_category(real):
         labels, one, two = _category_bars(synthetic, real)
     else:
-        labels, one, two = _number_bars(synthetic, real, kind)
+        labels, one, two = _number_bars(name, synthetic, real, kind, marked or Marked())
     return ColumnUtility(
         name=name,
         kind=kind,
@@ -50,30 +55,40 @@ def _category_bars(synthetic: pd.Series, real: pd.Series) -> tuple[list[str], li
     return _without_empty_missing(labels, *bars)
 
 
-def _number_bars(synthetic: pd.Series, real: pd.Series, kind: str) -> tuple[list[str], list[float], list[float]]:
-    known = known_numbers(real)
-    values = [numbers(synthetic), numbers(real)]
+def _number_bars(
+    name: str, synthetic: pd.Series, real: pd.Series, kind: str, marked: Marked
+) -> tuple[list[str], list[float], list[float]]:
+    known, texts = known_numbers(real), marked.texts.get(name, ())
     edges, labels = _bins(known if len(known) else known_numbers(synthetic), kind)
     bars = []
-    for column in values:
-        missing = np.isnan(column)
-        count = np.bincount(np.searchsorted(edges, column[~missing], side="right"), minlength=len(labels))
-        bars.append([*(count / max(len(column), 1)), missing.sum() / max(len(column), 1)])
-    return _without_empty_missing([*labels, "missing"], *bars)
+    for column, places in ((numbers(synthetic), marked.synthetic.get(name)), (numbers(real), marked.train.get(name))):
+        count = np.bincount(np.searchsorted(edges, column[~np.isnan(column)], side="right"), minlength=len(labels))
+        marks = np.zeros(len(texts)) if places is None else np.bincount(places[places >= 0], minlength=len(texts))
+        missing = np.isnan(column).sum() - marks.sum()
+        bars.append([float(x) for x in np.array([*count, *marks, missing]) / max(len(column), 1)])
+    names = [*labels, *texts, "missing"]
+    unseen = {i for i in range(len(labels), len(names) - 1) if not bars[0][i] and not bars[1][i]}
+    kept = [i for i in range(len(names)) if i not in unseen]
+    return _without_empty_missing([names[i] for i in kept], *([bar[i] for i in kept] for bar in bars))
 
 
 def _bins(known: np.ndarray, kind: str) -> tuple[np.ndarray, list[str]]:
     """(inner edges float[k], k + 1 labels). Bin i is [edge i-1, edge i); the outer bins are open."""
     if len(known) == 0:
         return np.empty(0), ["any value"]
-    distinct = np.unique(known)
+    if kind == "datetime":
+        edges, labels = _bins(np.floor(known / _DAY), "date")
+        return edges * _DAY, labels
+    distinct, clocks = np.unique(known), kind in ("time", "duration")
     if kind != "date" and len(distinct) <= MAX_BARS - 1:
-        return distinct[1:], [short(value) for value in distinct]
+        return distinct[1:], [clock(value) if clocks else short(value) for value in distinct]
     low, high = np.quantile(known, [0.01, 0.99])
     if low == high:
         low, high = distinct[0], distinct[-1]
     if kind == "date":
         return _date_bins(low, high)
+    if clocks:
+        return _clock_bins(low, high)
     whole = bool(np.all(distinct == np.rint(distinct)))
     step = _round_step((high - low) / (MAX_BARS - 6), whole)
     edges = np.arange(np.floor(low / step) + 1, np.floor(high / step) + 1) * step
@@ -100,6 +115,17 @@ def _date_bins(low: float, high: float) -> tuple[np.ndarray, list[str]]:
         return np.empty(0), [day(low)]
     inner = [day(a) if step == 1 else f"{day(a)} to {day(b - 1)}" for a, b in itertools.pairwise(edges)]
     return edges, [f"before {day(edges[0])}", *inner, f"{day(edges[-1])} or later"]
+
+
+def _clock_bins(low: float, high: float) -> tuple[np.ndarray, list[str]]:
+    """Round times or durations."""
+    least = (high - low) / (MAX_BARS - 6)
+    step = next((s for s in _CLOCK_STEPS if s >= least), _DAY * _round_step(least / _DAY, True))
+    edges = np.arange(np.floor(low / step) + 1, np.floor(high / step) + 1)[: MAX_BARS - 2] * step
+    if len(edges) == 0:
+        return np.empty(0), [clock(low)]
+    inner = [f"{clock(a)} to {clock(b)}" for a, b in itertools.pairwise(edges)]
+    return edges, [f"< {clock(edges[0])}", *inner, f"≥ {clock(edges[-1])}"]
 
 
 def _round_step(least: float, whole: bool) -> float:

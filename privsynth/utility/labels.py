@@ -15,6 +15,17 @@ def day(days: float) -> str:
     return str(np.datetime64(int(np.floor(days)), "D"))
 
 
+def clock(seconds: float) -> str:
+    """A time of day or a duration, in hours and minutes, and seconds if there are some.
+
+    >>> clock(27_900.0), clock(-90.0), clock(126_000.0)
+    ('07:45', '−00:01:30', '35:00')
+    """
+    whole = abs(int(np.floor(seconds)))
+    text = f"{whole // 3600:02d}:{whole // 60 % 60:02d}" + (f":{whole % 60:02d}" if whole % 60 else "")
+    return f"−{text}" if seconds < 0 else text
+
+
 def short(value: float) -> str:
     """Six significant digits, thousands separators, no exponent below 10^15.
 

@@ -8,7 +8,7 @@ import pandas as pd
 from privsynth.evidence import ColumnUtility, Utility
 from privsynth.progress import Progress, silent
 from privsynth.utility.association import correlations
-from privsynth.utility.cells import Grid, is_category, marginal_distance, tvd
+from privsynth.utility.cells import Grid, Marked, is_category, marginal_distance, tvd
 from privsynth.utility.efficacy import efficacy
 from privsynth.utility.histograms import histogram
 from privsynth.utility.sdmetrics_scores import quality
@@ -24,6 +24,7 @@ def measure(
     groups: list[str],
     rng: np.random.Generator,
     progress: Progress | None = None,
+    marked: Marked | None = None,
 ) -> Utility:
     """Fidelity and usefulness of a synthetic table compared with the real one. Internal: exact figures of private rows.
 
@@ -35,6 +36,7 @@ def measure(
         groups: quasi-identifiers; fidelity is measured within the levels of the first two.
         rng: source of all randomness here: subsamples and the classifier's seed.
         progress: called with a name and the share done, 0..1.
+        marked: texts in place of numbers; each counts as a value of its own in distances and histograms.
 
     Returns:
         All figures of `Utility` except those against noisy histograms. A figure that is undefined (no target, no rows) is
@@ -46,11 +48,12 @@ def measure(
     _check(synthetic, train, holdout)
     report_progress = progress or silent
     report_progress("marginals", 0.0)
-    grid = Grid.fit(train)
-    made, real = grid.encode(synthetic), grid.encode(train)
+    marked = marked or Marked()
+    grid = Grid.fit(train, marked=marked)
+    made, real = grid.encode(synthetic, marked.synthetic), grid.encode(train, marked.train)
     found = {ways: tvd(made, real, grid.sizes, ways) for ways in (1, 2, 3)}
     report_progress("columns", 0.25)
-    columns = _columns(synthetic, train, kinds, grid, made, real)
+    columns = _columns(synthetic, train, kinds, grid, made, real, marked)
     parts = subgroups(synthetic, train, groups, kinds)
     report_progress("correlations", 0.3)
     matrices = correlations(synthetic, train, rng)
@@ -76,10 +79,10 @@ def measure(
     )
 
 
-def distances(synthetic: pd.DataFrame, train: pd.DataFrame) -> dict[int, float | None]:
+def distances(synthetic: pd.DataFrame, train: pd.DataFrame, marked: Marked) -> dict[int, float | None]:
     """{ways: mean total variation distance over the marginals of so many columns}, as in `measure`."""
-    grid = Grid.fit(train)
-    made, real = grid.encode(synthetic), grid.encode(train)
+    grid = Grid.fit(train, marked=marked)
+    made, real = grid.encode(synthetic, marked.synthetic), grid.encode(train, marked.train)
     return {ways: tvd(made, real, grid.sizes, ways) for ways in (1, 2, 3)}
 
 
@@ -98,6 +101,7 @@ def _columns(
     grid: Grid,
     made: np.ndarray,
     real: np.ndarray,
+    marked: Marked,
 ) -> list[ColumnUtility]:
     return [
         histogram(
@@ -106,6 +110,7 @@ def _columns(
             synthetic[name],
             train[name],
             marginal_distance(made, real, grid.sizes, (i,)),
+            marked,
         )
         for i, name in enumerate(grid.names)
     ]

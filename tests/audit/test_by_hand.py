@@ -71,6 +71,19 @@ WRITINGS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "truth values as a type": each("smoker", by=lambda text: text == "True"),
     "days with a time": each("seen", by=lambda text: f"{text} 00:00:00"),
     "days with a time and an offset": each("seen", by=lambda text: f"{text}T00:00:00.000Z"),
+    "groups of three": each("income", by=lambda text: f"{float(text):,.2f}"),
+    "German numbers": each("income", by=lambda text: f"{float(text):,.2f}".translate(str.maketrans(",.", ".,"))),
+    "Swiss numbers": each("income", by=lambda text: f"{float(text):,.2f}".replace(",", "’")),
+    "French numbers": each("income", by=lambda text: f"{float(text):,.2f} €".replace(",", "\u202f").replace(".", ",")),
+    "dollars": each("income", by=lambda text: f"${float(text):,.2f}"),
+    "other white space": each("town", by=lambda text: text.replace(" ", "\u00a0 ")),
+    "German days": each("seen", by=lambda text: pd.Timestamp(text).strftime("%d.%m.%Y")),
+    "US days": each("seen", by=lambda text: pd.Timestamp(text).strftime("%m/%d/%Y")),
+    "US days of two digits": each("seen", by=lambda text: pd.Timestamp(text).strftime("%m/%d/%y")),
+    "US moments": each("seen", by=lambda text: pd.Timestamp(text).strftime("%m/%d/%Y %I:%M:%S %p")),
+    "SAS days": each("seen", by=lambda text: pd.Timestamp(text).strftime("%d%b%Y").upper()),
+    "days in billionths of a second": each("seen", by=lambda text: str(pd.Timestamp(text).value)),
+    "days in seconds": each("seen", by=lambda text: str(pd.Timestamp(text).value // 10**9)),
     "days as a type": each("seen", by=pd.Timestamp),
     "another order": lambda frame: frame[list(frame)[::-1]],
     "a column more": lambda frame: frame.assign(Unnamed=range(len(frame))),
@@ -109,6 +122,50 @@ def test_parquet_and_an_index_of_pandas(tmp_path: Path) -> None:
     for policy in (POLICY, None):
         for name in ("t.parquet", "t.csv"):
             same(compared(tmp_path / name, policy=policy), compared(real(), policy=policy))
+
+
+@pytest.mark.parametrize("declared", ["", 'delimiter: ";", decimal: ",", encoding: cp1252', "encoding: utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_csv_of_another_dialect(declared: str, delimiter: str, tmp_path: Path) -> None:
+    policy = POLICY.replace("Bad Urach", "Bad Ürach").replace("rows: 40", f"rows: 40, csv: {{{declared}}}")
+    train = real().assign(town=real()["town"].str.replace("Urach", "Ürach"))
+    for encoding in ("utf-8", "utf-8-sig", "cp1252", "utf-16"):
+        train.to_csv(tmp_path / "t.csv", index=False, sep=delimiter, encoding=encoding)
+        for way in (policy, None):
+            found = compared(tmp_path / "t.csv", train, train, way)
+            pd.testing.assert_frame_equal(found.synthetic, found.train)
+
+
+def test_signs_of_negative_numbers() -> None:
+    policy = POLICY.replace("[0, 100000]", "[-1000, 100000]")
+    numbers = [f"{i - 20}.5" for i in range(40)]
+    signs: list[Callable[[str], str]] = ["({})".format, "{}-".format, "\u2212{}".format]
+    for sign in signs:
+        texts = [sign(number[1:]) if number[0] == "-" else number for number in numbers]
+        for way in (policy, None):
+            found = compared(real().assign(income=texts), real().assign(income=numbers), real(), way)
+            assert found.synthetic["income"].equals(found.train["income"]), texts[0]
+
+
+def test_a_format_that_reads_more_comes_before_the_declared_one() -> None:
+    """03/04/2021 is in March where most days of its table cannot be read in any other way."""
+    policy = POLICY.replace("kind: date,", 'kind: date, format: "%d/%m/%Y",')
+    days = [pd.Timestamp("2021-01-01") + pd.Timedelta(days=9 * i) for i in range(40)]
+    stated = real().assign(seen=[day.strftime("%d/%m/%Y") for day in days])
+    for form in ("%m/%d/%Y", "%Y-%m-%d", "%m/%d/%Y %H:%M"):
+        found = compared(real().assign(seen=[day.strftime(form) for day in days]), stated, stated, policy)
+        assert found.synthetic["seen"].equals(found.train["seen"]), form
+
+
+def test_days_since_1970_and_serial_numbers_of_workbooks_are_not_guessed() -> None:
+    for first in (18_000, 44_000):
+        with pytest.raises(InputError, match="nothing that can be read as date"):
+            compared(real().assign(seen=[str(first + i) for i in range(40)]))
+
+
+def test_percentages_are_not_guessed() -> None:
+    with pytest.raises(InputError, match="nothing that can be read as number"):
+        compared(real().assign(income=[f"{i} %" for i in range(40)]))
 
 
 # --- matching ---------------------------------------------------------------------------------------------------------
@@ -205,7 +262,7 @@ def test_control_characters_cannot_be_read() -> None:
 
 def test_words_for_nothing_that_programs_write_are_no_values() -> None:
     """Where the policy, or the training table, does not know them as words: here None is a town."""
-    words = ["nan", "NaN", "null", "<NA>", "NaT", "N/A"]
+    words = ["nan", "(null)", "null", "<NA>", "#N/A", "\\N"]
     odd = real().assign(**{name: [*words, *real()[name][6:]] for name in real()})
     for policy in (POLICY, POLICY.replace("[Ulm, Bad Urach, None]", "private"), None):
         found = compared(odd, policy=policy)

@@ -294,7 +294,7 @@ def group(size: int, value: int) -> Callable[[Any], np.ndarray]:
 
 TENSORS: dict[str, tuple[str, dict[str, Any]]] = {
     "codes of 2e9": ("marginals", {"model__population": all_at(2_000_000_000)}),
-    "one code beyond its column": ("marginals", {"model__population": one_at(3)}),
+    "one code beyond its column": ("marginals", {"model__population": one_at(4)}),
     "a code below zero": ("marginals", {"model__population": one_at(-1)}),
     "codes of eight bytes": ("marginals", {"model__population": lambda t: t.astype(np.int64)}),
     "codes as numbers": ("marginals", {"model__population": lambda t: t.astype(np.float32)}),

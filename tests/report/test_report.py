@@ -24,7 +24,7 @@ from privsynth.report.render import _crosswalk
 
 PACKAGE = Path(charts.__file__).parent
 VERDICTS = ("release", "release_with_conditions", "do_not_release")
-_VOID = {"meta", "br", "link", "img", "hr", "input"}
+_VOID = {"meta", "br", "link", "img", "hr", "input", "wbr"}
 
 
 @cache
@@ -248,6 +248,15 @@ def test_wide_tables_stay_small() -> None:
     html = report(whole)
     assert len(html) < 1_500_000 and html.count('class="tile"') == tiles.MAX_TILES
     assert "30 more columns are not drawn here" in html
+
+
+def test_events_break_behind_brackets_and_odds_do_not_break() -> None:
+    """On a phone they broke inside of words: ThresholdedGaussian(noise_multipl-ier, 1 in 1,000,000-,000."""
+    assert re.search(r"<code>\w+\(<wbr>\w+=<wbr>", page("public"))
+    privacy = evidence("release").privacy
+    risk = privacy.risk.model_copy(update={"singling_out": {"1e-09": 1e-7}})
+    few = evidence("release").model_copy(update={"privacy": privacy.model_copy(update={"risk": risk})})
+    assert re.search(r"<th[^>]*><span class='whole'>1\sin\s1,000,000,000</span>", report(few))
 
 
 def test_little_evidence_is_still_a_page() -> None:

@@ -109,7 +109,7 @@ CAUSES: dict[str, tuple[str | bytes, dict[str, Any], str, str]] = {
     "utf-8 as windows": (b"\xef\xbb\xbfa,b\n1,2\n", {"encoding": "cp1252"}, "byte order mark of UTF-8, and `encoding` is cp1252", "encoding: utf-8"),
     "utf-16 without a mark": ("a,b\n1,2\n".encode("utf-16-le"), {}, "has NUL bytes in its header, as UTF-16", "encoding: utf-16-le"),
     "no mark at all": ("a,b\n1,2\n", {"encoding": "utf-16"}, "has no byte order mark", "encoding: utf-16-le"),
-    "windows": ("a,b\n1,CANARY\xe4\n".encode("cp1252"), {}, "line 2 is not UTF-8 text", "encoding: cp1252}}` (Windows, western Europe) or `latin-1`"),
+    "windows": ("a,b\n1,CANARY\xe4\n".encode("cp1252"), {}, "line 2 is not UTF-8 text", "encoding: cp1252}}` (Windows, western Europe), cp1250 (central), cp1251 (eastern) or latin-1"),
     "windows header": ("a,\xe4\n1,2\n".encode("cp1252"), {}, "line 1 is not UTF-8 text", "encoding: cp1252"),
     "windows as latin": ("a,b \u20ac\n1,2\n".encode("cp1252"), {"encoding": "latin-1"}, "control character in its header if it is read as iso8859-1", "encoding: cp1252"),
     "not even windows": (b"a,b\n1,2\n1,CANARY\x81\n", {"encoding": "cp1252"}, "line 3 is not cp1252 text", "latin-1"),

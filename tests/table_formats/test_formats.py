@@ -25,10 +25,12 @@ from made import MADE, TABLE, TEXTS, Raw, sheet, workbook
 from privsynth.errors import InputError
 from privsynth.policy.model import DatasetSpec
 from privsynth.table import limits
-from privsynth.table.formats import apart, arrow, calendars, readstat
+from privsynth.table.cells import MISSING, UNREADABLE
+from privsynth.table.formats import apart, arrow, calendars, formulas, readstat
 from privsynth.table.formats import workbook as sheets
 from privsynth.table.raw import RawTable
 from privsynth.table.reader import read_header, read_table
+from privsynth.table.values import Form, NumberReader
 
 
 def direct(path: Path, kind: str, dataset: DatasetSpec | None = None) -> RawTable:
@@ -388,3 +390,38 @@ def test_libraries_are_imported_when_a_file_needs_them() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=dict(os.environ), check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_formula_that_was_never_computed_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such cells, which programs write, were missing without a word. One that gave an empty text has a value."""
+    forms = {
+        "bare": '<c r="PLACE"><f>A2*2</f></c>', "empty": '<c r="PLACE" s="1"><f>A2*2</f><v></v></c>', "closed": '<c r="PLACE"><f t="shared" si="0"/><v/></c>',
+        "named": '<x:c xmlns:x="http://schemas.openxmlformats.org/spreadsheetml/2006/main" r="PLACE"><x:f>1</x:f></x:c>',
+        "computed": '<c r="PLACE"><f>A2*2</f><v>4</v></c>', "empty text": '<c r="PLACE" t="str"><f>""</f><v></v></c>',
+    }  # fmt: skip
+    rows = [["a", "b"], *([i, made.Raw(form)] for i, form in enumerate(forms.values()))]
+    for block in (1 << 20, 64):  # a cell may reach from one block into the next
+        monkeypatch.setattr(formulas, "BLOCK", block)
+        cells = read_table(book(tmp_path, rows)).cells("b", ())
+        assert cells.codes.tolist() == [UNREADABLE] * 4 + [0, MISSING] and cells.distinct == ["4"]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_days_of_a_workbook_are_read_beside_days_that_are_text(tmp_path: Path) -> None:
+    """A cell with a day holds no format: that of the policy is for the others, and for what leaves."""
+    raw = read_table(book(tmp_path, [["a"], [date(2020, 3, 1)], ["02.03.2020"], ["3.3.2020 or so"]]))
+    found = raw.numbers("a", NumberReader(Form("date", "%d.%m.%Y")))
+    assert found.values[:2].tolist() == [18322, 18323] and found.unreadable == 1
+
+
+@pytest.mark.usefixtures("in_process")
+def test_what_a_format_does_not_give_is_told(tmp_path: Path) -> None:
+    for name, write, told in (
+        ("t.por", made.por, "missing"),
+        ("t.xpt", made.xpt, ".A to .Z"),
+        ("t.sav", made.sav, None),
+    ):
+        write(tmp_path / name, {"whole": [1, 2]})
+        notes = read_table(tmp_path / name).notes
+        assert (notes == ()) if told is None else told in notes[0]

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from privsynth.evidence import Utility
 from privsynth.utility import measure
 from privsynth.utility.association import cramers_v
-from privsynth.utility.cells import Grid, marginal_distance, tvd
+from privsynth.utility.cells import Grid, Marked, marginal_distance, tvd
 from privsynth.utility.histograms import MAX_BARS, histogram
 from privsynth.utility.labels import day, short, year
 
@@ -139,11 +139,10 @@ def test_many_categories_fold_into_other() -> None:
 @pytest.mark.parametrize(
     "values", [[5.0], [], [np.nan], [1, 2], [0.0] * 999 + [7.0], [1e9, 2e9], [-3.5, 1e-7], range(90)]
 )
-@pytest.mark.parametrize("kind", ["number", "date"])
+@pytest.mark.parametrize("kind", ["number", "date", "datetime", "time", "duration"])
 def test_odd_columns_have_bars(values: list[float], kind: str) -> None:
     column = pd.Series(np.array(values, float))
-    if kind == "date":
-        column = column.clip(-1e5, 1e5)
+    column = column.clip(-1e5, 1e5) if kind == "date" else column.clip(-1e9, 1e9)
     bars = histogram("x", kind, column, column, 0.0)
     assert 1 <= len(bars.labels) <= MAX_BARS
     assert bars.synthetic == bars.reference
@@ -153,6 +152,32 @@ def test_days_within_two_years_are_dates() -> None:
     column = pd.Series(np.arange(18262.0, 18262 + 200))
     labels = histogram("x", "date", column, column, 0.0).labels
     assert labels[0].startswith("before 2020-01-") and " to 2020-" in labels[1]
+
+
+@pytest.mark.parametrize(("kind", "seconds", "labels"), [
+    ("datetime", np.arange(0, 4_000) * 86_400 * 0.5, ["before 1971", "1975 or later"]),
+    ("time", np.arange(0, 86_400, 60), ["< 02:00", "≥ 22:00"]),
+    ("duration", [0, 90, 3_600], ["00:00", "01:00"]),
+    ("duration", np.arange(0, 60) * 86_400, ["< 120:00", "≥ 1320:00"]),
+])  # fmt: skip
+def test_moments_times_and_durations_are_labelled_as_such(kind: str, seconds: object, labels: list[str]) -> None:
+    """They were labelled in seconds, moments since 1970: 1,615,000,000."""
+    column = pd.Series(np.array(seconds, float))
+    found = histogram("x", kind, column, column, 0.0)
+    assert [found.labels[0], found.labels[-1]] == labels and sum(found.synthetic) == pytest.approx(1, abs=1e-5)
+
+
+def test_texts_in_place_of_numbers_are_values_of_their_own() -> None:
+    """A synthetic table with one in place of the other had a distance of 0 from the real one, since both are no numbers."""
+    numbers = pd.DataFrame({"x": [*range(60), *[np.nan] * 40]}, dtype=float)
+    real = np.array([-1] * 60 + [0] * 30 + [1] * 9 + [-2], np.int8)
+    swapped = np.where(real >= 0, 1 - real, real).astype(np.int8)
+    marked = Marked({"x": ("<0.6", "-8")}, {"x": swapped}, {"x": real})
+    found = run(numbers, numbers, numbers, target=None, kinds={"x": "number"}, groups=[], marked=marked)
+    assert found.tvd1 == pytest.approx(0.21) and found.columns[0].tvd == pytest.approx(0.21)
+    bars = found.columns[0]
+    assert bars.labels[-3:] == ["<0.6", "-8", "missing"]
+    assert bars.synthetic[-3:] == [0.09, 0.3, 0.01] and bars.reference[-3:] == [0.3, 0.09, 0.01]
 
 
 def test_numbers_and_dates_as_text() -> None:

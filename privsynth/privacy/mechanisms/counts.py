@@ -22,6 +22,7 @@ from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import Rows
 
 Ints = NDArray[np.int64]
+ALONE = 3.5  # standard deviations above which the count of a stratum of many rows is more than noise, by itself
 ROW_COUNT, UNIT_SIZES = "row count", "unit sizes"  # the mechanisms' names in plans and ledgers
 
 
@@ -91,7 +92,7 @@ class UnitSizes(Counts):
         they count as such."""
         above = noisy[::-1]
         sums = np.cumsum(above) > 3 * self.sigma * np.sqrt(np.arange(1, len(noisy) + 1))
-        risen = np.flatnonzero(sums | (above > 3.5 * self.sigma))
+        risen = np.flatnonzero(sums | (above > ALONE * self.sigma))
         kept = len(noisy) - (int(risen[0]) if len(risen) else len(noisy) - 1)
         return np.where(np.arange(len(noisy)) < kept, np.maximum(noisy, 0), 0)
 

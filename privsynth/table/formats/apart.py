@@ -46,7 +46,7 @@ def read(module: str, path: Path, dataset: DatasetSpec) -> RawTable:
         except (pa.ArrowException, OSError):
             raise _ended(path) from None
         types = {name: pa.type_for_alias(kind) for name, kind in answer["types"].items()}
-        return RawTable(frame, answer["labels"], typed=answer["typed"], types=types)
+        return RawTable(frame, answer["labels"], typed=answer["typed"], types=types, notes=tuple(answer["notes"]))
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def respond(request: dict[str, Any], out: IO[bytes] | io.BytesIO) -> None:
             _say(out, {"names": found})
             return
         types = {name: str(kind) for name, kind in found.types.items()}
-        _say(out, {"labels": found.labels, "typed": found.typed, "types": types})
+        _say(out, {"labels": found.labels, "typed": found.typed, "types": types, "notes": found.notes})
         with pa.ipc.new_stream(out, found.frame.schema) as stream:
             stream.write_table(found.frame, max_chunksize=BATCH)
 

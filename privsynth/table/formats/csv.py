@@ -80,7 +80,8 @@ def read_csv(data: bytes, path: Path, spec: CsvSpec = CsvSpec()) -> RawTable:  #
         raise causes.of_ragged_rows(data, top, spec, place, ragged)
     if not tables:
         raise _no_rows(place)
-    return RawTable(_without_unnamed(pa.concat_tables(tables), data, top, spec, place), typed=False)
+    table = _without_unnamed(pa.concat_tables(tables), data, top, spec, place)
+    return RawTable(table, typed=False, iso=False, crlf=data[: top.end].endswith(b"\r\n"))
 
 
 def _no_rows(place: str) -> InputError:

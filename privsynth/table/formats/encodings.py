@@ -129,6 +129,8 @@ def declare(keys: str) -> str:
 
 def _no_text(place: str, where: str, encoding: str) -> InputError:
     name = "UTF-8" if encoding in UTF8 else encoding
-    others = "cp1252}}` (Windows, western Europe) or `latin-1`" if encoding != "cp1252" else "latin-1}}`"
-    hint = f"declare how it is written, perhaps `dataset: {{csv: {{encoding: {others}, or save it in UTF-8"
+    usual = {"cp1252": "western", "cp1250": "central", "cp1251": "eastern"}
+    (first, area), *others = [(name, area) for name, area in usual.items() if name != encoding]
+    listed = ", ".join(f"{name} ({area})" for name, area in others)
+    hint = f"{declare(f'encoding: {first}')} (Windows, {area} Europe), {listed} or latin-1, as it is written; or save it in UTF-8"
     return InputError(Problem(place, f"{where} is not {name} text", hint))

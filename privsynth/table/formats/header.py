@@ -21,7 +21,7 @@ from privsynth.table.limits import check_names
 
 LINES_BELOW = 20  # that are searched for the header, below what may be a title
 OTHERS = (";", ",", "\t", "|")  # delimiters that a message may name
-_SEPARATOR = re.compile(rb"\"?sep=([;,|])\"?\r?\n", re.I)
+_SEPARATOR = re.compile(rb"\"?sep=([;,|\t])\"?\r?\n", re.I)
 BREAKS = 10  # line breaks in one name: more mean that a quote was never closed, and rows are behind it
 CALLED = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", " ": "space", ":": "colon"}
 
@@ -70,8 +70,8 @@ def header_of(lines: Iterator[bytes], spec: CsvSpec, place: str) -> Header:
         line, number = line + more, number + 1
     if len(line) > LONGEST_LINE:
         raise _unreadable(place, line)
-    if hint := _SEPARATOR.match(line):
-        keys = f'delimiter: "{hint[1].decode()}", skip_rows: {first}'
+    if note := _SEPARATOR.match(line):
+        keys = f'delimiter: "{_shown(note[1].decode())}", skip_rows: {first}'
         raise InputError(Problem(place, f"line {first} is a note for Excel, `sep=`, and no header", declare(keys)))
     names = _names(line, spec, place)
     if len(names) == 1:
@@ -81,7 +81,8 @@ def header_of(lines: Iterator[bytes], spec: CsvSpec, place: str) -> Header:
         kept -= 1
     if kept == 1 < len(names):
         rule = f"line {first} has a value in its first field alone, so it is a title rather than a header"
-        raise InputError(Problem(place, rule, declare(f"skip_rows: {first}")))
+        hint = f"{declare(f'skip_rows: {first}')}; if it is the header, name its other columns"
+        raise InputError(Problem(place, rule, hint))
     return Header(check_names(names[:kept], place), len(names) - kept, start, start + len(line), number + 1)
 
 
@@ -102,7 +103,9 @@ def _names(line: bytes, spec: CsvSpec, place: str) -> list[str]:
     try:
         found = next(rows_of([line.decode().rstrip("\r\n")], spec, strict=True))
     except csv.Error:
-        raise _unreadable(place, line) from None
+        found = _split_otherwise(line, spec)
+        if not found:
+            raise _unreadable(place, line) from None
     names = [name.replace("\r\n", "\n").replace("\r", "\n").strip() for name in found]
     if any(name.count("\n") > BREAKS for name in names):
         raise _unreadable(place, line)
@@ -120,6 +123,26 @@ def _names(line: bytes, spec: CsvSpec, place: str) -> list[str]:
     return names
 
 
+def _split_otherwise(line: bytes, spec: CsvSpec) -> list[str]:
+    """One field, if a header of quoted names is split by another delimiter: `_check_one_name` then says by which."""
+    text = line.decode().rstrip("\r\n")
+    for mark in OTHERS:
+        try:
+            if (
+                mark != spec.delimiter
+                and len(next(csv.reader([text], delimiter=mark, quotechar=spec.quote, strict=True))) > 1
+            ):
+                return [text]
+        except csv.Error:
+            continue
+    return []
+
+
+def _shown(delimiter: str) -> str:
+    """As YAML writes it in double quotes."""
+    return "\\t" if delimiter == "\t" else delimiter
+
+
 def _check_one_name(line: bytes, number: int, lines: Iterator[bytes], spec: CsvSpec, place: str) -> None:
     """Raises InputError if a header of one field is split by another delimiter, or is a title above the header."""
     widths = {mark: width_of(line, mark, spec.quote) for mark in OTHERS if mark != spec.delimiter}
@@ -135,8 +158,7 @@ def _check_one_name(line: bytes, number: int, lines: Iterator[bytes], spec: CsvS
     if widths[best] > 1:
         count = widths[best] - 1
         rule = f"the header holds no {called(spec.delimiter)}, but {count} {called(best)}{'s' if count > 1 else ''}"
-        shown = "\\t" if best == "\t" else best
-        raise InputError(Problem(place, rule, declare(f'delimiter: "{shown}"')))
+        raise InputError(Problem(place, rule, declare(f'delimiter: "{_shown(best)}"')))
     if spec.delimiter != CsvSpec().delimiter:
         rule = f"the header does not hold the declared delimiter, a {called(spec.delimiter)}"
         raise InputError(Problem(place, rule, "correct `dataset.csv.delimiter`"))

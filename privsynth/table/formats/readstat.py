@@ -34,22 +34,35 @@ from privsynth.table.raw import RawTable, as_written
 
 @dataclass(frozen=True)
 class _Product:
-    """read: pyreadstat's function. calendar: by the format of a column. options: of `read`."""
+    """read: pyreadstat's function. calendar: by the format of a column. options: of `read`. lost: what it does not give."""
 
     name: str
     read: Callable[..., Any]
     calendar: Callable[[str], calendars.Calendar | None]
     options: dict[str, Any]
+    lost: str = ""
 
 
 _KEPT = {"user_missing": True}
 _SPSS, _PORTABLE = (
     _Product("SPSS", pyreadstat.read_sav, calendars.spss, _KEPT),
-    _Product("SPSS", pyreadstat.read_por, calendars.spss, {}),
+    _Product(
+        "SPSS",
+        pyreadstat.read_por,
+        calendars.spss,
+        {},
+        "in a .por file codes that SPSS lists as missing are read as blank: a .sav file keeps them",
+    ),
 )
 _SAS, _XPORT = (
     _Product("SAS", pyreadstat.read_sas7bdat, calendars.sas, _KEPT),
-    _Product("SAS", pyreadstat.read_xport, calendars.sas, {}),
+    _Product(
+        "SAS",
+        pyreadstat.read_xport,
+        calendars.sas,
+        {},
+        "in a .xpt file .A to .Z and ._ are read as blank: a .sas7bdat file keeps them",
+    ),
 )
 _STATA = _Product("Stata", pyreadstat.read_dta, calendars.stata, _KEPT)
 
@@ -75,7 +88,7 @@ def read(path: Path, dataset: DatasetSpec) -> RawTable:
             arrays.append(column.array(cells.pop(name)))
             if known := about.variable_value_labels.get(name):
                 labels[name] = {str(column.code(code)): str(label) for code, label in known.items()}
-        return RawTable(pa.table(arrays, names), labels, types=types)
+        return RawTable(pa.table(arrays, names), labels, types=types, notes=(product.lost,) if product.lost else ())
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Sheets of Excel and OpenDocument workbooks, by calamine. Each cell is text by itself, since columns have no types.
 
 What a cell shows by its number format alone is not read: 01067 that is the number 1067 is `1067`, 85 % is `0.85`. A
-formula counts as the value that was saved with it; one without, and an error such as #N/A, is missing.
+formula counts as the value that was saved with it; one without cannot be read (`formulas.py`), and an error such as #N/A is
+missing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from privsynth.errors import InputError, Problem
 from privsynth.policy.model import DatasetSpec
 from privsynth.table.cells import CONTROL
 from privsynth.table.formats.encodings import declare
-from privsynth.table.formats.texts import text_of
+from privsynth.table.formats.formulas import uncomputed
+from privsynth.table.formats.texts import NO_TEXT, text_of
 from privsynth.table.limits import check_names, check_size
 from privsynth.table.raw import RawTable
 
@@ -37,7 +39,7 @@ def read(path: Path, dataset: DatasetSpec) -> RawTable:
         if sheet.end is not None:
             check_size(0, (sheet.end[0] + 1) * (sheet.end[1] + 1), path)
         top, names = _named(sheet, dataset.csv.skip_rows, place)
-        last = top
+        last, no_value = top, uncomputed(path, sheet.name)
         columns: dict[int, list[str | None]] = {column: [] for column in names}
         for number, row in _rows(sheet):
             if number <= top:
@@ -48,7 +50,8 @@ def read(path: Path, dataset: DatasetSpec) -> RawTable:
                 rule = f"row {number} has a value in column {_letters(odd)}, which has no name"
                 raise InputError(Problem(place, rule, "name the column in the header, or take it out"))
             for column, texts in columns.items():
-                texts.append(text_of(row.get(column), dataset.csv.decimal))
+                text = text_of(row.get(column), dataset.csv.decimal)
+                texts.append(NO_TEXT if (number, column) in no_value else text)
         _check_merged(sheet, top, last, place)
         arrays = [pa.array(texts, pa.large_string()) for texts in columns.values()]
         return RawTable(pa.table(arrays, list(names.values())), typed=False)
