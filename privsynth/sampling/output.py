@@ -128,8 +128,8 @@ def _clock_times(values: np.ndarray) -> list[Any]:
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns in the input's order; rules: (small, large, strict, step); csv, line_end: how a CSV is written; computed: columns that
-    follow from others, each behind those that it needs."""
+    """Columns in the input's order; rules: (small, large, strict, step); csv, line_end: how a CSV is written; computed: columns
+    that follow from others, each behind those that it needs."""
 
     columns: tuple[OutputColumn, ...]
     rules: tuple[tuple[str, str, bool, float], ...]

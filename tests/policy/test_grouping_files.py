@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from privsynth.errors import PolicyError, Problem
-from privsynth.policy import Policy, grouping
+from privsynth.policy import Policy, beside
 from privsynth.policy.grouping import Grouping, load_grouping
 
 GROUPS = "code,group\nA*,first\nB,second\n"
@@ -210,6 +210,6 @@ def test_the_hash_of_a_shipped_grouping_and_of_none(
     content = (beside.SHIPPED / "icd9-chapters.csv").read_bytes()
     assert load_grouping("icd9-chapters.csv", None).sha256 == hashlib.sha256(content).hexdigest()
     (tmp_path / "icd9-chapters.csv").write_bytes(content + b"zz,other\n")
-    monkeypatch.setattr(grouping, "SHIPPED", tmp_path)
+    monkeypatch.setattr(beside, "SHIPPED", tmp_path)
     assert Policy.from_text(text).sha256 != shipped.sha256
     assert shipped.with_changes(epsilon=1.0).sha256 != Policy.from_text(text).with_changes(epsilon=1.0).sha256
