@@ -18,6 +18,7 @@ from privsynth.report import words
 
 MAX_TILES = 60
 _MAX_BARS, _MAX_LABELS = 24, 10
+_LEAST_COLUMNS = 14  # that fill the width of a picture of correlations: fewer are drawn no larger
 _WIDTH, _HEIGHT = 240, 92
 Matrix = list[list[float | None]]
 _ORDERED = ("integer", "number", "date", "datetime", "time")
@@ -199,7 +200,7 @@ def _heatmap(title: str, matrix: Matrix, n: int) -> Markup:
     number = Markup('<text x="{}" y="{}">{}</text>')  # of the column, on the diagonal; the list below explains it
     body = Markup("").join([*parts, *(number.format(i * 10 + 5, i * 10 + 7.2, i + 1) for i in range(n))])
     description = f"{title}: correlations of {n} columns as a triangle. The largest differences are listed in the text."
-    return _svg(10 * n, 10 * n, description, body, "heat")
+    return _svg(10 * max(n, _LEAST_COLUMNS), 10 * n, description, body, "heat")
 
 
 def _differences(names: list[str], synthetic: Any, reference: Any, most: int = 6) -> list[tuple[str, str, str]]:

@@ -270,6 +270,11 @@ def test_little_evidence_is_still_a_page() -> None:
     assert not re.search(r"\b(None|nan)\b", text(html))
 
 
+def test_correlations_of_few_columns_are_drawn_no_larger_than_those_of_many() -> None:
+    two = tiles.heatmaps({"columns": ["a", "b"], "synthetic": [[1, 0.5], [0.5, 1]], "reference": None})
+    assert two is not None and 'viewBox="0 0 140 20"' in two.pictures[0][1]
+
+
 def test_small_pictures_bear_noise_and_gaps() -> None:
     column = evidence().utility.columns[0]
     noisy = column.model_copy(update={"reference": [-0.01, 0.5, 0.2, 0.1, 0.1, 0.1]})
