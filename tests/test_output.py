@@ -525,3 +525,12 @@ def test_lines_end_as_those_of_the_input(end: str, tmp_path: Path) -> None:
     made = Layout(tuple(c for c in made.columns if c.name == "word"), (), made.csv, made.line_end)
     made.write_csv(pd.DataFrame({"word": ["a"]}), tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_bytes() == f"word{end}a{end}".encode()
+
+
+def test_a_code_that_is_a_number_leaves_a_csv_as_it_is_written(layout: Callable[..., Layout], tmp_path: Path) -> None:
+    """It left as 999.0 in a column of one decimal, since the whole column was written as numbers."""
+    made = layout(("  weight: {kind: number,", '  weight: {missing: ["999", "-1"], kind: number,'))
+    frame = finish(made, with_states(TYPED, weight=[REGULAR, 0, 1]))
+    assert frame["weight"].tolist() == [70.5, 999.0, -1.0]
+    made.write_csv(frame, tmp_path / "out.csv")
+    assert pd.read_csv(tmp_path / "out.csv", dtype=str)["weight"].tolist() == ["70.5", "999", "-1"]

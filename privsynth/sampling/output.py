@@ -223,7 +223,13 @@ class Layout:
             if column.release == "regenerate" and not self.csv.quote:  # nothing could protect a delimiter
                 texts = [str(text).replace(self.csv.delimiter, " ") for text in texts]
             return texts
-        return column.form.texts_of(_numbers_of(values, column))
+        numbers = _numbers_of(values, column)
+        texts = column.form.texts_of(numbers)
+        for mark in (
+            column.marks
+        ):  # a cell that is the same number is the mark (`NumberReader`): 999 leaves as 999, not as 999.0
+            texts[numbers == column.form.value_of_mark(mark)] = mark
+        return texts
 
     def write_parquet(self, table: Table, path: Path) -> None:
         """With the types of the input, or of the policy where it has none; each block is a row group."""

@@ -394,7 +394,7 @@ class SavedModel(_Part):
                 and pa.types.is_floating(arrow_type(column.type))
                 and not all(map(is_float, own.categories))
             ):
-                raise ValueError("categories of a column of numbers must be numbers")
+                raise ValueError("categories of a column whose `type` is a number must be numbers")
         for small, large, _, step in self.layout.rules:
             if small not in learned or large not in learned or not comparable(learned[small], learned[large]):
                 raise ValueError("`layout.rules` must name kept numbers or dates")
