@@ -253,17 +253,18 @@ class MarginalModel:
         keeping: bool,
     ) -> np.ndarray:
         """Rows after these sweeps. wanted: the target marginals' shares, laid out."""
-        from privsynth.marginals.gibbs import Views, rake, sweep
+        from privsynth.marginals.gibbs import Blocks, Views, rake, sweep
 
         n, d, entries = len(rows), len(self.codec.sizes), self._layout.entries
         views = Views(self._sizes, self._offset, *self._coarse)
         viewed = np.ascontiguousarray(
             np.hstack([rows, *(self.groups[j][rows[:, [j]]] for j in sorted(self.groups))]), np.int32
         )
+        blocks = Blocks.of([tied.columns for tied in self.codec.possible.tied])
         for turn, inverse_temperature in enumerate(schedule):
             energy = self._energy(viewed, wanted)  # counted afresh each sweep, so that float32 sums do not drift
             order, seed = rng.permutation(n), int(rng.integers(2**31))
-            sweep(viewed, order, views, entries, energy, np.float32(inverse_temperature), seed)
+            sweep(viewed, order, views, entries, energy, blocks, np.float32(inverse_temperature), seed)
             progress((turn + 1) / len(schedule))
         if keeping:
             surplus = self._counts(viewed) - np.concatenate([whole_counts(shares, n, rng) for shares in self.shares])
