@@ -25,7 +25,8 @@ from privsynth.policy import Policy
 from privsynth.privacy.plan import Plan
 from privsynth.privacy.unit import Rows
 from privsynth.sampling.synthesizer import Synthesizer
-from privsynth.table.intake import Intake, state_of
+from privsynth.table.intake import Intake
+from privsynth.table.names import state_of
 from privsynth.table.private import open_rows
 from privsynth.utility.cells import Marked
 from privsynth.utility.measure import distances, measure
@@ -172,17 +173,26 @@ def _by_attacks(policy: Policy, audit: e.Audit) -> tuple[e.Verdict, list[str]]:
     ]
 
 
+def _described(policy: Policy, codec: Codec, name: str) -> str:
+    """What is released of a column's values."""
+    if policy.model.columns[name].computed:
+        return "derived from others"
+    if name in policy.knowledge.group_of:
+        return "2 categories (public)"
+    return codec.domain[name].described if policy.model.columns[name].modelled else ""
+
+
 def _dataset(policy: Policy, codec: Codec, plan: Plan) -> e.Dataset:
     lost = {column.domain.name: lost_share(column) for column in codec.columns}
     facts = [
         e.ColumnFacts(
             name=name, kind=column.kind, role=column.role, release=column.released_as,
-            domain=codec.domain[name].described if column.modelled else "",
+            domain=_described(policy, codec, name),
             lost=lost.get(name),
         )
         for name, column in policy.model.columns.items()
     ]  # fmt: skip
-    rules = [constraint.stated for constraint in policy.model.constraints]
+    rules = [f"{c.stated}{f'. {c.note}' if c.note else ''}" for c in policy.model.constraints]
     spec = policy.model.dataset
     return e.Dataset(
         id=spec.id, description=spec.description, rows=spec.rows, columns=facts, constraints=rules,
@@ -206,7 +216,8 @@ def _handling(policy: Policy, intake: Intake) -> e.Handling:
         unexpected={name: found.odd for name, found in counts if found.odd},
         unreadable={name: found.unreadable for name, found in counts if found.unreadable},
         rounded={name: found.rounded for name, found in counts if found.rounded},
-        unforeseen={name: found.unforeseen for name, found in counts if found.unforeseen}, notes=notes,
+        unforeseen={name: found.unforeseen for name, found in counts if found.unforeseen},
+        broken_rules={stated: rows for stated, rows in intake.broken.items() if rows}, notes=notes,
     )  # fmt: skip
 
 

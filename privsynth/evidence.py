@@ -190,6 +190,7 @@ class Handling(_Part):
     )  # column -> cells that are not of its kind: they became missing
     rounded: dict[str, int] = Field(default_factory=dict)  # column -> values that were rounded to its resolution
     unforeseen: dict[str, int] = Field(default_factory=dict)  # column -> missing in spite of `nullable: false`
+    broken_rules: dict[str, int] = Field(default_factory=dict)  # constraint -> rows of the table that break it
     notes: list[str] = Field(default_factory=list)
 
 

@@ -18,7 +18,7 @@ from privsynth.encoding.grids import FEW, Intervals, number_edges
 from privsynth.encoding.histograms import to_simplex
 from privsynth.policy import Policy
 from privsynth.privacy.unit import Rows
-from privsynth.table.intake import state_of
+from privsynth.table.names import state_of
 from privsynth.table.raw import BLANK, NOT_ALLOWED, REGULAR
 
 FIXED = settings(max_examples=60, deadline=None)

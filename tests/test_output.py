@@ -18,7 +18,8 @@ import pytest
 
 from privsynth.policy import Policy
 from privsynth.sampling.output import Layout
-from privsynth.table.intake import state_of, typed
+from privsynth.table.intake import typed
+from privsynth.table.names import state_of
 from privsynth.table.raw import BLANK, REGULAR, RawTable
 from privsynth.table.reader import read_table
 

@@ -17,7 +17,7 @@ from privsynth.ledger.ledger import Ledger
 from privsynth.planning import make_plan
 from privsynth.policy import Policy
 from privsynth.privacy.unit import Rows
-from privsynth.table.intake import state_of
+from privsynth.table.names import state_of
 from privsynth.table.raw import BLANK, NO_VALUE, REGULAR
 
 POLICY = """\

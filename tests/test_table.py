@@ -17,7 +17,8 @@ import pytest
 from privsynth.errors import InputError
 from privsynth.policy import Policy
 from privsynth.privacy.noise import Randomness
-from privsynth.table.intake import Counts, state_of, take_in, typed
+from privsynth.table.intake import Counts, take_in, typed
+from privsynth.table.names import state_of
 from privsynth.table.private import open_rows
 from privsynth.table.raw import BLANK, NO_VALUE, NOT_ALLOWED, REGULAR, RawTable
 from privsynth.table.reader import read_table

@@ -25,7 +25,7 @@ from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms.tables import HISTOGRAMS, Histograms
 from privsynth.privacy.run import Run
 from privsynth.privacy.unit import Rows
-from privsynth.table.intake import state_of
+from privsynth.table.names import state_of
 from privsynth.table.private import PrivateTable
 from privsynth.table.raw import BLANK, REGULAR
 

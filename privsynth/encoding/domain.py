@@ -29,7 +29,7 @@ from privsynth.privacy.mechanisms.categories import OpenCategories, categories_o
 from privsynth.privacy.mechanisms.counts import ROW_COUNT, UNIT_SIZES, PrivateBounds, RowCount, UnitSizes, bounds_of
 from privsynth.privacy.run import Run
 from privsynth.privacy.unit import Rows
-from privsynth.table.intake import state_of
+from privsynth.table.names import state_of
 from privsynth.table.private import PrivateTable
 from privsynth.table.written import writer_of
 

@@ -22,7 +22,7 @@ from privsynth.encoding.requests import coarser_scales
 from privsynth.encoding.wavelets import wavelet_denoised
 from privsynth.policy.column import LETTER_CASES
 from privsynth.privacy.unit import Rows
-from privsynth.table.intake import case_of
+from privsynth.table.names import case_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

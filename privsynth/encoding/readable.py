@@ -19,7 +19,7 @@ from privsynth.errors import Problem, Refused
 from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms.tables import Histograms
 from privsynth.privacy.unit import Rows
-from privsynth.table.intake import state_of
+from privsynth.table.names import state_of
 from privsynth.table.raw import NO_VALUE
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from graphlib import TopologicalSorter
 import numpy as np
 from numpy.typing import NDArray
 
-from privsynth.policy.column import Column
+from privsynth.policy.column import TRUTHS, Column
 from privsynth.policy.constraints import Constraint, Derived, Inequality, OneHot, When
 from privsynth.policy.constraints.base import Impossible, Rows
 from privsynth.policy.constraints.conditions import Cell, Written, condition_of, token_cells, word_cell
@@ -95,6 +95,12 @@ class Knowledge:
             if len(own) == len(set(constraint.columns)):
                 for rule in constraint.impossible(own, self.columns, self.rows_of(constraint)):
                     yield constraint, self._on_stored(rule)
+
+    def is_yes(self, name: str, text: str | None) -> bool:
+        """True for a word that means true in a column of a group."""
+        own = truths_of(self.columns[name]) or TRUTHS[0]
+        spelled = TRUTHS if self.columns[name].kind == "boolean" and self.columns[name].categories is None else (own,)
+        return text in {yes for _, yes in spelled}
 
     def held(self, name: str, written: Written, cells: Mapping[str, Sequence[Cell]]) -> NDArray[np.bool_]:
         """(cells of the column that is stored for it,) where a condition on a column holds."""

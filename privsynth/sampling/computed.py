@@ -11,7 +11,7 @@ import pandas as pd
 
 from privsynth.policy.constraints.formula import Formula
 from privsynth.policy.knowledge import Knowledge
-from privsynth.table.intake import state_of
+from privsynth.table.names import state_of
 from privsynth.table.raw import BLANK, REGULAR
 
 Key = tuple[str | float, ...]

@@ -22,7 +22,7 @@ from privsynth.policy.model import DatasetSpec
 from privsynth.progress import Progress
 from privsynth.sampling.output import Layout, OutputColumn
 from privsynth.table.cells import UNREADABLE
-from privsynth.table.intake import state_of
+from privsynth.table.names import state_of
 from privsynth.table.raw import BLANK, Numbers, RawTable
 from privsynth.table.reader import read_table
 from privsynth.table.values import NumberReader

@@ -26,7 +26,7 @@ from privsynth.policy.moments import DAY
 from privsynth.sampling.computed import Computed
 from privsynth.sampling.identifiers import Identifiers, Wanted, refuse_repeats
 from privsynth.sampling.types import are_whole, arrow_type, output_type, raised, usual_dtype
-from privsynth.table.intake import state_of
+from privsynth.table.names import state_of
 from privsynth.table.raw import RawTable
 from privsynth.table.values import Form, NumberReader
 

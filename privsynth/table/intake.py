@@ -15,7 +15,9 @@ from privsynth.policy import Policy
 from privsynth.policy.column import Column
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.unit import UNIT_ROWS, Rows
+from privsynth.table.broken import broken_rows
 from privsynth.table.cells import MISSING, UNREADABLE, is_text
+from privsynth.table.names import case_of, state_of
 from privsynth.table.private import PrivateTable
 from privsynth.table.raw import BLANK, NO_VALUE, NOT_ALLOWED, REGULAR, RawTable
 from privsynth.table.units import Numbered, number_units
@@ -39,6 +41,7 @@ class Intake:
     rows_over_bound: int
     rows_without_unit: int
     counts: dict[str, Counts] = field(default_factory=dict)
+    broken: dict[str, int] = field(default_factory=dict)  # constraint -> rows that break it
 
 
 def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: float | None = None) -> Intake:
@@ -54,6 +57,7 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
         raise InputError(
             Problem("table", f"has fewer than {MIN_ROWS} rows", "a handful of people cannot be hidden among each other")
         )
+    broken = broken_rows(frame, policy.knowledge)
     share = policy.model.audit.holdout if holdout is None else holdout
     owners = raw.cells(policy.unit_column, policy.missing(policy.unit_column)).words() if policy.unit_column else None
     known = np.ones(len(frame), bool) if owners is None else np.array([owner is not None for owner in owners])
@@ -71,18 +75,8 @@ def take_in(raw: RawTable, policy: Policy, randomness: Randomness, holdout: floa
     sides = [_side(frame, numbered, kept & side) for side in (~held_out, held_out)]
     return Intake(
         PrivateTable(sides[0]), PrivateTable(sides[1]) if share > 0 else None, len(known), len(rows_of_unit),
-        len(sides[0]), len(sides[1]), int((~kept).sum()), int((~known).sum()), counts,
+        len(sides[0]), len(sides[1]), int((~kept).sum()), int((~known).sum()), counts, broken,
     )  # fmt: skip
-
-
-def state_of(name: str) -> str:
-    """The column of typed rows that says of each cell of `name` whether it holds a value, a mark or neither (`raw.Numbers`)."""
-    return f"__state of {name}__"
-
-
-def case_of(name: str) -> str:
-    """The column of typed rows that says of each cell how its names of months are written: a place in `LETTER_CASES`, or -1."""
-    return f"__letter case of {name}__"
 
 
 def letter_case(text: str) -> float:

@@ -316,7 +316,7 @@ def test_layouts_count_every_copy_of_every_table() -> None:
 
 
 def test_what_a_sweep_keeps_current_is_what_a_new_count_says() -> None:
-    from privsynth.marginals.gibbs import Energy, Views, sweep
+    from privsynth.marginals.gibbs import Blocks, Energy, Views, sweep
 
     rng = np.random.default_rng(0)
     sizes, tables = (
@@ -333,7 +333,7 @@ def test_what_a_sweep_keeps_current_is_what_a_new_count_says() -> None:
     offset = np.array([0, 3, 7, 9], np.int64)
     views = Views(np.array(sizes, np.int64), offset, np.array([-1, -1, -1, 4], np.int32), group)
     energy = Energy(weight, residual, ones, ones.copy(), ones + 0.25)
-    sweep(rows, rng.permutation(500), views, layout.entries, energy, gibbs.Blocks.of([]), np.float32(0.5), 7)
+    sweep(rows, rng.permutation(500), views, layout.entries, energy, Blocks.of([(0, 1), (3, 2)]), np.float32(0.5), 7)
     assert np.mean(rows != before) > 0.2
     assert np.array_equal(rows[:, 4], group[9 + rows[:, 3]])
     assert residual == pytest.approx((layout.count(rows) - wanted) * 0.1, abs=1e-2)
