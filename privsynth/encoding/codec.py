@@ -18,6 +18,7 @@ from privsynth.encoding.possible import Possible, Wall
 from privsynth.encoding.rising import settled
 from privsynth.encoding.walls import alike, from_tensors, to_tensors, walls_of
 from privsynth.loading import Damaged, Tensors, part, take, take_shares
+from privsynth.policy.column import decimals_of
 from privsynth.policy.consistency import NOTHING
 from privsynth.policy.constraints.conditions import Cell
 from privsynth.policy.knowledge import Knowledge
@@ -397,7 +398,7 @@ class Codec:
 
 def rounded(values: np.ndarray, step: float) -> np.ndarray:
     """Without what floating-point arithmetic added beyond the decimal places of a step."""
-    return np.round(values, max(0, round(-np.log10(step))))
+    return np.round(values, decimals_of(step))
 
 
 @dataclass(frozen=True)

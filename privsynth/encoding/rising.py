@@ -8,6 +8,8 @@ from graphlib import TopologicalSorter
 import numpy as np
 from numpy.typing import NDArray
 
+from privsynth.policy.column import decimals_of
+
 Floats = NDArray[np.float64]
 Rule = tuple[str, str, bool]  # (smaller column, larger column, strict)
 TINY = 1e-6  # of a step: what floating-point arithmetic may be off by
@@ -54,11 +56,11 @@ def at_least(small: Floats, step: float, strict: bool) -> Floats:
     """The lowest multiples of a step that are not below, or above if strict."""
     units = np.ceil(small / step - TINY)
     units = units + (strict & (units * step <= small + step * TINY))
-    return np.asarray(np.round(units * step, max(0, round(-np.log10(step)))))
+    return np.asarray(np.round(units * step, decimals_of(step)))
 
 
 def at_most(large: Floats, step: float, strict: bool) -> Floats:
     """The highest multiples of a step that are not above, or below if strict."""
     units = np.floor(large / step + TINY)
     units = units - (strict & (units * step >= large - step * TINY))
-    return np.asarray(np.round(units * step, max(0, round(-np.log10(step)))))
+    return np.asarray(np.round(units * step, decimals_of(step)))

@@ -176,6 +176,9 @@ class Column(Strict):
     censored: Censored | None = None
     cuts: Annotated[list[Bound], Field(max_length=100)] | AgeCuts = []  # public breakpoints: no bin reaches across them
     spikes: list[Bound] = Field(default=[], max_length=100)  # public values that stand apart, such as 9999-12-31
+    declared_step: float | None = Field(
+        default=None, gt=0, le=1e12, alias="step"
+    )  # of numbers: all are multiples of it
     number: NumberSpec | None = None  # how its numbers are written
     generator: Generator | None = None
     pattern: str | None = Field(default=None, max_length=1_000)  # invented identifiers: # is a digit, ? a letter
@@ -218,6 +221,8 @@ class Column(Strict):
         """
         if self.kind != "number" or self.decimals is not None:
             return self.decimals or 0
+        if self.declared_step is not None:
+            return decimals_of(self.declared_step)
         if self.limits is None:
             return MIN_PLACES
         low, high = self.limits
@@ -228,6 +233,8 @@ class Column(Strict):
     @property
     def step(self) -> float:
         """Size of a grid unit: the last decimal place of a number; one; a day; of moments in seconds, by their format."""
+        if self.declared_step is not None:
+            return self.declared_step
         if self.kind == "number":
             return 10.0**-self.places
         if self.kind not in ("datetime", "time", "duration"):
@@ -341,7 +348,7 @@ class Column(Strict):
     @model_validator(mode="after")
     def _fits_kind(self) -> Column:
         wrong = [
-            f"`{key}` does not belong to kind {self.kind}"
+            f"`{self.__class__.model_fields[key].alias or key}` does not belong to kind {self.kind}"
             for key, kinds in _KINDS_OF.items()
             if getattr(self, key) not in (None, False, []) and self.kind not in kinds
         ]
@@ -356,6 +363,20 @@ class Column(Strict):
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+    def _off_the_grid(self, low: float, high: float) -> str:
+        step = self.declared_step or 1.0
+        if not math.isclose(round(step, decimals_of(step)), step, rel_tol=1e-9) or (
+            self.kind == "integer" and step != round(step)
+        ):
+            return (
+                "`step` has more than nine decimals" if self.kind == "number" else "`step` of an integer must be whole"
+            )
+        if any(abs(end / step - round(end / step)) > 1e-6 for end in (low, high)):
+            return f"the bounds are no multiples of `step`, {step:g}"
+        if self.decimals is not None and self.decimals < decimals_of(step):
+            return f"`decimals` cannot write multiples of `step`, {step:g}"
+        return ""
 
     def _categories_stated(self) -> list[str]:
         if self.kind == "boolean":
@@ -393,6 +414,8 @@ class Column(Strict):
         if self.limits is None:
             return []
         low, high = self.limits
+        if self.declared_step is not None and (wrong := self._off_the_grid(low, high)):
+            return [wrong]
         if any(not low <= self.value_of(value) <= high for value in (*self.stops, *self.spikes)):
             return ["cuts and spikes must lie within the bounds"]
         if max(abs(low), abs(high)) / self.step >= 2**53:  # the end of the last cell must be exact, too
@@ -403,9 +426,19 @@ class Column(Strict):
         return []
 
 
+def decimals_of(step: float) -> int:
+    """Decimal places of its multiples, at most 9.
+
+    >>> decimals_of(0.25), decimals_of(10.0), decimals_of(0.001)
+    (2, 0, 3)
+    """
+    return next((places for places in range(9) if math.isclose(round(step, places), step, rel_tol=1e-9)), 9)
+
+
 _KINDS_OF: dict[str, tuple[Kind, ...]] = {
     "categories": CATEGORICAL, "ordered": ("category",), "grouping": ("category",), "bounds": NUMERIC,
-    "decimals": ("number",), "format": TEMPORAL, "timezone": ("datetime",), "censored": ("integer", "number"),
+    "declared_step": ("integer", "number"), "decimals": ("number",), "format": TEMPORAL, "timezone": ("datetime",),
+    "censored": ("integer", "number"),
     "cuts": NUMERIC, "spikes": NUMERIC, "number": ("integer", "number"), "generator": ("text", "id"),
     "pattern": ("text", "id"), "real": ("text", "id"),
 }  # fmt: skip

@@ -376,7 +376,7 @@ def _known_keys(loc: Path_) -> list[str]:
     if loc[:1] == ("columns",) and len(loc) >= 2:
         own: dict[str, type[BaseModel]] = {"number": c.NumberSpec, "censored": c.Censored, "cuts": c.AgeCuts}
         inside = own.get(str(loc[2])) if len(loc) > 2 else c.Column
-        return list(inside.model_fields) if inside else []
+        return [field.alias or name for name, field in inside.model_fields.items()] if inside else []
     if loc[:1] == ("constraints",):
         known = [field.alias or name for kind in KINDS.values() for name, field in kind.model_fields.items()]
         return list(dict.fromkeys(known))

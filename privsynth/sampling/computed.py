@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from privsynth.policy.column import decimals_of
 from privsynth.policy.constraints.formula import Formula
 from privsynth.policy.knowledge import Knowledge
 from privsynth.table.names import state_of
@@ -55,7 +56,7 @@ class Computed:
 
     def _on_grid(self, values: np.ndarray) -> np.ndarray:
         step = self.step or 1.0
-        return np.round(np.round(values / step) * step, max(0, round(-np.log10(step))))
+        return np.round(np.round(values / step) * step, decimals_of(step))
 
     @cached_property
     def _value_of(self) -> dict[Key, str | None]:

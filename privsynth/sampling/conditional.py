@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from privsynth.encoding.codec import Codec, rounded
 from privsynth.encoding.domain import ColumnDomain
+from privsynth.encoding.rising import at_most
 from privsynth.errors import InputError, Problem
 from privsynth.policy.model import DatasetSpec
 from privsynth.progress import Progress
@@ -111,7 +112,7 @@ class Given:
         most = {name: known[name].fillna(np.inf).to_numpy(float) for name in known if name in ruled}
         for _ in layout.rules:  # as often as the longest chain can need
             for small, large, strict, _ in layout.rules:
-                below = _below(most[large], codec.domain[small].step, strict)
+                below = at_most(most[large], codec.domain[small].step, strict)
                 most[small] = np.where(known[small].isna(), np.minimum(most[small], below), most[small])
         problems = [
             Problem(f"columns {small!r} and {large!r}", f"break the rule {small} {'<' if strict else '<='} {large}")
@@ -225,10 +226,3 @@ _CALLED = {"date": "a date", "datetime": "a moment", "time": "a time of day", "d
 def _range(domain: ColumnDomain) -> str:
     some = ", ".join(domain.categories[:8]) + (", ..." if len(domain.categories) > 8 else "")
     return some if domain.categorical else domain.described
-
-
-def _below(limit: np.ndarray, step: float, strict: bool) -> np.ndarray:
-    """The largest multiple of `step` that is at most `limit`, or below it if `strict`; infinity stays."""
-    units = np.floor(limit / step + 1e-6)
-    units = units - (strict & (units * step >= limit - step * 1e-6))
-    return np.round(units * step, max(0, round(-np.log10(step))))

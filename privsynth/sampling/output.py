@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.rising import at_least
 from privsynth.policy import Policy
 from privsynth.policy.column import CATEGORICAL, TEMPORAL, TRUTHS, Column
 from privsynth.policy.fakes import can_write
@@ -244,9 +245,7 @@ class Layout:
         for _ in self.rules:  # as often as the longest chain can need
             for small, large, strict, step in self.rules:
                 broken = typed[large] <= typed[small] if strict else typed[large] < typed[small]
-                least = np.ceil(typed[small] / step - 1e-6)  # in grid units of the larger side
-                least = least + (strict & (least * step <= typed[small] + step * 1e-6))
-                raised = np.round(least * step, max(0, round(-np.log10(step))))
+                raised = at_least(typed[small].to_numpy(float), step, strict)
                 typed = typed.assign(**{large: typed[large].where(~broken, raised)})
         return typed
 

@@ -28,9 +28,7 @@ RULES = 200  # each of them is applied as often as there are rules
 MAX_ENTRIES = 20_000  # numbers and words of a claim
 FARTHEST = 2**62  # grid units on both sides of zero
 FIRST_DAY, LAST_DAY = 1 - EPOCH, 3_652_059 - EPOCH  # of the years 1 and 9999
-STEPS = {"number": [10.0**-places for places in range(10)]} | dict.fromkeys(
-    ("datetime", "time", "duration"), sorted({*RESOLUTIONS.values()})
-)
+STEPS = dict.fromkeys(("datetime", "time", "duration"), sorted({*RESOLUTIONS.values()}))
 FORMAT = r"^(?:[^%\x00]|%-[dmyHIMSj]|%[aAbBcdfGHIjmMpSuUVwWxXyYzZ%])*\z"  # of dates, as in strptime
 CUTS = 100_000  # of a column, those of constraints with them
 MARKS = 200  # marks, cuts or spikes of a column
@@ -100,8 +98,10 @@ class SavedColumn(_Part):
         cuts = self.cuts if self.age_at is None else []  # else those of ages
         if any(not self.low <= value <= self.high for value in (*cuts, *self.spikes)):
             raise ValueError("cuts and spikes must lie within the bounds")
-        if self.step not in STEPS.get(self.kind, [1.0]):
-            raise ValueError("`step` must be 1, of a number a decimal place, of a moment its resolution in seconds")
+        if not is_step(self.step, self.kind):
+            raise ValueError(
+                "`step` must be 1, of a number of nine decimals at most, of a moment its resolution in seconds"
+            )
         self._in_the_calendar()
         return self
 
@@ -228,8 +228,10 @@ class SavedForm(_Part):
                 raise ValueError("`timezone` is not known here")
         if not is_language(self.language):
             raise ValueError("`language` is not known")
-        if self.step not in STEPS.get(self.kind, [1.0]):
-            raise ValueError("`step` must be 1, of a number a decimal place, of a moment its resolution in seconds")
+        if not is_step(self.step, self.kind):
+            raise ValueError(
+                "`step` must be 1, of a number of nine decimals at most, of a moment its resolution in seconds"
+            )
         if self.kind == "duration" and self.format not in (None, *DURATION_FORMATS):
             raise ValueError("`format` is none of durations")
         if self.decimal == self.thousands:
@@ -419,6 +421,13 @@ class SavedModel(_Part):
             marks = [value for mark in own.marks if not math.isnan(value := form.value_of_mark(mark))]
             if not holds(column.type, own.kind, [own.low * own.step, highest[name], *marks], own.step):
                 raise ValueError("`type` does not hold all values of its column")
+
+
+def is_step(step: float, kind: str) -> bool:
+    """True for what a policy can state."""
+    if kind in ("integer", "number"):
+        return 0 < step <= 1e12 and round(step, 9) > 0 and (kind == "number" or step == round(step))
+    return step in STEPS.get(kind, [1.0])
 
 
 _DATED = ("date", "datetime")
