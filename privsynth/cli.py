@@ -330,6 +330,8 @@ def _print_plan(plan: Plan, policy: Policy) -> None:
         typer.echo(f"\n{reason}")
     if plan.signal:
         typer.echo("\nWhat the counts will be worth:\n" + "\n".join(f"  {line}" for line in plan.signal))
+    if plan.knowledge:
+        typer.echo("\nWhat the constraints save:\n" + "\n".join(f"  {line}" for line in plan.knowledge))
     typer.echo(
         f"\nTogether: epsilon = {at_most(plan.epsilon, 4)}, delta = {small(plan.delta)} for {plan.unit}\n{plan.sentence}"
     )

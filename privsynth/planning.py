@@ -14,6 +14,7 @@ from dataclasses import replace
 from privsynth.encoding.requests import domain_requests, hidden_units, histogram_request, readable_requests
 from privsynth.errors import PolicyError, Problem
 from privsynth.marginals.choice import Facts, expected_signal
+from privsynth.policy.knowledge import saved_by
 from privsynth.policy.load import Policy
 from privsynth.policy.rules import CAP_HINT, above_cap, shared_number
 from privsynth.privacy.accountant import calibrate, compose, slack_of
@@ -61,7 +62,7 @@ def make_plan(policy: Policy) -> Plan:
         policy.unit_called, tuple(reasons), policy.model.seed, _risk_cost(policy, events, mu, epsilon),
         trainer_options=dict(policy.model.trainer.options), dataset=policy.model.dataset.id, policy_sha256=policy.sha256,
         lifetime=Lifetime(lifetime.epsilon, lifetime.delta, lifetime.locked) if lifetime else None,
-        signal=_signal(policy, requests, events(mu)),
+        signal=_signal(policy, requests, events(mu)), knowledge=tuple(saved_by(policy.knowledge)),
     )  # fmt: skip
 
 

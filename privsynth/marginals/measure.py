@@ -76,6 +76,9 @@ def measure_marginals(table: PrivateTable[np.ndarray], codec: Codec, target: str
         pairs = strongest(screened, in_groups(groups, codec), sizes, most_pairs(d), at)
     else:  # measured category sets may be larger than the plan assumed
         pairs = smallest(pairs, sizes, at)
+    follow = {c: determined(c, codec) for c in pairs}
+    fixed = {c: share for c, share in follow.items() if share is not None}
+    pairs = [c for c in pairs if c not in fixed] or pairs
     noisy = _measured(MARGINALS, table, sizes, pairs, at, codec, run)
     for order in (k for k in NAMES if NAMES[k] in run.plan):
         columns = [c for c in combinations(range(d), order) if order == 3 or higher.keys() >= {*combinations(c, 3)}]
@@ -83,6 +86,8 @@ def measure_marginals(table: PrivateTable[np.ndarray], codec: Codec, target: str
     higher, noisy = combined_with_margins(noisy, higher)
     codec = with_shares_of_pairs(codec, noisy)
     possible = {c: (within(t.share, c, codec), t.sigma) for c, t in noisy.items()}
+    usual = float(np.median([t.sigma for t in noisy.values()])) if noisy else 0.0
+    possible |= {c: (share, usual) for c, share in fixed.items() if c not in noisy}
     targets = targets_of(denoised(possible, [c.shares for c in codec.columns]))
     if groups is not None:
         others = {columns: table for columns, table in screened.items() if columns not in noisy}
@@ -97,6 +102,20 @@ def measure_marginals(table: PrivateTable[np.ndarray], codec: Codec, target: str
     view = {j: j for j in range(d)} | {j: d + place for place, j in enumerate(sorted(coarse))}
     targets += targets_of(grouped, view)
     return MarginalModel(codec, tuple(targets), signal_weight(run.plan.epsilon), coarse)
+
+
+def determined(columns: Columns, codec: Codec) -> np.ndarray | None:
+    """The pair, if constraints leave each code of one of its columns a single code of the other: then it need not be measured."""
+    walls = [wall.cells for wall in codec.walls if wall.columns == columns]
+    if not walls:
+        return None
+    possible = ~np.logical_or.reduce(walls)
+    for axis, j in enumerate(columns):
+        own, other = codec.columns[j].shares, codec.columns[columns[1 - axis]].shares
+        left = np.moveaxis(possible, axis, 0) & (other > 0)
+        if (left[own > 0].sum(1) == 1).all():
+            return np.asarray(np.moveaxis(left * own[:, None], 0, axis))
+    return None
 
 
 def within(share: np.ndarray, columns: Columns, codec: Codec) -> np.ndarray:

@@ -15,7 +15,7 @@ from privsynth.policy.beside import Lines, lines_of
 from privsynth.policy.column import Column
 from privsynth.policy.constraints import Combinations, Constraint, Derived, Inequality, OneHot, Unique, When
 from privsynth.policy.constraints.base import Rows
-from privsynth.policy.constraints.conditions import condition_of
+from privsynth.policy.constraints.conditions import END, Condition, condition_of
 from privsynth.policy.constraints.feasible import Component, TooMany, components
 from privsynth.policy.knowledge import Knowledge
 from privsynth.policy.model import PolicyModel
@@ -133,8 +133,8 @@ def _unfit(constraint: Constraint, rows: Rows, columns: Mapping[str, Column]) ->
         column = columns[name]
         for value in dict.fromkeys(values):
             try:
-                if value:
-                    condition_of([value], column)
+                if value and not _within(condition_of([value], column), column):
+                    raise ValueError(f"{value!r} is outside of the column's bounds")
             except ValueError as error:
                 yield f"column {name!r}: {error}", "mend the file, or declare the value"
                 break
@@ -147,6 +147,12 @@ def _unfit(constraint: Constraint, rows: Rows, columns: Mapping[str, Column]) ->
             )
     if isinstance(constraint, Combinations) and len(rows) > 200_000:
         yield "has more than 200,000 lines", "state fewer combinations"
+
+
+def _within(condition: Condition, column: Column) -> bool:
+    """False for numbers that are beyond the bounds."""
+    low, high = column.steps or (-END, END)
+    return all(low <= a and b <= high for a, b in condition.ranges)
 
 
 def _edges(known: Knowledge, policy: PolicyModel) -> list[Violation]:

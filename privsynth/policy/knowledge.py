@@ -167,3 +167,23 @@ def group_cells(group: OneHot) -> list[Cell]:
     """One for each member, one for none of them if that may be, and the blank cell."""
     words = [*group.one_hot, *([NONE] if group.at_most else [])]
     return [*(word_cell(word) for word in words), Cell(absent=True)]
+
+
+def saved_by(knowledge: Knowledge) -> Iterator[str]:
+    """What each constraint saves, by public facts: columns that are not measured, and combinations that hold no rows."""
+    for constraint in knowledge.constraints:
+        if isinstance(constraint, Derived):
+            yield f"`{constraint.stated}`: nothing is measured of {constraint.derived}, which is computed"
+        elif isinstance(constraint, OneHot):
+            yield f"`{constraint.stated}`: {len(constraint.one_hot)} columns are measured as one"
+        else:
+            yield from _ruled_out(constraint, knowledge)
+
+
+def _ruled_out(constraint: Constraint, knowledge: Knowledge) -> Iterator[str]:
+    names = {knowledge.group_of.get(name, name) for name in constraint.columns if knowledge.columns[name].modelled}
+    cells = {name: knowledge.public_cells(name) for name in names}
+    rules = [rule for one, rule in knowledge.impossible(cells) if one is constraint]
+    if rules:
+        held, every = sum(int(rule.cells.sum()) for rule in rules), sum(rule.cells.size for rule in rules)
+        yield f"`{constraint.stated}`: {held:,} of {every:,} combinations of values hold no rows, and take no noise"

@@ -87,7 +87,7 @@ class Plan:
     """What will be spent. reasons: why the trainer was chosen, if a rule chose it. seed: of a development run.
 
     dataset, lifetime, policy_sha256: what the ledger writes down. signal: what the counts will be worth, in sentences; that of
-    what will mostly be lost in noise begins with "Lost in noise: ".
+    what will mostly be lost in noise begins with "Lost in noise: ". knowledge: what each constraint saves, in sentences.
     """
 
     items: tuple[Item, ...]
@@ -106,6 +106,7 @@ class Plan:
     policy_sha256: str = ""
     lifetime: Lifetime | None = None
     signal: tuple[str, ...] = ()
+    knowledge: tuple[str, ...] = ()
 
     @property
     def seeded(self) -> bool:
@@ -173,7 +174,7 @@ class Plan:
                 {"name": i.name, "event": to_json(i.event), "share": i.share, "purpose": i.purpose, "noise": i.noise}
                 for i in self.items
             ],
-            "signal": list(self.signal),
+            "signal": list(self.signal), "knowledge": list(self.knowledge),
         }  # fmt: skip
 
     def to_json(self) -> list[dict[str, Any]]:

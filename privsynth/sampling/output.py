@@ -276,6 +276,7 @@ class Layout:
                     "needs": tuple(each["needs"]),
                     "marks": tuple(each["marks"]),
                     "rows": tuple(map(tuple, each["rows"])),
+                    "told": tuple(None if told is None else tuple(told) for told in each["told"]),
                 }
             )
             for each in data["computed"]

@@ -295,6 +295,7 @@ class SavedComputed(_Part):
     rows: Annotated[list[list[Text]], Field(max_length=CATEGORIES)]
     step: float | None
     marks: Annotated[list[Text], Field(max_length=MARKS)]
+    told: Annotated[list[Annotated[list[Text], Field(max_length=MARKS)] | None], Field(max_length=COLUMNS)]
 
     @model_validator(mode="after")
     def _one_way(self) -> SavedComputed:
@@ -307,6 +308,11 @@ class SavedComputed(_Part):
         if self.step is not None and self.formula is None:
             for value in (row[-1] for row in self.rows if row[-1] and row[-1] not in self.marks):
                 float(value)
+        if len(self.told) != (0 if self.formula is not None else len(self.needs)):
+            raise ValueError("`told` must say of each of `needs` what stands in place of a number")
+        for place, told in enumerate(self.told):
+            for value in (row[place] for row in self.rows if told is not None):
+                _ = value in ("", *told) or float(value)
         return self
 
 
@@ -333,6 +339,8 @@ class SavedLayout(_Part):
                 raise ValueError("a formula is about numbers")
             if (each.step is None) != (kinds[each.name] in CATEGORICAL):
                 raise ValueError("`step` belongs to computed numbers")
+            if each.formula is None and [t is None for t in each.told] != [kinds[n] in CATEGORICAL for n in each.needs]:
+                raise ValueError("`told` belongs to numbers that columns are computed from")
             left.discard(each.name)
         return self
 

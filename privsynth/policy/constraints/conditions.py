@@ -71,9 +71,9 @@ def condition_of(written: Written, column: Column) -> Condition:
         if not written:
             raise ValueError("the list is empty: no row could meet it")
         if not column.categorical and len(written) == 2 and not any(_is_token(value, column) for value in written):
-            low, high = (_units(value, column) for value in written)
+            low, high = _units(written[0], column, up=True), _units(written[1], column, last=True)
             if low > high:
-                raise ValueError("the range falls: write `[low, high]`")
+                raise ValueError("the range falls, or lies between two values of the column: write `[low, high]`")
             return Condition(ranges=((low, high),))
         parts = [_value(value, column) for value in written]
         return Condition(
@@ -122,8 +122,10 @@ def _value(value: Scalar, column: Column) -> Condition:
         return Condition(texts=frozenset([text]))
     if _is_token(value, column):
         return Condition(texts=frozenset([text]))
-    units = _units(value, column, last=False)
-    return Condition(ranges=((units, _units(value, column, last=True)),))
+    low, high = _units(value, column, up=True), _units(value, column, last=True)
+    if low > high:
+        raise ValueError(f"{value!r} lies between two values of the column, of which none could meet it")
+    return Condition(ranges=((low, high),))
 
 
 def _truth(value: Scalar, column: Column) -> Iterator[str]:

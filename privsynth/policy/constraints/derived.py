@@ -12,6 +12,7 @@ from privsynth.policy.constraints.base import Broken, Constraint
 from privsynth.policy.constraints.formula import Formula, NoFormula
 
 NUMBERS = ("integer", "number")
+_NEVER = "leave `nullable: false` out"
 
 
 class Derived(Constraint):
@@ -77,3 +78,12 @@ class Derived(Constraint):
                     )
         elif len(set(self.sources)) < len(self.sources):
             yield ("from",), "a column is named twice", "name each once"
+        for name in self.columns if self.file is not None else ():
+            if columns[name].kind == "datetime":
+                yield ("derived",), f"column {name!r} holds moments, which no file can list", "derive it from other columns"
+        if not column.nullable and (self.parsed is None or self.parsed.divides):
+            why = "where a value is not in its file" if self.parsed is None else "where it divides by zero"
+            yield ("derived",), f"column {self.derived!r} is declared never missing, but is {why}", _NEVER
+        elif not column.nullable and (source := next((n for n in self.needs if columns[n].nullable), None)):
+            rule = f"column {self.derived!r} is declared never missing, but is where {source!r} is"
+            yield ("derived",), rule, f"leave `nullable: false` out, or state it of {source!r}, too"

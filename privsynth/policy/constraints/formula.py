@@ -38,9 +38,12 @@ class Formula:
         if len(text) > MAX_CHARACTERS:
             raise NoFormula(f"a formula has at most {MAX_CHARACTERS:,} characters")
         names: dict[str, str] = {}
+        own = "column"  # which no plain name in the text begins with
+        while own in text:
+            own += "_"
 
         def named(found: re.Match[str]) -> str:
-            names[f"column_{len(names)}_"] = found[1]
+            names[f"{own}{len(names)}"] = found[1]
             return f" {list(names)[-1]} "
 
         try:
@@ -50,6 +53,8 @@ class Formula:
         if sum(1 for _ in ast.walk(tree)) > 4 * MAX_PARTS:
             raise NoFormula("is too long")
         _check(tree)
+        if not any(isinstance(node, ast.Name) and node.id not in _FUNCTIONS for node in ast.walk(tree)):
+            raise NoFormula("names no column")
         plain = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - set(_FUNCTIONS)
         return cls(tree, names | {name: name for name in plain if name not in names})
 
@@ -59,11 +64,14 @@ class Formula:
         used = [node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name) and node.id in self.names]
         return tuple(dict.fromkeys(self.names[name] for name in used))
 
-    def __call__(self, values: Mapping[str, Floats]) -> Floats:
+    @property
+    def divides(self) -> bool:
+        return any(isinstance(node, ast.Div) for node in ast.walk(self.tree))
+
+    def __call__(self, values: Mapping[str, Floats], rows: int) -> Floats:
         """(rows,) NaN where a column is missing, and where something is divided by zero."""
         with np.errstate(all="ignore"):
             found = np.asarray(self._value(self.tree, values), float)
-        rows = len(next(iter(values.values()))) if values else 1
         found = np.broadcast_to(found, (rows,)).copy()
         found[~np.isfinite(found)] = np.nan
         return found
