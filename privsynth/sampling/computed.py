@@ -10,8 +10,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from privsynth.policy.column import decimals_of
-from privsynth.policy.column import Column
+from privsynth.policy.column import Column, decimals_of
 from privsynth.policy.constraints.conditions import condition_of
 from privsynth.policy.constraints.formula import Formula
 from privsynth.policy.knowledge import Knowledge

@@ -80,7 +80,11 @@ class Derived(Constraint):
             yield ("from",), "a column is named twice", "name each once"
         for name in self.columns if self.file is not None else ():
             if columns[name].kind == "datetime":
-                yield ("derived",), f"column {name!r} holds moments, which no file can list", "derive it from other columns"
+                yield (
+                    ("derived",),
+                    f"column {name!r} holds moments, which no file can list",
+                    "derive it from other columns",
+                )
         if not column.nullable and (self.parsed is None or self.parsed.divides):
             why = "where a value is not in its file" if self.parsed is None else "where it divides by zero"
             yield ("derived",), f"column {self.derived!r} is declared never missing, but is {why}", _NEVER
