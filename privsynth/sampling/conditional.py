@@ -6,7 +6,7 @@ side is given, the gap is drawn first and the smaller side computed from it, so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -19,6 +19,7 @@ from privsynth.encoding.codec import Codec, rounded
 from privsynth.encoding.domain import ColumnDomain
 from privsynth.encoding.rising import at_most
 from privsynth.errors import InputError, Problem
+from privsynth.policy.column import TRUTHS
 from privsynth.policy.model import DatasetSpec
 from privsynth.progress import Progress
 from privsynth.sampling.output import Layout, OutputColumn
@@ -61,15 +62,22 @@ class Given:
         raw = read_table(table, DatasetSpec(id="given", csv=layout.csv))
         problems = _unknown_columns(raw, layout, isinstance(table, pd.DataFrame))
         known, identifiers = {}, {}
+        computed = {each.name for each in layout.computed}
+        stored = {name: c for c in codec.domain.columns for name in (c.members or (c.name,))}
         for column in layout.columns:
             there = column.name in raw.columns
             if column.release == "regenerate":
                 if there:
                     identifiers[column.name] = _as_given(raw, column.name, column.missing)
                 continue
-            domain = codec.domain[column.name]
+            if column.name in computed:
+                if there:
+                    problems.append(Problem(f"column {column.name!r}", "follows from others", "leave it out"))
+                continue
+            domain = stored[column.name]
             if domain.categorical:
-                known[column.name], wrong = _words(raw, column, domain) if there else (np.full(len(raw), None), "")
+                names = {*domain.categories, *domain.marks} if not domain.members else _truths(domain, column.name)
+                known[column.name], wrong = _words(raw, column, names) if there else (np.full(len(raw), None), "")
             else:
                 found, wrong = _numbers(raw, column, domain) if there else (Numbers.none(len(raw)), "")
                 known[column.name] = found.values
@@ -77,6 +85,8 @@ class Given:
                     known[state_of(column.name)] = found.states
             if wrong:
                 problems.append(Problem(f"column {column.name!r}", wrong, f"the model knows {_range(domain)}"))
+        if not problems:
+            problems += [wrong for c in codec.domain.columns if c.members for wrong in _whole_group(known, c)]
         if problems:
             raise InputError(problems)
         return cls._ruled(pd.DataFrame(known), pd.DataFrame(identifiers, index=range(len(raw))), codec, layout)
@@ -197,9 +207,38 @@ def _unknown_columns(raw: RawTable, layout: Layout, has_header: bool) -> list[Pr
     ]
 
 
-def _words(raw: RawTable, column: OutputColumn, domain: ColumnDomain) -> tuple[Any, str]:
-    """(text or None, what is wrong)"""
-    cells, names = raw.cells(domain.name, ()), {*domain.categories, *domain.marks}
+def _truths(domain: ColumnDomain, name: str) -> set[str]:
+    """All words for false and true of a column of which one of its group is true."""
+    return {word for pair in (domain.words[domain.members.index(name)], *TRUTHS) for word in pair}
+
+
+def _whole_group(known: dict[str, Any], domain: ColumnDomain) -> Iterator[Problem]:
+    """Completes columns of which one is true, where the given ones tell which; the others cannot be drawn by themselves."""
+    pairs = [
+        {word: at for spelled in reversed((own, *TRUTHS)) for at, word in enumerate(spelled)} for own in domain.words
+    ]
+    given = np.stack([[pair.get(v, -1) for v in known[n]] for n, pair in zip(domain.members, pairs, strict=True)], 1)
+    true, false, none = (given == 1).sum(1), (given == 0).sum(1), len(domain.categories) > len(domain.members)
+    told = (true == 1) | ((true == 0) & (false == len(domain.members) - 1) & (not none))
+    wrong = (true > 1) | ((true == 0) & (false == len(domain.members)) & (not none))
+    names = ", ".join(map(repr, domain.members))
+    if wrong.any():
+        yield Problem(f"columns {names}", f"are not {'at most' if none else 'exactly'} one true in a row")
+    elif (~told & (false > 0) & (false < len(domain.members))).any():
+        yield Problem(
+            f"columns {names}", "are given in part, without the one that is true", "give that one, or none of them"
+        )
+    else:
+        for at, (name, words) in enumerate(zip(domain.members, domain.words, strict=True)):
+            is_true = (given[:, at] == 1) | ((given[:, at] < 0) & (true == 0))
+            full = np.where(is_true, words[1], words[0]).astype(object)
+            missing = np.array([value is None for value in known[name]])
+            known[name] = np.where(told & missing, full, known[name])
+
+
+def _words(raw: RawTable, column: OutputColumn, names: set[str]) -> tuple[Any, str]:
+    """(text or None, what is wrong). names: what may stand there."""
+    cells = raw.cells(column.name, ())
     truths = {"False": column.truths[0], "True": column.truths[1]} if column.truths else {}
     known = UNREADABLE not in cells.codes and {truths.get(text, text) for text in cells.distinct} <= names
     words = cells.words(lambda text: None if text in column.missing else truths.get(text, text))
