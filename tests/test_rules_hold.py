@@ -68,3 +68,25 @@ def test_rows_of_the_table_may_break_rules() -> None:
     drawn = fit(Policy.from_text(rules.text(TRAINERS[0])), table()).sample(500, seed=1)
     assert all(rules.allows(row) for row in rows_of(drawn))
     assert isinstance(drawn, pd.DataFrame)
+
+
+def test_given_columns_of_a_group_tell_the_true_one_or_are_refused() -> None:
+    text = RuleSet(()).text(TRAINERS[3])
+    words = '  {0}: {{kind: category, categories: ["0", "1"], nullable: false}}\n'
+    text = text.replace("columns:\n", "columns:\n" + "".join(words.format(name) for name in "pqr"), 1)
+    policy = Policy.from_text(text.replace("constraints: []", "constraints: [{one_hot: [p, q, r]}]"))
+    one = np.random.default_rng(0).integers(0, 3, 200)
+    data = table().assign(**{name: (one == at).astype(int).astype(str) for at, name in enumerate("pqr")})
+    model = fit(policy, data)
+    every = model.sample(300, seed=1)[list("pqr")].astype(int)
+    assert (every.sum(axis=1) == 1).all() and (every.mean() > 0.2).all()
+    for given_, told in (({"p": 1}, "100"), ({"p": 0, "q": 0}, "001"), ({"q": 1, "r": 0}, "010")):
+        drawn = model.sample(5, seed=1, given=given_)[list("pqr")].astype(str)
+        assert {"".join(row) for row in drawn.to_numpy()} == {told}
+    for given_, told in (
+        ({"p": 0}, "in part"),
+        ({"p": 1, "q": 1}, "exactly one"),
+        ({"p": 0, "q": 0, "r": 0}, "exactly one"),
+    ):
+        with pytest.raises(InputError, match=told):
+            model.sample(5, seed=1, given=given_)
