@@ -55,6 +55,10 @@ columns:
   took: {{kind: duration, bounds: ["PT0S", "P9D"]}}
   paid: {{kind: number, bounds: [-20, 2000], decimals: 2, missing: [-9], censored: {{below: "<0.6", above: ["90+"]}},
     number: {{thousands: ",", parentheses: true}}, cuts: [0]}}
+constraints:  # which many rows break: what is known of them must not depend on that
+  - {{when: {{age: "<18", ward: present}}, then: {{sex: a, smokes: missing}}, iff: true}}
+  - {{together: [seen, woke]}}
+  - {{inequality: [age, "<=", cost]}}
 trainer: {trainer}
 audit: {{effort: quick}}
 release: {{rows: 100}}
