@@ -10,7 +10,7 @@ LONG := tests/leaks tests/hostile tests/conformance tests/audit/test_attack.py t
 	tests/privacy/test_distinguishing.py tests/privacy/test_plan_totals.py tests/privacy/test_ledger_content.py
 QUICK := -m "not slow and not statistical" $(LONG:%=--ignore=%)
 
-.PHONY: help demo test quick lint docs coverage matrix clean
+.PHONY: help demo test thorough quick lint docs coverage matrix clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,6 +20,9 @@ demo: $(INSTALLED)  ## the whole job on invented patients; says where the report
 
 test: $(INSTALLED) lint docs  ## style, types, documents and all tests, slow ones too: what CI runs
 	$(PYTEST)
+
+thorough: $(INSTALLED)  ## all tests with the full number of random examples; before a release
+	PRIVSYNTH_EXAMPLES=full $(PYTEST)
 
 quick: $(INSTALLED)  ## the fast tests, in about two minutes; says in CONTRIBUTING.md what it leaves out
 	$(PYTEST) $(QUICK)

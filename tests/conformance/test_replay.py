@@ -16,6 +16,7 @@ from collisions import variants
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from neighbours import HEADER, Neighbours, neighbours, people
+from repeated import examples
 from replay import Tape, contents, recording, replay
 
 from privsynth import Policy, assess, evidence, fit, pipeline, release, run
@@ -138,7 +139,7 @@ def run_whole(policy: Policy, drawn: bool = True) -> Callable[[Any, Tape], dict[
 NO_SHRINKING = (Phase.explicit, Phase.generate)  # it would take longer than the test; the blob repeats a failure
 COMMON = {"deadline": None, "suppress_health_check": list(HealthCheck), "phases": NO_SHRINKING, "print_blob": True}
 FEW = settings(max_examples=6, derandomize=True, **COMMON)
-MANY = settings(max_examples=500, **COMMON)
+MANY = settings(max_examples=examples(60, full=500), **COMMON)
 
 
 @st.composite

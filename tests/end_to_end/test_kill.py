@@ -1,4 +1,4 @@
-"""kill -9 at random moments of `run`: the books never show less than was spent, and the next run behaves."""
+"""kill -9 at every stage of `run` and at random moments: the books never show less than was spent, and the next run behaves."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from repeated import examples
 
 from privsynth.ledger.ledger import Ledger
 from privsynth.release import verify
 
 PLACES = Path(__file__).resolve().parents[1]
-KILLS = 200
+KILLS = examples(30, full=200)
 
 
 class Zygote:
@@ -89,35 +90,53 @@ def booked(ledger: Ledger, run: str) -> list[str]:
     return [json.loads(entry["body"])["name"] for entry in entries]
 
 
+class Killed:
+    """Runs of one policy at one ledger, killed; after each the books are looked at."""
+
+    def __init__(self, zygote: Zygote, url: str, folder: Path):
+        self.zygote, self.target, self.log = zygote, folder / "out", folder / "log"
+        self.lines = folder / "people.csv", self.target, url, self.log
+        assert zygote.run(*self.lines, -1)[0] == 0  # in a fresh checkout the first one compiles
+        status, self.full = zygote.run(*self.lines, -1)
+        assert status == 0
+        self.ledger, self.before = Ledger(url), 2
+        self.heads, self.one = [self.ledger.head()], self.ledger.spent("clinic")[0] / 2
+        self.seen: set[tuple[bool, int]] = set()  # (whether it had reserved, how many mechanisms had been asked)
+
+    def run(self, moment: int = -1, after: float | None = None) -> bool:
+        """Whether it was killed before it ended, at a moment of the zygote's or after so many seconds."""
+        self.log.write_bytes(b"")
+        status, _ = self.zygote.run(*self.lines, moment, kill_after=after)
+        assert status in (-9, 0)
+        assert self.ledger.verify(*self.heads) == []
+        entries = self.ledger.entries("clinic")
+        runs = list(dict.fromkeys(entry["run"] for entry in entries if entry["kind"] == "reserve"))
+        assert len(runs) - self.before in (0, 1)  # none if it was killed before it reserved
+        ran = self.log.read_text().split("\n")[:-1]
+        if ran:  # what has seen a row is on the books, and paid for
+            assert len(runs) == self.before + 1 and set(ran) <= set(booked(self.ledger, runs[-1]))
+        self.seen.add((len(runs) > self.before, len(ran)))
+        self.before = len(runs)
+        assert self.ledger.spent("clinic")[0] == pytest.approx(self.one * self.before)
+        if (self.target / "release").exists():
+            assert verify(self.target) == [], "a release stands whole or not at all"
+        self.heads = [self.ledger.head()]
+        return status == -9
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_killed_runs_stay_on_the_books(kind: str, zygote: Zygote, tmp_path: Path) -> None:
-    url, log = database(kind, tmp_path), tmp_path / "log"
-    data, target = tmp_path / "people.csv", tmp_path / "out"
-    assert zygote.run(data, target, url, log)[0] == 0  # in a fresh checkout the first one compiles
-    status, full = zygote.run(data, target, url, log)
-    assert status == 0
-    ledger, coin, killed, before = Ledger(url), random.Random(), 0, 2
-    heads = [ledger.head()]
-    one = ledger.spent("clinic")[0] / 2
-    for _ in range(KILLS):
-        log.write_bytes(b"")
-        status, _ = zygote.run(data, target, url, log, kill_after=1.2 * full * coin.random() ** 3)
-        assert status in (-9, 0)
-        killed += status == -9
-        assert ledger.verify(*heads) == []
-        runs = list(dict.fromkeys(e["run"] for e in ledger.entries("clinic") if e["kind"] == "reserve"))
-        assert len(runs) - before in (0, 1)  # none if it was killed before it reserved
-        ran = log.read_text().split("\n")[:-1]
-        if ran:  # what has seen a row is on the books, and paid for
-            assert len(runs) == before + 1 and set(ran) <= set(booked(ledger, runs[-1]))
-        before = len(runs)
-        assert ledger.spent("clinic")[0] == pytest.approx(one * before)
-        if (target / "release").exists():
-            assert verify(target) == [], "a release stands whole or not at all"
-        heads = [ledger.head()]
+    """Once as each stage begins and as each mechanism is asked, and then at random moments of every part of a run."""
+    runs, coin = Killed(zygote, database(kind, tmp_path), tmp_path), random.Random()
+    stages = next(moment for moment in range(1000) if not runs.run(moment))
+    asked = max(mechanisms for _, mechanisms in runs.seen)
+    assert runs.seen == {(False, 0), *((True, i) for i in range(asked + 1))} and asked > 4 and stages > asked + 10
+    killed = 0
+    for part in coin.sample(range(KILLS), KILLS):
+        killed += runs.run(after=1.2 * runs.full * ((part + coin.random()) / KILLS) ** 3)
     assert killed > KILLS / 2  # cubed: most of what can go wrong lies before the audit
-    assert zygote.run(data, target, url, log)[0] == 0
-    assert verify(target) == [] and ledger.verify(*heads) == []
+    assert zygote.run(*runs.lines, -1)[0] == 0
+    assert verify(runs.target) == [] and runs.ledger.verify(*runs.heads) == []
     left = [path.name for path in tmp_path.iterdir() if path.name.startswith(".out")]
-    assert len(left) <= killed, "each killed run leaves at most its own staging folder"
+    assert len(left) <= stages + killed, "each killed run leaves at most its own staging folder"

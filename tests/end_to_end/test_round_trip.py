@@ -7,7 +7,6 @@ epsilon 50 noise is small, and a seed repeats each run.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from repeated import examples
 
 import privsynth
 from privsynth import Policy
@@ -178,7 +178,7 @@ QUICK = settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True,
     phases=[Phase.explicit, Phase.generate],  # a fit is too slow for shrinking
 )  # fmt: skip
-SLOW = settings(QUICK, max_examples=int(os.environ.get("PRIVSYNTH_EXAMPLES", "30")))  # 100 take eight minutes
+SLOW = settings(QUICK, max_examples=examples(20, full=100))
 
 
 def check_csv(seed: int, kinds: list[int], marked: list[bool], tmp_path: Path) -> None:

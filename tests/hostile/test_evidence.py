@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from model_mutants import change_json
+from repeated import examples
 
 from privsynth.errors import InputError, printable
 from privsynth.release import verify
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
 
 from example import evidence  # the report's own example
 
-MUTANTS = 200
+MUTANTS = examples(100, full=200)
 RISK = ("privacy", "risk")
 
 

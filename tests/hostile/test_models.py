@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from children import LONGEST, try_all
 from model_mutants import Saved
+from repeated import examples
 from safetensors.numpy import save_file
 from tiny import MODELS, fitted, small
 
@@ -22,7 +23,7 @@ from privsynth import Policy, Synthesizer, fit
 from privsynth.errors import InputError
 from privsynth.sampling.identifiers import GENERATORS, Invented
 
-MUTANTS = 10_000
+MUTANTS = examples(1_500, full=10_000)
 
 
 @pytest.fixture(scope="module", autouse=True)

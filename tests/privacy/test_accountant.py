@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from repeated import examples
 from scipy.special import log_ndtr, ndtr
 
 from privsynth.privacy.accountant import (
@@ -245,7 +246,7 @@ rates, sigmas_, steps_ = st.floats(0.005, 0.3), st.floats(1.5, 6.0), st.integers
 more = st.floats(1.25, 3.0)
 
 
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=examples(3, full=6), deadline=None, derandomize=True)
 @given(q=rates, sigma=sigmas_, steps=steps_, factor=more)
 def test_epsilon_grows_with_rate_steps_and_less_noise(q: float, sigma: float, steps: int, factor: float) -> None:
     def found(q: float, sigma: float, steps: int, delta: float = DELTA) -> float:
