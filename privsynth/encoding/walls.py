@@ -13,6 +13,7 @@ from privsynth.loading import Damaged, Tensors, take
 from privsynth.policy.constraints.base import MOST_WAYS, Impossible
 from privsynth.policy.constraints.conditions import Cell
 from privsynth.policy.constraints.feasible import classes_of
+from privsynth.policy.constraints.inequality import never_rising
 from privsynth.policy.knowledge import Knowledge
 
 Ints = NDArray[np.int64]
@@ -55,10 +56,7 @@ def _below(
     small: str, large: str, strict: bool, cells: Mapping[str, Sequence[Cell]], steps: Mapping[str, float]
 ) -> Impossible:
     """All of whose values would break an inequality."""
-    lowest = np.array([-np.inf if c.absent or c.low > c.high else c.low * steps[small] for c in cells[small]])
-    highest = np.array([np.inf if c.absent or c.low > c.high else c.high * steps[large] for c in cells[large]])
-    off = np.subtract.outer(lowest, highest)
-    return Impossible((small, large), off > -1e-9 if strict else off > 1e-9)
+    return Impossible((small, large), never_rising(cells[small], cells[large], steps[small], steps[large], strict))
 
 
 def _wall(columns: list[int], cells: NDArray[np.bool_]) -> Wall:

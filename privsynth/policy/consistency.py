@@ -14,9 +14,10 @@ from privsynth.errors import PolicyError
 from privsynth.policy.beside import Lines, lines_of
 from privsynth.policy.column import Column
 from privsynth.policy.constraints import Combinations, Constraint, Derived, Inequality, OneHot, Unique, When
-from privsynth.policy.constraints.base import Rows
-from privsynth.policy.constraints.conditions import END, Condition, condition_of
+from privsynth.policy.constraints.base import Impossible, Rows
+from privsynth.policy.constraints.conditions import END, Cell, Condition, condition_of
 from privsynth.policy.constraints.feasible import Component, TooMany, components
+from privsynth.policy.constraints.inequality import never_rising
 from privsynth.policy.knowledge import Knowledge
 from privsynth.policy.model import PolicyModel
 
@@ -180,7 +181,7 @@ def _contradictions(known: Knowledge, policy: PolicyModel) -> Iterator[Violation
     names = dict.fromkeys(known.group_of.get(name, name) for name in sorted(modelled))
     cells = {name: known.public_cells(name) for name in names}
     sizes = {name: len(own) for name, own in cells.items()}
-    rules = list(known.impossible(cells))
+    rules = [*known.impossible(cells), *_falling(known, cells)]
     try:
         whole = components([rule for _, rule in rules], sizes)
     except TooMany as error:
@@ -200,6 +201,15 @@ def _contradictions(known: Knowledge, policy: PolicyModel) -> Iterator[Violation
                 ("change one of the constraints: they contradict each other, or the columns' values"),
             )
             return
+
+
+def _falling(known: Knowledge, cells: Mapping[str, Sequence[Cell]]) -> Iterator[tuple[Constraint, Impossible]]:
+    """What inequalities rule out."""
+    for constraint in known.constraints:
+        if isinstance(constraint, Inequality) and set(constraint.columns) <= set(cells):
+            small, large, strict = constraint.rising
+            steps = known.columns[small].step, known.columns[large].step
+            yield constraint, Impossible((small, large), never_rising(cells[small], cells[large], *steps, strict))
 
 
 def _hopeless(known: Knowledge, found: list[Component], cells: Mapping[str, list], count: int) -> str:  # type: ignore[type-arg]

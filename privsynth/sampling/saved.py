@@ -311,8 +311,8 @@ class SavedComputed(_Part):
         if len(self.told) != (0 if self.formula is not None else len(self.needs)):
             raise ValueError("`told` must say of each of `needs` what stands in place of a number")
         for place, told in enumerate(self.told):
-            for value in (row[place] for row in self.rows if told is not None):
-                _ = value in ("", *told) or float(value)
+            for value in [] if told is None else [row[place] for row in self.rows if row[place] not in ("", *told)]:
+                float(value)
         return self
 
 

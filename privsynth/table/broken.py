@@ -23,8 +23,12 @@ def broken_rows(rows: pd.DataFrame, knowledge: Knowledge) -> dict[str, int]:
         known = np.all([rows[name].notna() for name in group.one_hot], axis=0)
         wrong = (true > 1) | (np.logical_not(group.at_most) & (true == 0) & known)
         found[group.stated] = int(np.count_nonzero(wrong))
-    cells = {name: knowledge.public_cells(name) for name in rows if name in knowledge.coded}
-    places = {name: _places(rows, name, own, knowledge) for name, own in cells.items()}
+    names = dict.fromkeys(knowledge.group_of.get(name, name) for name in rows if name in knowledge.coded)
+    cells = {name: knowledge.public_cells(name) for name in names}
+    places = {
+        name: _members(rows, name, own, knowledge) if name in knowledge.groups else _places(rows, name, own, knowledge)
+        for name, own in cells.items()
+    }
     every: dict[str, np.ndarray] = {}
     for constraint, rule in knowledge.impossible(cells):
         wrong = rule.cells[tuple(np.maximum(places[name], 0) for name in rule.columns)]
@@ -36,6 +40,17 @@ def broken_rows(rows: pd.DataFrame, knowledge: Knowledge) -> dict[str, int]:
 def _is_true(rows: pd.DataFrame, knowledge: Knowledge, name: str) -> np.ndarray:
     yes = {cell.text for cell in knowledge.public_cells(name) if knowledge.is_yes(name, cell.text)}
     return np.array([value in yes for value in rows[name]], bool)
+
+
+def _members(rows: pd.DataFrame, group: str, cells: Sequence[Cell], knowledge: Knowledge) -> np.ndarray:
+    """(rows,) the cell of the member that is true; -1 where the group's own rule is broken, or some member is missing."""
+    members = knowledge.groups[group].one_hot
+    true = np.array([_is_true(rows, knowledge, name) for name in members])
+    known = np.all([rows[name].notna() for name in members], axis=0)
+    place = {cell.text: at for at, cell in enumerate(cells)}
+    none = place.get("", -1)
+    found = np.where(true.sum(0) == 1, np.array([place[name] for name in members])[true.argmax(0)], -1)
+    return np.where(known, np.where(true.any(0), found, none), -1)
 
 
 def _places(rows: pd.DataFrame, name: str, cells: Sequence[Cell], knowledge: Knowledge) -> np.ndarray:
@@ -54,5 +69,5 @@ def _places(rows: pd.DataFrame, name: str, cells: Sequence[Cell], knowledge: Kno
     if state_of(name) in rows:
         states = rows[state_of(name)].to_numpy(np.int64)
         of_mark = np.array([place.get(mark, blank) for mark in (*marks, "")], np.int64)
-        found = np.where(states >= 0, of_mark[states], found)
+        found = np.where(states >= 0, of_mark[np.maximum(states, 0)], found)
     return np.asarray(found)

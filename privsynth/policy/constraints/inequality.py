@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
-from privsynth.policy.constraints.base import Constraint
+import numpy as np
+
+from privsynth.policy.constraints.base import Bools, Constraint
+from privsynth.policy.constraints.conditions import Cell
 
 
 class Inequality(Constraint):
@@ -25,3 +29,13 @@ class Inequality(Constraint):
     @property
     def stated(self) -> str:
         return " ".join(self.inequality)
+
+
+def never_rising(
+    small: Sequence[Cell], large: Sequence[Cell], step_of_small: float, step_of_large: float, strict: bool
+) -> Bools:
+    """(cells of the smaller column, cells of the larger one) True where all values of both would break an inequality."""
+    lowest = np.array([-np.inf if c.absent or c.low > c.high else c.low * step_of_small for c in small])
+    highest = np.array([np.inf if c.absent or c.low > c.high else c.high * step_of_large for c in large])
+    off = np.subtract.outer(lowest, highest)
+    return np.asarray(off > -1e-9 if strict else off > 1e-9)
