@@ -64,6 +64,34 @@ def _numbers_fit(cells: pd.Series, spec: dict[str, Any]) -> np.ndarray:
         return (number >= low) & (number <= high) & (np.abs(number - number.round(places)) < 1e-9)
 
 
+def broken_rows(table: pd.DataFrame, policy: dict[str, Any]) -> dict[str, int]:
+    """Rows that break a constraint of the kinds that these policies state, those of which there are some."""
+    missing = ["", *policy["dataset"].get("missing", [])]
+
+    def met(conditions: dict[str, Any]) -> pd.Series:
+        found = pd.Series(True, table.index)
+        for name, written in conditions.items():
+            is_number = policy["columns"][name]["kind"] in ("integer", "number")
+            values = pd.to_numeric(table[name]) if is_number else table[name]
+            listed = [
+                value if is_number else str(value) for value in (written if isinstance(written, list) else [written])
+            ]
+            found &= table[name].isin(missing) if written == "missing" else values.isin(listed)
+        return found
+
+    counts: dict[str, int] = {}
+    for entry in policy.get("constraints", []):
+        if "inequality" in entry:
+            small, sign, large = entry["inequality"]
+            assert sign == "<=" and {policy["columns"][name]["kind"] for name in (small, large)} == {"date"}
+            wrong = (table[small] > table[large]) & ~(table[small].isin(missing) | table[large].isin(missing))
+        else:
+            when, then = met(entry["when"]), met(entry["then"])
+            wrong = when != then if entry.get("iff") else when & ~then
+        counts[str(entry)] = int(wrong.sum())
+    return {entry: count for entry, count in counts.items() if count}
+
+
 def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
@@ -86,6 +114,7 @@ def test_real_table_fits_its_policy(name: str) -> None:
     found = {column: count for column, count in unexpected_cells(table, policy).items() if count}
     print(f"{name}: unexpected cells by column: {found or 'none'}")
     assert max(found.values(), default=0) < UNEXPECTED_SHARE * len(table)
+    assert not broken_rows(table, policy)
 
 
 @pytest.mark.parametrize(("kind", "seed"), [("hospital", 0), ("hospital", 1), ("finance", 0), ("finance", 1)])
@@ -94,6 +123,7 @@ def test_demo_table_fits_its_policy(tmp_path: Path, kind: simulate.Kind, seed: i
     assert list(policy["columns"]) == list(table)
     assert policy["dataset"].get("rows", len(table)) == len(table)
     assert not any(unexpected_cells(table, policy).values())
+    assert not broken_rows(table, policy)
 
 
 def test_cells_outside_are_counted(tmp_path: Path) -> None:
@@ -104,6 +134,15 @@ def test_cells_outside_are_counted(tmp_path: Path) -> None:
         table.loc[3, name] = value
     found = {name: count for name, count in unexpected_cells(table, declared("demo-finance")).items() if count}
     assert found == dict.fromkeys(wrong, 1)
+
+
+def test_rows_that_break_rules_are_counted(tmp_path: Path) -> None:
+    """The check above is not blind: each rule of the finance policy finds the row made for it."""
+    table = read(simulate.write_demo("finance", tmp_path / "demo.csv", 200))
+    table.loc[0, ["applied", "decided"]] = "2023-05-02", "2023-05-01"
+    table.loc[1, ["status", "interest_rate"]] = "declined", "5.0"
+    table.loc[2, ["employment", "years_employed"]] = "student", "3"
+    assert list(broken_rows(table, declared("demo-finance")).values()) == [1, 1, 1]
 
 
 @without_data
