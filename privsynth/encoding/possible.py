@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 FITTING_ROUNDS, CLOSE = 300, 1e-7  # of proportional fitting, and the change of a share at which it ends
 KEPT = 1e6  # weight of a class that a row has already: beyond that of all others together
 BATCH = 64  # patterns of classes that are repaired together
+BATCH_CELLS = 4_000_000  # cells of a table of all of these
 NOWHERE = 1e-12  # share of a code that is drawn where nothing else is possible
 
 
@@ -129,11 +130,11 @@ class Tied:
         of which the fixed ones are impossible stays as it is."""
         patterns, which = self._patterns(codes, fixed)
         classes, found = self._classes(codes), codes.copy()
-        for begin in range(0, len(patterns), BATCH):
-            mine = np.flatnonzero((which >= begin) & (which < begin + BATCH))
-            weights = self._near(patterns[begin : begin + BATCH])
-            possible = self.component.is_possible(weights)[which[mine] - begin]
-            mine = mine[possible]
+        batch = max(1, min(BATCH, BATCH_CELLS // max(step.table.size for step in self.component.steps)))
+        for begin in range(0, len(patterns), batch):
+            mine = np.flatnonzero((which >= begin) & (which < begin + batch))
+            weights = self._near(patterns[begin : begin + batch])
+            mine = mine[self.component.is_possible(weights)[which[mine] - begin]]
             wanted = self.component.draw(weights, which[mine] - begin, rng)
             kept = np.where(wanted == classes[mine], codes[mine], -1).astype(np.int32)
             found[mine] = self._codes(wanted, kept, rng)
@@ -194,7 +195,8 @@ def _fitted(component: Component, margins: list[Floats], precision: Floats) -> t
         for at, (margin, share) in enumerate(zip(margins, precision, strict=True)):
             ratio = np.maximum(margin, NOWHERE) / np.maximum(now[at], NOWHERE)
             weights[at] = weights[at] * np.where(now[at] > 0, ratio**share, 1.0)
-            weights[at] = weights[at] / weights[at].sum()
+            # never 0: margins that contradict each other would end in 0 / 0
+            weights[at] = np.maximum(weights[at] / weights[at].max(), NOWHERE)
         now = component.margins([w[None] for w in weights])
         if max(np.abs(a - b).max() for a, b in zip(now, before, strict=True)) < CLOSE:
             break
