@@ -35,6 +35,8 @@ BINS = 0.62  # of a numeric column: so many times the square root of rows over t
 MAX_CODES = 2**20  # of all columns of a model that is loaded
 FAINT = 1.0  # standard deviations of its histogram's noise below which a mark has no code of its own
 RARE = 4.0  # standard deviations of its histogram's noise below which a category counts as rare
+# share of rows in the code of rare ones from which they get their own, as long as the column has at most so many codes then
+MOST_SHARED, MOST_APART = 0.1, 256
 
 
 @dataclass(frozen=True)
@@ -518,9 +520,14 @@ def rare_together(shares: np.ndarray, sigma: float, classes: np.ndarray | None =
     """(cells,) code of each category. In a column of many, those close to the noise level share one; of each class, if constraints
     distinguish some.
 
-    Inside it they are as frequent as their histogram says; how they depend on other columns could not be estimated anyway.
+    Inside it they are as frequent as their histogram says; how each depends on other columns could hardly be estimated. If they
+    are more than MOST_SHARED of the rows together, those that were seen at all have codes of their own: of 143 diagnoses 112
+    shared a code with 47 % of the rows, which lost what they say of the department.
     """
     rare = shares < RARE * sigma
+    if shares[rare].sum() > MOST_SHARED:
+        rare[np.argsort(-shares, kind="stable")[:MOST_APART]] = False
+        rare |= shares <= 0
     if len(shares) <= MAX_BINS or rare.sum() < 2:
         return np.arange(len(shares))
     kind = (

@@ -7,6 +7,8 @@ towards this estimate depends on how much of its released deviation is noise: wi
 
 Of a wide table only some pairs are measured, so there is no such matrix. Each pair is then judged by itself, among all others:
 one that says no more than noise would is taken for independent, and the others shrink towards independence.
+
+Tables of many empty cells are no such sums of few directions: `sparse` takes those that say so themselves.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 from scipy.special import gammaincc, ndtri
 
 from privsynth.marginals.choice import FALSE_SHARE
+from privsynth.marginals.sparse import sparse
 
 ROUNDS = 4  # the blocks of a column with itself are not measured: each round fills them in from the last estimate
 WIDEST = 2_500  # codes: beyond, the decomposition takes minutes
@@ -31,12 +34,14 @@ Pairs = dict[Columns, tuple[np.ndarray, float]]  # {two columns: (released share
 
 class Denoised(NamedTuple):
     """A table with less noise. sigma: what is left of it in a share. signal: squared size of the released deviation from simpler
-    tables, less that of noise. chance: probability that noise alone deviates so far."""
+    tables, less that of noise. chance: probability that noise alone deviates so far. certain: cells are seen to be empty, or codes
+    to determine codes."""
 
     share: np.ndarray
     sigma: float
     signal: float
     chance: float
+    certain: bool = False
 
 
 def denoised(pairs: Pairs, shares: list[np.ndarray]) -> dict[Columns, Denoised]:
@@ -115,10 +120,14 @@ def _jointly_denoised(pairs: Pairs, shares: list[np.ndarray]) -> dict[Columns, D
     found = {}
     for c, released in beyond.items():
         by_cell, part = noise_part(released, noise[c], float(released.size), alone[c])
+        cells = sparse(released, noise[c], shares[c[0]], shares[c[1]], estimate[c])
         share = alone[c] + to_margins(by_cell * estimate[c] + (1 - by_cell) * released)
         sigma = noise[c] * (1 - (1 - TRUST) * part)
         signal = float(((share - alone[c]) ** 2).sum() - share.size * sigma**2)
         found[c] = Denoised(share, sigma, signal, 0.0)
+        if cells is not None:
+            own = float(((cells.share - alone[c]) ** 2).sum() - share.size * cells.sigma**2)
+            found[c] = Denoised(cells.share, cells.sigma, max(signal, own), 0.0, cells.certain)
     return found
 
 

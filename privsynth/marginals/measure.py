@@ -279,6 +279,7 @@ def targets_of(tables: dict[Columns, Denoised], view: dict[int, int] | None = No
             table.share.astype(np.float32),
             table.sigma,
             table.signal,
+            table.certain,
         )
         for columns, table in tables.items()
     ]

@@ -42,6 +42,7 @@ FEWER_SWEEPS = 3  # of more rows than LONG, where time matters: tvd3 is 5 % high
 RESAMPLING_SWEEPS = 3  # of records that were fitted already: with two tvd3 was 1.5 % higher at epsilon 1
 # leaves one record in 2,000 as it was, and tvd3 unchanged; with an inverse temperature of 1 throughout most stayed
 RESAMPLING_START = 0.05
+MOST_FORCE = 8.0  # on one cell, in units of log odds
 POPULATION_START = 0.02  # inverse temperature of the first sweep
 MIN_FITTED = 2_000  # rows
 LARGEST = 100_000  # synthetic records of a population
@@ -94,13 +95,20 @@ class TargetMarginal:
     groups of codes.
 
     share: released share of each cell, one axis for each column. sigma: its noise. signal: squared distance of the table
-    from what simpler tables lead to, less noise.
+    from what simpler tables lead to, less noise. certain: its cells are met, not only come near to: see `force`.
+
+    force: energy that a row has in each cell besides, as learnt with a population; None before, and where none is needed. What
+    pulls counts towards a target leaves them short of it by the force it takes to hold them there, which of cells that are
+    empty is all of it: half of the men that independence puts into an obstetric ward stayed. As in the method of multipliers
+    (Hestenes 1969; Powell 1969) that force is added to the energy, so that nothing is short any more.
     """
 
     columns: tuple[int, ...]
     share: np.ndarray
     sigma: float
     signal: float
+    certain: bool = False
+    force: np.ndarray | None = None
 
     def weight(self, n: int, signal_weight: float) -> float:
         """Weight in the energy of n rows."""
@@ -149,10 +157,24 @@ class MarginalModel:
 
         Tables that hang together tell more of a share than those of one column do, so here it may move: see `settled`.
         """
-        schedule = annealed(sweeps, POPULATION_START)
-        return self._in_blocks(
-            self.independent(n, rng), schedule, rng, lambda s: progress("fitting synthetic records", s), keeping=False
+        return self.fitted(n, rng, sweeps, progress)[1]
+
+    def fitted(
+        self, n: int, rng: np.random.Generator, sweeps: int, progress: Progress = silent
+    ) -> tuple[MarginalModel, np.ndarray]:
+        """A population, and the model with the forces that hold its cells where tables are certain, as well as with its shares."""
+        schedule, learnt = annealed(sweeps, POPULATION_START), dict[int, np.ndarray]()
+        rows = self._in_blocks(
+            self.independent(n, rng), schedule, rng, lambda s: progress("fitting synthetic records", s), learnt
         )
+        force = np.mean([learnt[block] for block in sorted(learnt)], axis=0)
+        targets = (
+            replace(target, force=force[cells][-target.share.size :].reshape(target.share.shape))
+            if target.certain
+            else target
+            for target, cells in zip(self.targets, self._layout.tables, strict=False)  # walls come behind them
+        )
+        return replace(self, targets=tuple(targets)).settled(rows), rows
 
     def settled(self, population: np.ndarray) -> MarginalModel:
         """The model with the shares of a population of its own, each moved by one standard deviation of its noise at most."""
@@ -234,14 +256,21 @@ class MarginalModel:
         schedule: list[float],
         rng: np.random.Generator,
         report: ReportShare,
-        keeping: bool = True,
+        learnt: dict[int, np.ndarray] | None = None,
     ) -> np.ndarray:
-        """Rows fitted in independent blocks. keeping: each block ends with the model's shares."""
+        """Rows fitted in independent blocks. Each ends with the model's shares, unless learnt is given, which gets its forces."""
         count = blocks_of(len(rows))
         blocks, rngs = np.array_split(rows, count), rng.spawn(count)
         walls = [np.where(wall.cells, WALL, 0.0) for wall in self.codec.walls if len(wall.columns) > 1]
         wanted = self._layout.flat([*(target.share for target in self.targets), *walls])
-        return in_blocks(lambda i, own: self._fitted(blocks[i], wanted, schedule, rngs[i], own, keeping), count, report)
+
+        def fitted(i: int, own: ReportShare) -> np.ndarray:
+            rows, force = self._fitted(blocks[i], wanted, schedule, rngs[i], own, learnt is None)
+            if learnt is not None:
+                learnt[i] = force
+            return rows
+
+        return in_blocks(fitted, count, report)
 
     def _fitted(
         self,
@@ -251,8 +280,8 @@ class MarginalModel:
         rng: np.random.Generator,
         progress: ReportShare,
         keeping: bool,
-    ) -> np.ndarray:
-        """Rows after these sweeps. wanted: the target marginals' shares, laid out."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows after these sweeps, and the forces on the tables' cells. wanted: the target marginals' shares, laid out."""
         from privsynth.marginals.gibbs import Blocks, Views, rake, sweep
 
         n, d, entries = len(rows), len(self.codec.sizes), self._layout.entries
@@ -261,15 +290,37 @@ class MarginalModel:
             np.hstack([rows, *(self.groups[j][rows[:, [j]]] for j in sorted(self.groups))]), np.int32
         )
         blocks = Blocks.of([tied.columns for tied in self.codec.possible.tied])
+        force, certain = self._force(), self._certain() and not keeping
         for turn, inverse_temperature in enumerate(schedule):
             energy = self._energy(viewed, wanted)  # counted afresh each sweep, so that float32 sums do not drift
+            if turn and certain:
+                self._learn(force, energy, inverse_temperature)
+            # forces are not annealed: what is learnt in one sweep would be too much in the next
+            energy.residual[:] += force / np.float32(1 if keeping else inverse_temperature)
             order, seed = rng.permutation(n), int(rng.integers(2**31))
             sweep(viewed, order, views, entries, energy, blocks, np.float32(inverse_temperature), seed)
             progress((turn + 1) / len(schedule))
         if keeping:
             surplus = self._counts(viewed) - np.concatenate([whole_counts(shares, n, rng) for shares in self.shares])
             rake(viewed, surplus, views, entries, energy, CANDIDATES, np.float32(WALL / 2), int(rng.integers(2**31)))
-        return viewed[:, :d].copy()
+        return viewed[:, :d].copy(), force
+
+    def _certain(self) -> bool:
+        return any(target.certain for target in self.targets)
+
+    def _force(self) -> np.ndarray:
+        """The forces on the tables' cells, laid out."""
+        none = np.float32(0)
+        forces = [np.broadcast_to(none, t.share.shape) if t.force is None else t.force for t in self.targets]
+        walls = [np.broadcast_to(none, wall.cells.shape) for wall in self.codec.walls if len(wall.columns) > 1]
+        return self._layout.flat([*forces, *walls])
+
+    def _learn(self, force: np.ndarray, energy: Energy, inverse_temperature: float) -> None:
+        """Adds to the forces what the last sweep's rows were short of in cells of tables that are certain."""
+        for target, cells in zip(self.targets, self._layout.tables, strict=False):  # walls come behind them
+            if target.certain:
+                more = force[cells] + np.float32(inverse_temperature) * energy.residual[cells]
+                force[cells] = np.clip(more, -MOST_FORCE, MOST_FORCE)
 
     def _energy(self, viewed: np.ndarray, wanted: np.ndarray) -> Energy:
         """What rows cost, by the tables' shares and the walls, laid out."""
@@ -327,13 +378,24 @@ class MarginalModel:
         columns = np.full((len(self.targets), MAX_WAYS), -1, np.int32)
         for line, target in zip(columns, self.targets, strict=True):
             line[: len(target.columns)] = target.columns
-        return {
-            "goal": np.concatenate([*(each.share.ravel() for each in self.targets), np.zeros(0)]).astype(np.float32),
-            "goal_columns": columns,
-            "goal_sigma": np.array([target.sigma for target in self.targets]),
-            "goal_signal": np.array([target.signal for target in self.targets]),
-            "strength": np.array([self.signal_weight]),
-        } | {f"groups.{j}": group.astype(np.int32) for j, group in self.groups.items()}
+        return (
+            {
+                "goal": np.concatenate([*(each.share.ravel() for each in self.targets), np.zeros(0)]).astype(
+                    np.float32
+                ),
+                "goal_columns": columns,
+                "goal_sigma": np.array([target.sigma for target in self.targets]),
+                "goal_signal": np.array([target.signal for target in self.targets]),
+                "strength": np.array([self.signal_weight]),
+            }
+            | ({"goal_force": self._saved_force()} if any(t.force is not None for t in self.targets) else {})
+            | {f"groups.{j}": group.astype(np.int32) for j, group in self.groups.items()}
+        )
+
+    def _saved_force(self) -> np.ndarray:
+        """Of each cell of each table, in the order of `goal`; zero where none was learnt."""
+        forces = (np.zeros(t.share.size) if t.force is None else t.force.ravel() for t in self.targets)
+        return np.concatenate(list(forces)).astype(np.float32)
 
     @classmethod
     def restore(cls, codec: Codec, tensors: Tensors) -> MarginalModel:
@@ -351,9 +413,14 @@ class MarginalModel:
         signal = take(tensors, "goal_signal", "float64", (len(tables),), -LARGEST_SIGNAL, LARGEST_SIGNAL)
         weight = take(tensors, "strength", "float64", (1,), 0.0, LARGEST_SIGNAL_WEIGHT)
         shares = np.split(share, np.cumsum(cells)[:-1]) if cells else []
+        forces: list[np.ndarray | None] = [None] * len(tables)
+        if "goal_force" in tensors:
+            force = take(tensors, "goal_force", "float32", (sum(cells),), -MOST_FORCE, MOST_FORCE)
+            parts = np.split(force, np.cumsum(cells)[:-1]) if cells else []
+            forces = [own.reshape(shape) for own, shape in zip(parts, shapes, strict=True)]
         targets = (
-            TargetMarginal(columns, part.reshape(shape), float(s), float(g))
-            for columns, part, shape, s, g in zip(tables, shares, shapes, sigma, signal, strict=True)
+            TargetMarginal(columns, part.reshape(shape), float(s), float(g), force=own)
+            for columns, part, shape, s, g, own in zip(tables, shares, shapes, sigma, signal, forces, strict=True)
         )
         return cls(codec, tuple(targets), float(weight[0]), groups)
 

@@ -36,8 +36,8 @@ class Marginals(Trainer):
 
         rng = run.randomness.generator()
         marginal_model = measure_marginals(table, codec, target, run)
-        population = marginal_model.population(marginal_model.natural_size, rng, self.options.sweeps, progress)
-        return PopulationModel(marginal_model.settled(population), population)
+        fitted = marginal_model.fitted(marginal_model.natural_size, rng, self.options.sweeps, progress)
+        return PopulationModel(*fitted)
 
     @staticmethod
     def restore(codec: Codec, tensors: dict[str, np.ndarray], settings: dict[str, Any]) -> Model:

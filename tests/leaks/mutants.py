@@ -482,8 +482,8 @@ def real_rows_pretrain_the_networks(patch: pytest.MonkeyPatch) -> None:
 
 def model_keeps_the_rows_it_learned(patch: pytest.MonkeyPatch) -> None:
     """A sampler that starts from the table itself."""
-    honest = "marginal_model.population(marginal_model.natural_size, rng, self.options.sweeps, progress)"
-    rewrite(patch, marginals.Marginals, "fit", (honest, "behind_the_fence(table).values"))
+    honest = "marginal_model.fitted(marginal_model.natural_size, rng, self.options.sweeps, progress)"
+    rewrite(patch, marginals.Marginals, "fit", (honest, "(marginal_model, behind_the_fence(table).values)"))
 
 
 def public_face_with_exact_figures(patch: pytest.MonkeyPatch) -> None:

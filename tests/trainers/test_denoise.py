@@ -183,7 +183,7 @@ def test_triples_keep_what_is_no_noise(lean: float, sigma: float) -> None:
     worse, closer, signals, chances = 0.0, 0.0, [], []
     for _ in range(50):
         noisy = share + rng.normal(0, sigma, share.shape)
-        better, left, signal, chance = beyond_margins(noisy, sigma, margins(share))
+        better, left, signal, chance, _ = beyond_margins(noisy, sigma, margins(share))
         assert 0.5 * sigma <= left <= sigma
         worse, closer = worse + float(((noisy - share) ** 2).sum()), closer + float(((better - share) ** 2).sum())
         signals.append(signal)
@@ -205,7 +205,7 @@ def test_tables_of_four_columns_shrink_to_their_margins() -> None:
     parity = np.where(place, 1 / 27, 0.0)  # every margin is flat
     for share, deviates in ((flat, False), (parity, True)):
         noisy = share + rng.normal(0, 0.003, share.shape)
-        better, _, signal, chance = beyond_margins(noisy, 0.003, margins(flat))
+        better, _, signal, chance, _ = beyond_margins(noisy, 0.003, margins(flat))
         assert (signal > 0.01) == (chance < 1e-6) == deviates
         assert ((better - share) ** 2).sum() < (0.5 if deviates else 0.2) * ((noisy - share) ** 2).sum()
 

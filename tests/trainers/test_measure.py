@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from privsynth import Policy
-from privsynth.encoding.codec import Codec, ColumnCodec, Groups, rare_together
+from privsynth.encoding.codec import MOST_APART, Codec, ColumnCodec, Groups, rare_together
 from privsynth.encoding.domain import ColumnDomain, Domain
 from privsynth.marginals import choice as rules
 from privsynth.marginals import measure as m
@@ -353,3 +353,10 @@ def test_rare_categories_share_a_code_where_there_are_many() -> None:
     assert rare_together(shares, 1e-6).tolist() == list(range(71))  # nothing is lost in noise
     few = np.array([0.9, 0.05, 0.001, 0.001, 0.0])
     assert rare_together(few, 0.01).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_rare_categories_that_most_rows_have_keep_codes_of_their_own() -> None:
+    shares = np.concatenate([np.full(10, 0.05), np.full(100, 0.005), [-0.001, 0.0]])
+    codes = rare_together(shares, 0.002)  # four standard deviations are .008
+    assert codes[:110].tolist() == list(range(110)) and set(codes[110:]) == {110}
+    assert rare_together(np.full(1000, 0.001), 0.001).max() == MOST_APART  # for time and memory

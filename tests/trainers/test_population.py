@@ -261,6 +261,23 @@ def test_a_marginal_model_comes_back_from_its_tensors() -> None:
         assert np.array_equal(one.share, other.share)
 
 
+def test_cells_that_are_known_to_be_empty_stay_empty() -> None:
+    """Without forces many of a code's rows lie where the target says that nobody is; forces come back from tensors, too."""
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.choice(3, N, p=[0.9, 0.07, 0.03]), *(rng.integers(0, size, N) for size in SIZES[1:])], 1)
+    rows[rows[:, 0] == 2, 3] = 0
+    model = marginal_model_of(rows.astype(np.int32), 0.002)
+    share = tables_of(rows, model.codec.sizes, [(0, 3)])[0].astype(np.float32)
+    off = {}
+    for certain in (False, True):
+        targets = tuple(replace(t, share=share, certain=certain) if t.columns == (0, 3) else t for t in model.targets)
+        fitted, population = replace(model, targets=targets).fitted(N, np.random.default_rng(1), 16)
+        again = MarginalModel.restore(fitted.codec, fitted.tensors())
+        sample = PopulationModel(again, population).sample(N, np.random.default_rng(2), silent)
+        off[certain] = [float((table[table[:, 0] == 2, 3] == 1).mean()) for table in (population, sample)]
+    assert min(off[False]) > 2 * max(off[True]) and max(off[True]) < 0.08, off
+
+
 def test_total_comes_from_released_tables_only() -> None:
     codec = codec_of(real_rows())
     assert table_total({(0, 1): np.full((4, 5), 7.0)}, codec) == N  # declared
