@@ -362,9 +362,8 @@ class Codec:
                 given = drawn.given(name)
                 low[name], high[name] = (np.where(np.isnan(given), end, given) for end in ends.T)
         values = {name: np.asarray(drawn.frame[name], float) for name in steps}
-        drawn.frame |= {
-            name: rounded(own, steps[name]) for name, own in settled(values, low, high, steps, rules).items()
-        }
+        for name, own in settled(values, low, high, steps, rules).items():  # what need not move stays as it is
+            drawn.frame[name] = np.where(own == values[name], values[name], rounded(own, steps[name]))
 
     def places(self, codes: np.ndarray, rng: np.random.Generator, use_copula: bool = True) -> np.ndarray:
         """(rows, columns) where in its code each value lies, 0 to below 1. use_copula: numbers by the copula, if there is one."""

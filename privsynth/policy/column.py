@@ -76,7 +76,7 @@ Bound = int | float | datetime | date
 class Strict(BaseModel):
     """A part of the policy: unknown keys are refused, and so are truth values where none belong."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -26,22 +26,26 @@ Marks = Mapping[str, tuple[str, ...]]
 NOTHING = Knowledge((), {}, {}, {}, {})
 
 
-def knowledge_of(policy: PolicyModel, marks: Marks, folder: Path | None) -> tuple[Knowledge, list[Violation]]:
-    """The constraints with their files, and all that is wrong with them; inequalities alone are checked by `rules`."""
+def knowledge_of(
+    policy: PolicyModel, marks: Marks, folder: Path | None, sound: bool = True
+) -> tuple[Knowledge, list[Violation]]:  # fmt: skip
+    """The constraints with their files, and all that is wrong with them; inequalities alone are checked by `rules`. sound: False if
+    these found something, so that contradictions cannot be told."""
     wrong = [v for i, c in enumerate(policy.constraints) for v in _alone(i, c, policy.columns)]
     wrong += _derivations(policy.constraints) if not wrong else []
     if wrong:
         return NOTHING, wrong
-    rows, digests = dict[str, Rows](), dict[str, str]()
+    rows, digests = dict[tuple[str, ...], Rows](), dict[str, str]()
     for i, constraint in enumerate(policy.constraints):
         if constraint.reads is None:
             continue
         try:
             lines = lines_of(constraint.reads, folder, "constraint")
-            rows[constraint.reads], digests[constraint.reads] = _ordered(lines, constraint), lines.sha256
+            own = rows[(constraint.reads, *constraint.columns)] = _ordered(lines, constraint)
+            digests[constraint.reads] = lines.sha256
             wrong += [
                 (("constraints", i, "file"), f"{constraint.reads}: {rule}", hint)
-                for rule, hint in _unfit(constraint, rows[constraint.reads], policy.columns)
+                for rule, hint in _unfit(constraint, own, policy.columns)
             ]
         except PolicyError as error:
             wrong += [(("constraints", i, "file"), f"{p.place}: {p.rule}", p.hint) for p in error.problems]
@@ -49,7 +53,7 @@ def knowledge_of(policy: PolicyModel, marks: Marks, folder: Path | None) -> tupl
         return NOTHING, wrong
     known = tuple(c for c in policy.constraints if set(c.columns) <= set(policy.columns))
     found = Knowledge(known, rows, digests, policy.columns, marks)
-    wrong += _edges(found, policy) or _contradictions(found, policy)
+    wrong += _edges(found, policy) or (_contradictions(found, policy) if sound else ())
     return found, wrong
 
 

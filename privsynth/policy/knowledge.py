@@ -22,17 +22,20 @@ FINE = 40  # cells of a number in an inequality, as many as codes it may get at 
 
 @dataclass(frozen=True)
 class Knowledge:
-    """Constraints of a valid policy. rows: of the CSVs that they name; digests: SHA-256 of these. columns: of the policy. marks: of
-    each modelled column, the texts that stand in place of a value."""
+    """Constraints of a valid policy.
+
+    rows: of the CSVs that they name, by file and columns; digests: SHA-256 of these. columns: of the policy. marks: of each column,
+    the texts that stand in place of a value.
+    """
 
     constraints: tuple[Constraint, ...]
-    rows: Mapping[str, Rows]
+    rows: Mapping[tuple[str, ...], Rows]
     digests: Mapping[str, str]
     columns: Mapping[str, Column]
     marks: Mapping[str, tuple[str, ...]]
 
     def rows_of(self, constraint: Constraint) -> Rows:
-        return self.rows[constraint.reads] if constraint.reads else ()
+        return self.rows[(constraint.reads, *constraint.columns)] if constraint.reads else ()
 
     @cached_property
     def cuts(self) -> dict[str, tuple[int, ...]]:

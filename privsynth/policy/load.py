@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -18,16 +18,23 @@ from pydantic import BaseModel, ValidationError
 from privsynth.errors import PolicyError, Problem, Refused
 from privsynth.policy import column as c
 from privsynth.policy import model as m
-from privsynth.policy.consistency import NOTHING, knowledge_of
 from privsynth.policy.constraints import KINDS
 from privsynth.policy.grouping import Grouping, load_grouping
-from privsynth.policy.knowledge import Knowledge
 from privsynth.policy.rules import CAP_HINT, above_cap, large_delta, policy_warnings, violations
 from privsynth.policy.writable import unwritable
+
+if TYPE_CHECKING:
+    from privsynth.policy.knowledge import Knowledge
 
 Path_ = tuple[str | int, ...]
 MAX_CHARACTERS = 2_000_000
 MAX_NODES = 100_000  # keys, values and items, each alias counted as what it stands for
+
+
+def _nothing() -> Knowledge:
+    from privsynth.policy.consistency import NOTHING
+
+    return NOTHING
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Policy:
     groupings: dict[str, Grouping] = field(default_factory=dict, compare=False, repr=False)
     warnings: tuple[str, ...] = field(default=(), compare=False)
     lines: dict[Path_, int] = field(default_factory=dict, compare=False, repr=False)
-    knowledge: Knowledge = field(default=NOTHING, compare=False, repr=False)
+    knowledge: Knowledge = field(default_factory=_nothing, compare=False, repr=False)
 
     @classmethod
     def load(cls, path: str | Path) -> Policy:
@@ -84,7 +91,9 @@ class Policy:
                     place = _place(("columns", name, "grouping"), lines, source)
                     problems += [Problem(place, f"{p.place}: {p.rule}", p.hint) for p in error.problems]
         marks = {name: marks_of(model, name) for name in model.columns}
-        knowledge, wrong = knowledge_of(model, marks, folder)
+        from privsynth.policy.consistency import knowledge_of
+
+        knowledge, wrong = knowledge_of(model, marks, folder, sound=not problems)
         problems += [Problem(_place(loc, lines, source), rule, hint) for loc, rule, hint in wrong]
         if problems:
             raise PolicyError(problems)
@@ -324,6 +333,8 @@ def _explained(error: ValidationError, content: Any, lines: dict[Path_, int], so
                 node = node[part]  # type: ignore[index]  # a key of a dict or a place in a list, as just seen
             elif entry["type"] == "missing" and isinstance(part, str) and part == entry["loc"][-1]:
                 loc.append(part)
+        if entry["type"] == "constraint" and isinstance(node, dict) and node:
+            loc.append(next(iter(node)))  # the key by which it would have been told
         found.setdefault(tuple(loc), _words(entry, tuple(loc), node))
     for at, (rule, hint) in found.items():
         # a list that is wrong in one item is not also "not the word `private`"
@@ -344,7 +355,7 @@ _MISSING = {
 def _words(entry: Any, loc: Path_, value: Any) -> tuple[str, str]:
     """(rule, hint) of one error of pydantic."""
     kind, message = entry["type"], entry["msg"]
-    if kind == "extra_forbidden":
+    if kind == "extra_forbidden" or (kind == "constraint" and loc[-1] not in KINDS):
         known = _known_keys(loc[:-1])
         near = difflib.get_close_matches(str(loc[-1]), known, 1)
         guess = f"did you mean `{near[0]}`? " if near else ""

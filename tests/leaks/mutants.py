@@ -217,8 +217,8 @@ def frequencies_counted_beside_the_mechanism(patch: pytest.MonkeyPatch) -> None:
     """The histograms are measured, and the shares of categories are then counted all the same."""
     honest = codec.learn_codec
 
-    def learn_codec(domain: Any, private: Any, run: Any) -> Any:
-        learned = honest(domain, private, run)
+    def learn_codec(domain: Any, private: Any, run: Any, *known: Any) -> Any:
+        learned = honest(domain, private, run, *known)
         codes = learned.encode(behind_the_fence(private)).values
         exact = [np.bincount(codes[:, j], minlength=c.size) / len(codes) for j, c in enumerate(learned.columns)]
         exactly = [c.with_shares(share, c.noise) for c, share in zip(learned.columns, exact, strict=True)]

@@ -140,7 +140,7 @@ def test_the_report_shows_the_bounds() -> None:
     assert "one in 1,000,000 by chance" in said and "at most 1 in" in said and "one patient" in said
     table = tables.singling_out(evidence)
     assert table.heads[-1] == "Singles out anybody of 5,000, at most" and len(table.rows) == 3
-    assert str(table.rows[0].cells[0]).endswith("1,000,000,000")
+    assert "1,000,000,000<" in str(table.rows[0].cells[0])
     assert len(tables.reconstruction(evidence).rows) == 3
     evidence.dataset.rows, evidence.privacy.risk = None, Risk(max_tpr={}, advantage=0.1)
     assert not tables.singling_out(evidence).rows and facts.bounds(evidence) == []

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from privsynth.policy.column import Column, Strict
 from privsynth.policy.constraints.conditions import Cell
 
-Bools = NDArray[np.bool_]
+if TYPE_CHECKING:  # reading a policy needs no numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Bools: TypeAlias = NDArray[np.bool_]
+
 MOST_WAYS = 4  # columns that one constraint may tie together: the fit follows tables of at most so many
 Broken = tuple[tuple[str | int, ...], str, str]  # (place inside of the constraint, rule of the policy language, hint)
 Rows = tuple[tuple[str, ...], ...]  # of a CSV beside the policy

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
 from pydantic import Field
 
 from privsynth.policy.column import Column
@@ -46,6 +45,8 @@ class Combinations(Constraint):
     def impossible(
         self, cells: Mapping[str, Sequence[Cell]], columns: Mapping[str, Column], rows: Rows
     ) -> Iterator[Impossible]:
+        import numpy as np
+
         places = []  # of each column, {value in the file: the cells that hold it}
         for name, values in zip(self.combinations, zip(*rows, strict=True), strict=True):
             own = {v: MISSING if v == "" else condition_of(v, columns[name]) for v in set(values)}

@@ -7,17 +7,19 @@ import keyword
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # reading a policy needs no numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+    Floats: TypeAlias = NDArray[np.float64]
 MAX_CHARACTERS, MAX_PARTS = 2_000, 200
 _QUOTED = re.compile(r"`([^`]+)`")
-_OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.divide,
-}  # fmt: skip
+_OPERATORS: dict[type[ast.operator], str] = {
+    ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide",
+}  # of numpy  # fmt: skip
 _HINT = "write columns, numbers, + - * /, min(a, b), max(a, b) or round(a, places); other names in backticks: `lab cost` + food"
 
 
@@ -70,6 +72,8 @@ class Formula:
 
     def __call__(self, values: Mapping[str, Floats], rows: int) -> Floats:
         """(rows,) NaN where a column is missing, and where something is divided by zero."""
+        import numpy as np
+
         with np.errstate(all="ignore"):
             found = np.asarray(self._value(self.tree, values), float)
         found = np.broadcast_to(found, (rows,)).copy()
@@ -85,27 +89,30 @@ class Formula:
             case ast.UnaryOp(operand=operand):
                 return -self._value(operand, values)
             case ast.BinOp(left, operator, right):
-                return _OPERATORS[type(operator)](self._value(left, values), self._value(right, values))
+                return _ufunc(_OPERATORS[type(operator)])(self._value(left, values), self._value(right, values))
             case ast.Call(ast.Name(name), arguments):
                 return _FUNCTIONS[name](*(self._value(argument, values) for argument in arguments))
         raise AssertionError(node)
 
 
+def _ufunc(name: str) -> Callable[..., Any]:
+    import numpy as np
+
+    found: Callable[..., Any] = getattr(np, name)
+    return found
+
+
 def _rounded(value: Any, places: Any = 0.0) -> Any:
+    import numpy as np
+
     return np.round(value, int(np.asarray(places).flat[0]))
 
 
-def _all(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    def over(*values: Any) -> Any:
-        found = values[0]
-        for value in values[1:]:
-            found = function(found, value)
-        return found
-
-    return over
+def _all(name: str) -> Callable[..., Any]:
+    return lambda *values: reduce(_ufunc(name), values)
 
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {"min": _all(np.minimum), "max": _all(np.maximum), "round": _rounded}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {"min": _all("minimum"), "max": _all("maximum"), "round": _rounded}
 
 
 def _check(node: ast.expr) -> None:

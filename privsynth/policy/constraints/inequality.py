@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from privsynth.policy.constraints.base import Bools, Constraint
+from privsynth.policy.constraints.base import Constraint
 from privsynth.policy.constraints.conditions import Cell
+
+if TYPE_CHECKING:
+    from privsynth.policy.constraints.base import Bools
 
 
 class Inequality(Constraint):
@@ -35,6 +36,8 @@ def never_rising(
     small: Sequence[Cell], large: Sequence[Cell], step_of_small: float, step_of_large: float, strict: bool
 ) -> Bools:
     """(cells of the smaller column, cells of the larger one) True where all values of both would break an inequality."""
+    import numpy as np
+
     lowest = np.array([-np.inf if c.absent or c.low > c.high else c.low * step_of_small for c in small])
     highest = np.array([np.inf if c.absent or c.low > c.high else c.high * step_of_large for c in large])
     off = np.subtract.outer(lowest, highest)

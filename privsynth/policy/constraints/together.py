@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
 from pydantic import Field
 
 from privsynth.policy.column import Column
@@ -28,6 +27,8 @@ class Together(Constraint):
     def impossible(
         self, cells: Mapping[str, Sequence[Cell]], columns: Mapping[str, Column], rows: Rows
     ) -> Iterator[Impossible]:
+        import numpy as np
+
         absent = {name: np.array([cell.absent for cell in cells[name]], bool) for name in self.together}
         first, *others = dict.fromkeys(self.together)
         for other in others:  # each with the first: pairs of all would tie up to 100 columns in 2**100 ways

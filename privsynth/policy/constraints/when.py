@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field
 
 from privsynth.policy.column import Column
-from privsynth.policy.constraints.base import MOST_WAYS, Bools, Broken, Constraint, Impossible, Rows
+from privsynth.policy.constraints.base import MOST_WAYS, Broken, Constraint, Impossible, Rows
 from privsynth.policy.constraints.conditions import Cell, Written, condition_of
+
+if TYPE_CHECKING:
+    from privsynth.policy.constraints.base import Bools
 
 Conditions = dict[str, Written]
 
@@ -63,6 +66,8 @@ class When(Constraint):
     def impossible(
         self, cells: Mapping[str, Sequence[Cell]], columns: Mapping[str, Column], rows: Rows
     ) -> Iterator[Impossible]:
+        import numpy as np
+
         def held(name: str, written: Written) -> Bools:
             condition = condition_of(written, columns[name])
             return np.array([condition.holds(cell) for cell in cells[name]], bool)
