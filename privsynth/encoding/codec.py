@@ -17,6 +17,7 @@ from privsynth.encoding.histograms import SIGNIFICANT, ConsistentCounts, Scales,
 from privsynth.encoding.possible import Possible, Wall
 from privsynth.encoding.rising import settled
 from privsynth.encoding.walls import alike, from_tensors, to_tensors, walls_of
+from privsynth.errors import Problem, Refused
 from privsynth.loading import Damaged, Tensors, part, take, take_shares
 from privsynth.policy.column import decimals_of
 from privsynth.policy.consistency import NOTHING
@@ -363,7 +364,11 @@ class Codec:
                 low[name], high[name] = (np.where(np.isnan(given), end, given) for end in ends.T)
         values = {name: np.asarray(drawn.frame[name], float) for name in steps}
         for name, own in settled(values, low, high, steps, rules).items():  # what need not move stays as it is
-            drawn.frame[name] = np.where(own == values[name], values[name], rounded(own, steps[name]))
+            moved, given = rounded(own, steps[name]), drawn.given(name)
+            stays = (own == values[name]) | ~np.isnan(
+                given
+            )  # given ones, too: the smaller side is lowered then (`completed`)
+            drawn.frame[name] = np.where(stays, values[name], moved)
 
     def places(self, codes: np.ndarray, rng: np.random.Generator, use_copula: bool = True) -> np.ndarray:
         """(rows, columns) where in its code each value lies, 0 to below 1. use_copula: numbers by the copula, if there is one."""
@@ -442,6 +447,9 @@ def _within_walls(codec: Codec, knowledge: Knowledge) -> Codec:
     """With the constraints on codes, and shares of single columns that agree with them."""
     cells = {c.domain.name: c.as_cells(knowledge) for c in codec.columns if c.domain.clock_of is None}
     codec = replace(codec, walls=walls_of(knowledge, codec.domain.columns, cells, codec.domain.rising))
+    if not all(tied.component.is_possible(tied.component.all_alike)[0] for tied in codec.possible.tied):
+        rule = "leave no row with the categories and ranges that were measured"
+        raise Refused(Problem("constraints", rule, "state categories and bounds of the columns that they are about"))
     agreed = codec.possible.agreed()
     columns = tuple(c.with_density(shares) for c, shares in zip(codec.columns, agreed, strict=True))
     return replace(codec, columns=columns) if codec.walls else codec

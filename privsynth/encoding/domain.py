@@ -197,6 +197,7 @@ class ColumnDomain:
             every = np.arange(self.regular)
             ends = (self.grid.value_at(every, np.full(self.regular, place)) for place in (0.0, 1 - 1e-12))
             scale = self.a_day if self.by_day else 1
+            ends = (np.clip(end, self.low, self.high) if self.beyond else end for end in ends)  # as they leave
             low, high = (end.astype(np.int64) * scale for end in ends)
             found = [Cell(int(a), int(b) + scale - 1) for a, b in zip(low, high, strict=True)]
         tokens = list(token_cells(column, self.marks)) if column is not None else []

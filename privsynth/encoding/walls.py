@@ -48,6 +48,11 @@ def walls_of(
     place = {column.name: j for j, column in enumerate(columns)}
     steps = {column.name: column.step for column in columns}
     found = [rule for _, rule in knowledge.impossible(cells)]
+    ruled = {name for rule in found for name in rule.columns}
+    found += [
+        Impossible((column.name,), np.array([cell.absent for cell in cells[column.name]], bool))
+        for column in columns if column.name in ruled and not column.nullable
+    ]  # fmt: skip
     found += [_below(small, large, strict, cells, steps) for small, large, strict in rules]
     return tuple(_wall([place[name] for name in rule.columns], rule.cells) for rule in found if rule.cells.any())
 

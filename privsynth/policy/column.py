@@ -35,6 +35,7 @@ NUMERIC: tuple[Kind, ...] = ("integer", "number", *TEMPORAL)
 CATEGORICAL: tuple[Kind, ...] = ("category", "boolean")
 MODELLED: tuple[Kind, ...] = (*CATEGORICAL, *NUMERIC)
 DURATION_FORMATS = ("clock", "iso", "days")  # 36:15:00, P1DT12H15M, 1 days 12:15:00
+FAR = 1e15  # of bounds, cuts and spikes on both sides of zero
 MIN_PLACES = 4  # decimals of a number for which the policy states none
 EPOCH = 719163  # date(1970, 1, 1).toordinal()
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # what no readable cell holds (`table.cells`)
@@ -272,7 +273,8 @@ class Column(Strict):
             if isinstance(bound, datetime):
                 return seconds + 3600 * bound.hour + 60 * bound.minute + bound.second + bound.microsecond / 1e6
             return seconds + (DAY - self.step if last else 0.0)
-        return float(bound.toordinal() - EPOCH if isinstance(bound, date) else bound)
+        number = bound.toordinal() - EPOCH if isinstance(bound, date) else bound
+        return float(number) if abs(number) <= FAR else math.inf if number > 0 else -math.inf  # too large for a float
 
     @property
     def ages(self) -> AgeCuts | None:
@@ -329,7 +331,7 @@ class Column(Strict):
                 raise ValueError("bounds must be finite numbers")
             if any(isinstance(b, datetime) and b.tzinfo is not None for b in bounds):
                 raise ValueError("bounds have no offset from UTC; state them in the column's `timezone`")
-            if not isinstance(low, date) and max(abs(low), abs(high)) > 1e15:
+            if not isinstance(low, date) and max(abs(low), abs(high)) > FAR:
                 raise ValueError("bounds are too wide: they must lie within 1e15 on both sides of zero")
             if not _comparable(low) < _comparable(high):
                 raise ValueError("bounds must rise: the first must be below the second")
@@ -411,6 +413,8 @@ class Column(Strict):
                 return [f"bounds, cuts and spikes of kind {self.kind} must be {_LIKE[self.kind]}"]
         if self.kind == "integer" and any(b != int(b) for b in stated if isinstance(b, float)):
             return ["bounds of an integer must be whole numbers"]
+        if any(not abs(self.value_of(value)) <= FAR for value in (*self.stops, *self.spikes)):
+            return ["cuts and spikes must lie within 1e15 on both sides of zero"]
         if self.limits is None:
             return []
         low, high = self.limits

@@ -169,6 +169,11 @@ def _edges(known: Knowledge, policy: PolicyModel) -> list[Violation]:
         for name in dict.fromkeys(constraint.columns):
             column = policy.columns[name]
             units = [unit for own, unit in constraint.cuts(policy.columns, known.rows_of(constraint)) if own == name]
+            if column.kind == "datetime" and units and any(name == large for _, large, _ in known.rising):
+                rule = (
+                    f"a condition on the datetime {name!r} cannot be kept together with an inequality that may lift it"
+                )
+                found.append((("constraints", i), rule, "state it of the smaller side, or of a date"))
             if column.kind == "datetime" and any(unit % column.a_day for unit in units):
                 rule = f"a condition on the datetime {name!r} divides a day, and days are what is modelled"
                 found.append((("constraints", i), rule, "state whole days"))

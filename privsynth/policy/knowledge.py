@@ -51,8 +51,10 @@ class Knowledge:
         """Modelled columns whose cells a constraint rules out in combination: they are stored as themselves."""
         tied = [c for c in self.constraints if not isinstance(c, (Inequality, OneHot, Derived))]
         found = {name for c in tied for name in c.columns if self.columns[name].modelled}
-        for _ in self.rising:  # and those that inequalities lead to: as often as the longest chain can need
-            found |= {name for small, large, _ in self.rising if {small, large} & found for name in (small, large)}
+        for (
+            _
+        ) in self.rising:  # and what lies below them, or they would be lifted: as often as the longest chain can need
+            found |= {small for small, large, _ in self.rising if large in found}
         return frozenset(found)
 
     @property

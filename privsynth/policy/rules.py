@@ -189,6 +189,10 @@ def policy_warnings(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...]
     for index, constraint in enumerate(policy.constraints):
         for name in undeclared(constraint.columns, policy):
             yield ("constraints", index), f"column {name!r} is not declared; `run` will refuse until it is"
+        for name in sorted(constraint.required & set(policy.columns)):
+            if "private" in (policy.columns[name].categories, policy.columns[name].bounds):
+                told = f"values of {name!r} are measured; where those that this needs are not found, no row can meet its condition"
+                yield ("constraints", index), f"{told}. State the column's categories or bounds"
     for name, column in policy.columns.items():
         if column.ages and policy.columns[column.ages.at].nullable:
             told = f"it is modelled as an age, so it leaves as missing wherever {column.ages.at!r} is missing"

@@ -21,6 +21,7 @@ from privsynth.encoding.rising import at_most
 from privsynth.errors import InputError, Problem
 from privsynth.policy.column import TRUTHS
 from privsynth.policy.model import DatasetSpec
+from privsynth.privacy.unit import Rows
 from privsynth.progress import Progress
 from privsynth.sampling.output import Layout, OutputColumn
 from privsynth.table.cells import UNREADABLE
@@ -158,12 +159,20 @@ def completed(
     there = codec.encode_known(known)
     codes = model.fill(there, rng, given.absent if present else None, progress)
     codes = codec.possible.repaired(codes, rng, there >= 0)
+    _refuse_broken(codes, codec)
+    typed = codec.decode(codes, rng, known)
+    drawn = {n: np.minimum(typed[n], most).where(given.known[n].isna(), typed[n]) for n, most in given.most.items()}
+    typed = typed.assign(**drawn)
+    if codec.walls:  # what was lowered to fit a given value may have left its code
+        _refuse_broken(codec.encode(Rows(typed, np.arange(len(typed)))).values, codec)
+    return typed
+
+
+def _refuse_broken(codes: np.ndarray, codec: Codec) -> None:
+    """Raises InputError if some row is impossible."""
     if codec.possible.broken(codes).any():
         rule = "breaks a constraint of the policy, or can only be completed by breaking one"
         raise InputError(Problem("given rows", rule, "give fewer values, or other ones"))
-    typed = codec.decode(codes, rng, known)
-    drawn = {n: np.minimum(typed[n], most).where(given.known[n].isna(), typed[n]) for n, most in given.most.items()}
-    return typed.assign(**drawn)
 
 
 def _with_dates_of_ages(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import math
 from typing import Any
@@ -96,7 +97,7 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def mutate(content: Any, place: tuple[Any, ...], how: str, odd: Any) -> None:
-    holder = content
+    holder, odd = content, copy.deepcopy(odd)  # a list that is put in twice could come to hold itself
     for key in place[:-1]:
         holder = holder[key]
     if how == "delete":

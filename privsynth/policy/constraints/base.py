@@ -45,6 +45,11 @@ class Constraint(Strict):
         """The rule in a line, for a reader."""
 
     @property
+    def required(self) -> frozenset[str]:
+        """Columns that must have certain values where it applies."""
+        return frozenset()
+
+    @property
     def reads(self) -> str | None:
         """The CSV beside the policy that it names."""
         return None

@@ -29,6 +29,10 @@ class Combinations(Constraint):
         return f"combinations of {', '.join(self.combinations)} are those of {self.file}"
 
     @property
+    def required(self) -> frozenset[str]:
+        return frozenset(self.combinations)
+
+    @property
     def reads(self) -> str | None:
         return self.file
 

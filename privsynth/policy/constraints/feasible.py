@@ -55,6 +55,11 @@ class Component:
         """Classes of each column."""
         return tuple(int(own.max()) + 1 for own in self.classes)
 
+    @property
+    def all_alike(self) -> list[Floats]:
+        """A weight of 1 for every class."""
+        return [np.ones((1, size)) for size in self.sizes]
+
     def eliminated(self, weights: Sequence[Floats]) -> tuple[list[Floats], NDArray[np.bool_]]:
         """weights: of each column (batch, classes). Returns for each step (batch, others..., classes) the weight of all that is
         decided up to it, each relative to the largest, and (batch,) True where some combination has weight."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from privsynth.policy.column import Column
 from privsynth.policy.constraints.base import MOST_WAYS, Broken, Constraint, Impossible, Rows
-from privsynth.policy.constraints.conditions import Cell, Written, condition_of
+from privsynth.policy.constraints.conditions import MISSING, PRESENT, Cell, Written, condition_of
 
 if TYPE_CHECKING:
     from privsynth.policy.constraints.base import Bools
@@ -33,6 +33,11 @@ class When(Constraint):
     def stated(self) -> str:
         how = "exactly when" if self.iff else "whenever"
         return f"{_in_words(self.then)} {how} {_in_words(self.when)}"
+
+    @property
+    def required(self) -> frozenset[str]:
+        every = [*self.then.items(), *(self.when.items() if self.iff else ())]
+        return frozenset(name for name, written in every if written not in (MISSING, PRESENT))
 
     @property
     def _ways(self) -> list[tuple[Conditions, Conditions]]:
