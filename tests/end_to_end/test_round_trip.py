@@ -27,6 +27,7 @@ import privsynth
 from privsynth import Policy
 
 ROWS = 150
+DRAWN = 2_000  # from so many rows on a sample has the shares of its model, not by chance only
 Check = Callable[[str], bool]
 
 
@@ -183,6 +184,8 @@ SLOW = settings(QUICK, max_examples=examples(20, full=100))
 
 def check_csv(seed: int, kinds: list[int], marked: list[bool], tmp_path: Path) -> None:
     made, dialect = table(seed, kinds, marked[: len(kinds)]), DIALECTS[seed % len(DIALECTS)]
+    for column in made.values():  # else noise leaves a cell in a hundred blank where none was
+        column.spec["nullable"] = "" in column.cells
     how = {
         "sep": dialect.get("delimiter", ","),
         "quotechar": dialect.get("quote", '"'),
@@ -190,14 +193,14 @@ def check_csv(seed: int, kinds: list[int], marked: list[bool], tmp_path: Path) -
     }
     pd.DataFrame({name: column.cells for name, column in made.items()}).to_csv(tmp_path / "in.csv", index=False, **how)
     synthesizer = privsynth.fit(policy_of(made, dialect), tmp_path / "in.csv", ledger="sqlite://")
-    synthesizer.layout.write_csv(synthesizer.sample(ROWS, seed=1), tmp_path / "out.csv")
+    synthesizer.layout.write_csv(synthesizer.sample(DRAWN, seed=1), tmp_path / "out.csv")
     back = pd.read_csv(tmp_path / "out.csv", dtype=str, keep_default_na=False, **how)
     schema_of(made).validate(back)
     for name, column in made.items():
         if "missing" in column.spec or "censored" in column.spec:
             for mark in {*column.marks, ""}:
                 real, here = column.cells.count(mark) / ROWS, (back[name] == mark).mean()
-                assert math.isclose(real, here, abs_tol=0.12), (name, mark, real, here)
+                assert math.isclose(real, here, abs_tol=0.06), (name, mark, real, here)
 
 
 def check_types(seed: int, kinds: list[int], marked: list[bool], tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tiny import COMPONENTS, MIN_FITTED
 
 ROWS = 20
 LONGEST = 10.0  # seconds of a mutant
+STARTING = 120.0  # seconds that a child may take until it is warm
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 NEVER = {"os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "socket.connect", "os.fork"}
 CHANGING = {"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod", "os.truncate"}
@@ -44,30 +45,30 @@ def try_all(models: Sequence[Path], numbers: Sequence[int], children: int = 2) -
     """Tries the mutants of these numbers; number i is one of model i % len(models)."""
     found, left = Found(), list(reversed(numbers))
     context = multiprocessing.get_context("spawn")
-    busy: dict[Connection, tuple[Any, int, float]] = {}
+    busy: dict[Connection, tuple[Any, int | None, float]] = {}  # (child, mutant or None while it starts, since when)
     while left or busy:
         while left and len(busy) < children:
-            _start(context, models, left.pop(), busy)
+            _start(context, models, busy)
         ready = wait(list(busy), timeout=0.5)
         for pipe in ready:
             _hear(pipe, busy, left, found)  # type: ignore[arg-type]  # `wait` gives back the pipes that it was given
         now = time.monotonic()
         for pipe, (child, number, since) in list(busy.items()):
-            if now - since > LONGEST:
+            if number is None:
+                assert now - since < STARTING, "a child did not start"
+            elif now - since > LONGEST:
                 found.add(number, f"took more than {LONGEST:g} s", now - since)
                 _stop(pipe, child, busy)
     return found
 
 
-def _start(context: Any, models: Sequence[Path], number: int, busy: dict[Connection, Any]) -> None:
-    """A new child, which gets a mutant once it says that it is warm."""
+def _start(context: Any, models: Sequence[Path], busy: dict[Connection, Any]) -> None:
+    """A new child, which gets a mutant once it says that it is warm. Nobody waits for it: the others' time runs on."""
     ours, theirs = context.Pipe()
     child = context.Process(target=_work, args=(theirs, list(models)), daemon=True)
     child.start()
     theirs.close()
-    assert ours.poll(120) and ours.recv() == "warm", "a child did not start"
-    ours.send(number)
-    busy[ours] = (child, number, time.monotonic())
+    busy[ours] = (child, None, time.monotonic())
 
 
 def _hear(pipe: Connection, busy: dict[Connection, Any], left: list[int], found: Found) -> None:
@@ -77,7 +78,10 @@ def _hear(pipe: Connection, busy: dict[Connection, Any], left: list[int], found:
     except EOFError:
         child.join(10)
         outcome = f"died with {child.exitcode}"
-    found.add(number, outcome, time.monotonic() - since)
+    if number is not None:
+        found.add(number, outcome, time.monotonic() - since)
+    else:
+        assert outcome == "warm", f"a child did not start: {outcome}"
     if left and child.is_alive():
         number = left.pop()
         pipe.send(number)
