@@ -23,6 +23,7 @@ from privsynth.policy.model import PolicyModel
 
 Violation = tuple[tuple[str | int, ...], str, str]  # (place in the policy, rule, hint)
 Marks = Mapping[str, tuple[str, ...]]
+MOST_CUTS = 1_500  # of one column
 NOTHING = Knowledge((), {}, {}, {}, {})
 
 
@@ -162,7 +163,10 @@ def _within(condition: Condition, column: Column) -> bool:
 
 def _edges(known: Knowledge, policy: PolicyModel) -> list[Violation]:
     """Conditions that cells cannot respect: on the time of day of a datetime, and on a date that is modelled as an age."""
-    found: list[Violation] = []
+    found: list[Violation] = [
+        (("constraints",), f"constraints divide {name!r} at more than {MOST_CUTS:,} values", "name it in coarser ones")
+        for name, units in known.cuts.items() if len(units) > MOST_CUTS
+    ]  # fmt: skip
     for i, constraint in enumerate(policy.constraints):
         if isinstance(constraint, (Inequality, Unique, OneHot, Derived)):
             continue

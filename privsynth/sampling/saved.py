@@ -30,7 +30,7 @@ FARTHEST = 2**62  # grid units on both sides of zero
 FIRST_DAY, LAST_DAY = 1 - EPOCH, 3_652_059 - EPOCH  # of the years 1 and 9999
 STEPS = dict.fromkeys(("datetime", "time", "duration"), sorted({*RESOLUTIONS.values()}))
 FORMAT = r"^(?:[^%\x00]|%-[dmyHIMSj]|%[aAbBcdfGHIjmMpSuUVwWxXyYzZ%])*\z"  # of dates, as in strptime
-CUTS = 100_000  # of a column, those of constraints with them
+CUTS = 2_000  # of a column, those of constraints with them
 MARKS = 200  # marks, cuts or spikes of a column
 LONGEST = 10_000 * 366 * DAY  # seconds
 
