@@ -115,3 +115,15 @@ def test_the_joint_denoiser_takes_what_is_certain(monkeypatch: pytest.MonkeyPatc
     before = denoise.denoised(pairs, shares)
     assert np.abs(found[0, 1].share - table).sum() < 0.6 * np.abs(before[0, 1].share - table).sum()
     assert np.array_equal(found[0, 2].share, before[0, 2].share)
+
+
+def test_where_most_cells_stand_out_of_noise_nothing_is_sought() -> None:
+    """There the linear estimate is right, and a prior cost 2 % of tvd3 on Adult."""
+    table = functional(2)
+    exact = {(0, 1): table, (0, 2): np.outer(table.sum(1), [0.5, 0.5]), (1, 2): np.outer(table.sum(0), [0.5, 0.5])}
+    pairs = {c: (share, 1 / (6 * share.size)) for c, share in exact.items()}
+    assert not any(
+        found.certain for found in denoise.denoised(pairs, [table.sum(1), table.sum(0), np.full(2, 0.5)]).values()
+    )
+    drowned = {c: (share, 1 / (2 * share.size)) for c, share in exact.items()}
+    assert denoise.denoised(drowned, [table.sum(1), table.sum(0), np.full(2, 0.5)])[0, 1].certain
