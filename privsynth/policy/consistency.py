@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from privsynth.errors import PolicyError
+from privsynth.errors import PolicyError, Problem
 from privsynth.policy.beside import Lines, lines_of
 from privsynth.policy.column import Column
 from privsynth.policy.constraints import Combinations, Constraint, Derived, Inequality, OneHot, Unique, When
@@ -117,15 +117,11 @@ def _ordered(lines: Lines, constraint: Constraint) -> Rows:
     """The rows of a file with its columns in the constraint's order (of a derived one, what it is derived from comes first)."""
     wanted = (*constraint.needs, constraint.derived) if isinstance(constraint, Derived) else constraint.columns
     if sorted(lines.header) != sorted(wanted):
-        from privsynth.errors import Problem
-
         hint = f"let the first line be `{','.join(wanted)}`"
         raise PolicyError(Problem(str(constraint.reads), "has another header than the constraint has columns", hint))
     at = [lines.header.index(name) for name in wanted]
     rows = tuple(tuple(row[i] for i in at) for row in lines.rows if len(row) == len(at))
     if len(rows) < len(lines.rows) or not rows:
-        from privsynth.errors import Problem
-
         raise PolicyError(
             Problem(str(constraint.reads), "a line does not have a cell for each column", "mend the file")
         )
@@ -225,7 +221,7 @@ def _falling(known: Knowledge, cells: Mapping[str, Sequence[Cell]]) -> Iterator[
             yield constraint, Impossible((small, large), never_rising(cells[small], cells[large], *steps, strict))
 
 
-def _hopeless(known: Knowledge, found: list[Component], cells: Mapping[str, list], count: int) -> str:  # type: ignore[type-arg]
+def _hopeless(known: Knowledge, found: list[Component], cells: Mapping[str, Sequence[Cell]], count: int) -> str:
     """Why the first constraints leave too little, if they do."""
     of = {name: component for component in found for name in component.columns}
     for component in found:
@@ -241,7 +237,9 @@ def _hopeless(known: Knowledge, found: list[Component], cells: Mapping[str, list
     return ""
 
 
-def _occurs(constraint: When, known: Knowledge, of: Mapping[str, Component], cells: Mapping[str, list]) -> bool:  # type: ignore[type-arg]
+def _occurs(
+    constraint: When, known: Knowledge, of: Mapping[str, Component], cells: Mapping[str, Sequence[Cell]]
+) -> bool:
     """True if some possible row meets the condition of a constraint."""
     by_component: dict[int, tuple[Component, list[str]]] = {}
     for name in constraint.when:

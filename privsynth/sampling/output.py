@@ -349,7 +349,7 @@ def _as_dtype(values: pd.Series, column: OutputColumn) -> pd.Series:
         TypeError,
         ValueError,
         OverflowError,
-        NotImplementedError,
+        NotImplementedError,  # which pandas raises where it has no type of its own for one of Arrow's
         pa.ArrowException,
     ):  # such as marks among numbers
         return values

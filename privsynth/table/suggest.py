@@ -94,8 +94,8 @@ def _reading(form: Form) -> Iterator[tuple[Form, str]]:
             yield replace(other, parentheses=True), _stated(**keys, parentheses=True)
             yield replace(other, written="{}-"), _stated(**keys, written="{}-")
         for currency, (decimal, thousands) in product(CURRENCIES, (*POINTS, (".", ""))):
-            keys = {"decimal": decimal, "thousands": thousands, "currency": currency}
-            yield replace(form, **keys), _stated(**keys)  # type: ignore[arg-type]
+            other = replace(form, decimal=decimal, thousands=thousands, currency=currency)
+            yield other, _stated(decimal=decimal, thousands=thousands, currency=currency)
     else:
         yield from _moments(form)
         if form.kind == "datetime" and not form.timezone:
