@@ -10,16 +10,8 @@ from pathlib import Path
 from typing import IO
 from xml.etree import ElementTree
 
-BLOCK = 1 << 20  # bytes that are searched together
-LONGEST = 100_000  # bytes of a cell
 _LINK = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-# A cell with a formula, and without a value or with an empty one. A text that is empty (`t="str"`) is a value.
-_CELL = re.compile(
-    rb"""<(?:\w+:)?c\b(?=[^>]*\br="([A-Z]{1,3})([0-9]{1,7})")(?![^>]*\bt="str")[^>]*>\s*
-    <(?:\w+:)?f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)\s*
-    (?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>""",
-    re.VERBOSE,
-)
+_PLACE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 
 
 def uncomputed(path: Path, sheet: str) -> set[tuple[int, int]]:
@@ -35,24 +27,32 @@ def uncomputed(path: Path, sheet: str) -> set[tuple[int, int]]:
 
 
 def _places(file: IO[bytes]) -> Iterator[tuple[int, int]]:
-    rest = b""
-    while block := file.read(BLOCK):
-        rest += block
-        end = 0
-        for found in _CELL.finditer(rest):
-            yield int(found[2]), _column(found[1])
-            end = found.end()
-        rest = rest[max(end, len(rest) - LONGEST) :]
+    """Cells with a formula, and without a value or with an empty one. A text that is empty (`t="str"`) is a value.
 
-
-def _column(letters: bytes) -> int:
+    By an XML parser: a text may hold what looks like another row's cell, and a search in the bytes would take it for one.
     """
-    >>> _column(b"A"), _column(b"AB")
+    try:
+        for _, cell in ElementTree.iterparse(file):
+            if cell.tag.endswith("}c"):
+                inside = {part.tag.rpartition("}")[2]: part for part in cell}
+                value, place = inside.get("v"), _PLACE.fullmatch(cell.get("r", ""))
+                empty = value is None or not (value.text or "").strip()
+                if "f" in inside and empty and place and cell.get("t") != "str":
+                    yield int(place[2]), _column(place[1])
+            if cell.tag.endswith("}row"):
+                cell.clear()
+    except ElementTree.ParseError:  # of a damaged file, which the reader of its values complains of
+        return
+
+
+def _column(letters: str) -> int:
+    """
+    >>> _column("A"), _column("AB")
     (0, 27)
     """
     number = 0
     for letter in letters:
-        number = 26 * number + letter - 64
+        number = 26 * number + ord(letter) - 64
     return number - 1
 
 
