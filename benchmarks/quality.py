@@ -19,14 +19,27 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from peers.setup import PEERS, VENVS, WITHOUT_PRIVACY, command
 from quality_table import write_report
-from runs import HERE, ONE_THREAD, SHARED, Row, Runs, circumstances, in_own_process, peak_mb, row_count, scores, splits
+from runs import (
+    HERE,
+    ONE_THREAD,
+    SHARED,
+    Row,
+    Runs,
+    circumstances,
+    in_own_process,
+    peak_mb,
+    row_count,
+    scores,
+    splits,
+    structure,
+)
 
 from privsynth.policy.options import OPTIONS
 from privsynth.trainers import TRAINERS
@@ -108,8 +121,8 @@ def one(job: Row, folder: Path, shared: Path) -> Row:
     return job | measured(policy_of(schema, row_count(folder), job), folder, shared)
 
 
-def measured(written: dict[str, Any], folder: Path, shared: Path) -> Row:
-    """Figures, seconds and memory of a policy's synthetic table with as many rows as there were."""
+def measured(written: dict[str, Any], folder: Path, shared: Path, look: Callable[[Path], Row] | None = None) -> Row:
+    """Figures, seconds and memory of a policy's synthetic table with as many rows as there were. look: gives further figures."""
     import yaml
 
     from privsynth import Policy, fit
@@ -122,8 +135,9 @@ def measured(written: dict[str, Any], folder: Path, shared: Path) -> Row:
     made = time.time() - start
     cost = {"fit_s": round(fitted, 1), "total_s": round(made, 1), "peak_mb": peak_mb()}
     with TemporaryDirectory() as out:
-        synthesizer.layout.write_csv(sample, Path(out) / "synthetic.csv")
-        return scores(folder, Path(out) / "synthetic.csv", shared) | cost
+        made_csv = Path(out) / "synthetic.csv"
+        synthesizer.layout.write_csv(sample, made_csv)
+        return scores(folder, made_csv, shared) | structure(folder, made_csv) | cost | (look(made_csv) if look else {})
 
 
 def policy_of(schema: dict[str, Any], rows: int, job: Row) -> dict[str, Any]:
@@ -167,7 +181,7 @@ def peer(job: Row, folder: Path, arguments: argparse.Namespace) -> Row:
         if process.returncode:
             return {"failed": (complaint.strip().splitlines() or [f"exit {process.returncode}"])[-1][:200]}
         cost: Row = json.loads(said.splitlines()[-1])
-        return scores(folder, out, arguments.shared) | cost
+        return scores(folder, out, arguments.shared) | structure(folder, out) | cost
 
 
 if __name__ == "__main__":

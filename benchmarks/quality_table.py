@@ -22,12 +22,13 @@ TARGETS = {
 }  # fmt: skip
 NEAR = {"ctgan": (1.10, 0.01), "vae": (1.10, 0.01)}  # these may be so far behind the median of `auto`
 GROUP = ("data", "unit", "epsilon", "trainer", "setting")
+STRUCTURE = ("kept", "apart", "apart_floor")  # runs of earlier versions have none
 FIGURES = ("tvd1", "tvd2", "tvd3", "auc", "fit_s", "total_s", "peak_mb")
 Groups = dict[tuple[Any, ...], list[Row]]
 
 HEAD = (
-    "data", "unit", "epsilon", "method", "setting", "runs", "tvd1", "tvd2", "tvd3", "goal", "AUC", "goal", "fit s",
-    "total s", "peak MB", "machine", "code",
+    "data", "unit", "epsilon", "method", "setting", "runs", "tvd1", "tvd2", "tvd3", "goal", "AUC", "goal", "strong kept",
+    "told apart", "fit s", "total s", "peak MB", "machine", "code",
 )  # fmt: skip
 LEGEND = f"""
 Medians over repeats, ranges of tvd3 and AUC behind them; best tvd3 of a budget first. Peers run in environments of
@@ -38,6 +39,10 @@ limit of `quality.py`. epsilon `none`: a reference without privacy. Setting `dps
 Goals: what the project set itself for `auto`; for `ctgan` and `vae` within 10 % of the tvd3 and .01 of the AUC of
 `auto` here. **met** or missed. Code: the commit that a run was made with; a verdict over different ones is as good as what
 changed between them (CHANGELOG.md).
+
+*Strong kept*: share of the pairs with a real association above .3 of which at least .8 is left. *Told apart*: area of a
+classifier that tells synthetic from real rows, and behind it that of training rows against the holdout (`privsynth/utility/`).
+Blank: runs from before they were measured.
 
 Machine: 2 shared cores. `busy`: the load was above {BUSY} when a run began, or was not recorded: those seconds are too
 long, by a factor of several at worst.
@@ -68,6 +73,13 @@ def medians(rows: Iterable[Row]) -> dict[str, float]:
     """Of all figures; empty if no run was finished."""
     found = finished(rows)
     return {k: statistics.median(row[k] for row in found) for k in FIGURES} if found else {}
+
+
+def structure(rows: Iterable[Row]) -> tuple[str, str]:
+    """Medians of the share of strong associations kept, and of the area of the classifier with its floor; blank if not measured."""
+    there = {k: [row[k] for row in rows if row.get(k) is not None] for k in STRUCTURE}
+    mid = {k: f"{statistics.median(values):.2f}" for k, values in there.items() if values}
+    return mid.get("kept", ""), f"{mid['apart']} ({mid['apart_floor']})" if "apart" in mid else ""
 
 
 def commands(rows: list[Row]) -> str:
@@ -122,7 +134,7 @@ def cells(name: tuple[Any, ...], groups: Groups) -> list[str]:
         *start, f"{mid['tvd1']:.4f}", f"{mid['tvd2']:.4f}",
         f"{mid['tvd3']:.4f} ({spread(rows, 'tvd3')})", _verdict(most, "≤", most is not None and mid["tvd3"] <= most),
         f"{mid['auc']:.3f} ({spread(rows, 'auc')})", _verdict(least, "≥", least is not None and mid["auc"] >= least),
-        f"{mid['fit_s']:.0f}", f"{mid['total_s']:.0f}", f"{mid['peak_mb']:.0f}", machine,
+        *structure(rows), f"{mid['fit_s']:.0f}", f"{mid['total_s']:.0f}", f"{mid['peak_mb']:.0f}", machine,
         code,
     ]  # fmt: skip
 

@@ -92,6 +92,52 @@ def scores(folder: Path, synthetic: Path, shared: Path) -> Row:
     return figures
 
 
+def structure(folder: Path, synthetic: Path) -> Row:
+    """The package's own figures of structure: share of strong associations that is kept, and the area of a classifier that tells
+    synthetic from training rows, with its floor, that of training rows and the holdout. None where undefined."""
+    import numpy as np
+
+    from privsynth.utility.association import correlations, retention
+    from privsynth.utility.separation import separation
+
+    schema = json.loads((folder / "schema.json").read_text())
+    made, train, holdout = (typed(f, schema) for f in (synthetic, folder / "train.csv", folder / "holdout.csv"))
+    rng = np.random.default_rng(0)
+    left, apart = (
+        retention(correlations(made, train, rng)),
+        separation(made, train, holdout, units_of(folder, schema), rng),
+    )
+    areas = (None, None) if apart is None else (round(apart.area, 4), round(apart.floor, 4))
+    return {"kept": round(left.kept / left.strong, 4) if left.strong else None} | dict(
+        zip(("apart", "apart_floor"), areas, strict=True)
+    )
+
+
+def typed(file: Path, schema: Row) -> Any:
+    """The modelled columns of a table as a schema says: categories, and numbers as float64."""
+    import pandas as pd
+
+    kinds = {c["name"]: pd.CategoricalDtype(c["categories"]) for c in schema["columns"] if c["kind"] == "categorical"}
+    frame = pd.read_csv(file, dtype=dict.fromkeys(kinds, str), keep_default_na=False)
+    columns = {
+        c["name"]: frame[c["name"]].astype(kinds[c["name"]]) if c["name"] in kinds
+        else pd.to_numeric(frame[c["name"]], errors="coerce").astype("float64")
+        for c in schema["columns"]
+    }  # fmt: skip
+    return pd.DataFrame(columns)
+
+
+def units_of(folder: Path, schema: Row) -> tuple[Any, Any] | None:
+    """The units of the rows of both tables, where the schema names their column."""
+    if not schema["unit"]:
+        return None
+    import pandas as pd
+
+    files = (folder / "train.csv", folder / "holdout.csv")
+    one, two = (pd.factorize(pd.read_csv(f, usecols=[schema["unit"]], dtype=str)[schema["unit"]])[0] for f in files)
+    return one, two
+
+
 def row_count(folder: Path, name: str = "train.csv") -> int:
     with (folder / name).open() as file:
         return sum(1 for _ in file) - 1

@@ -24,6 +24,7 @@ from privsynth.encoding.lost import failures, lost_share, remarks
 from privsynth.policy import Policy
 from privsynth.privacy.plan import Plan
 from privsynth.privacy.unit import Rows
+from privsynth.sampling.checked import broken_when_released
 from privsynth.sampling.synthesizer import Synthesizer
 from privsynth.table.intake import Intake
 from privsynth.table.names import state_of
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from privsynth.privacy.run import Run
     from privsynth.progress import Clock
 
+MOST_ROWS = 100_000  # by which the noise of means is told
 PACKAGES = ("torch", "opacus", "sdv", "pandas", "numpy", "diffprivlib", "dp-accounting")
 
 
@@ -69,8 +71,11 @@ def assess(
     groups = [name for name in made if roles[name] == "quasi_identifier" and columns[name].categorical]
     marked = _marked(synthetic, train.values, codec)
     utility = clock(
-        "measuring", lambda: measure(made, used, unused, policy.target, kinds, groups, rng, clock.inner, marked)
-    )
+        "measuring", lambda: measure(
+            made, used, unused, policy.target, kinds, groups, rng, clock.inner, marked,
+            (train.units, holdout.units) if by_unit else None, noise_of_means(synthetic, codec),
+        )
+    )  # fmt: skip
     return Assessment(audit, utility.model_copy(update=_unmerged(made, train.values, codec, marked)))
 
 
@@ -79,6 +84,37 @@ def _marked(synthetic: pd.DataFrame, train: pd.DataFrame, codec: Codec) -> Marke
     texts = {c.domain.name: c.domain.marks for c in codec.columns if c.is_number and c.domain.marks}
     one, other = ({name: frame[state_of(name)].to_numpy() for name in texts} for frame in (synthetic, train))
     return Marked(texts, one, other)
+
+
+def noise_of_means(typed: pd.DataFrame, codec: Codec) -> dict[str, tuple[float, float] | None]:
+    """{numeric column: standard deviations of its synthetic mean, and of its total per row, by the stated noise of the shares of
+    its codes, those without synthetic rows left out}; None for one that is stored as the distance from another. By the first
+    100,000 rows."""
+    typed = typed.head(MOST_ROWS)
+    found: dict[str, tuple[float, float] | None] = {}
+    codes = codec.encode(Rows(typed, np.arange(len(typed)))).values
+    for j, column in enumerate(codec.columns):
+        name = column.domain.name
+        if column.domain.kind in ("integer", "number") and name in typed:
+            values = typed[name].to_numpy(float)
+            of_known = _deviation(values, codes[:, j], column.noise)
+            of_all = _deviation(np.nan_to_num(values), codes[:, j], column.noise)
+            found[name] = (of_known, of_all) if column.domain.gap_from is None else None
+    return found
+
+
+def _deviation(values: np.ndarray, codes: np.ndarray, noise: np.ndarray) -> float:
+    """Of the mean of the known values: a share that is off moves it by how far the values of its code lie from it.
+
+    noise: (codes,) standard deviations of the shares of all rows.
+    """
+    known = ~np.isnan(values)
+    if not known.any():
+        return 0.0
+    rows = np.bincount(codes[known], minlength=len(noise))
+    inside = np.bincount(codes[known], values[known], minlength=len(noise)) / np.maximum(rows, 1)
+    apart = np.where(rows > 0, inside - values[known].mean(), 0.0)
+    return float(np.sqrt(((noise * apart) ** 2).sum()) / known.mean())
 
 
 def _unmerged(made: pd.DataFrame, train: pd.DataFrame, codec: Codec, marked: Marked) -> dict[str, float | None]:
@@ -113,14 +149,16 @@ def _audit_frame(frame: pd.DataFrame, codec: Codec) -> pd.DataFrame:
 
 def gather(
     policy: Policy, plan: Plan, synthesizer: Synthesizer, intake: Intake, assessment: Assessment, typed: pd.DataFrame,
-    books: e.Books, seconds: dict[str, float], now: str, head: str,
+    released: pd.DataFrame, books: e.Books, seconds: dict[str, float], now: str, head: str,
 ) -> e.Evidence:  # fmt: skip
-    """One `Evidence` (internal version) of the whole run."""
-    verdict, reasons = judge(policy, assessment.audit, list(failures(synthesizer.codec)))
+    """One `Evidence` (internal version) of the whole run. typed, released: the synthetic table, as sampled and as it leaves."""
+    rules = broken_when_released(released, synthesizer.layout, policy.knowledge)
+    verdict, reasons = judge(policy, assessment.audit, [*failures(synthesizer.codec), *broken_promises(rules)])
     noisy, distance = noisy_histograms(synthesizer, typed)
-    utility = assessment.utility.model_copy(
-        update={"columns": [*assessment.utility.columns, *noisy], "tvd1_noisy": distance}
-    )
+    utility = assessment.utility.model_copy(update={
+        "columns": [*assessment.utility.columns, *noisy], "tvd1_noisy": distance,
+        "rules": [e.RuleCheck(rule=stated, broken=rows) for stated, rows in rules.items()],
+    })  # fmt: skip
     model = policy.model
     return e.Evidence(
         verdict=verdict, reasons=reasons, dataset=_dataset(policy, synthesizer.codec, plan), privacy=plan.privacy(),
@@ -147,9 +185,18 @@ _FAMILIES = {
 
 
 def judge(policy: Policy, audit: e.Audit, failed: list[str]) -> tuple[e.Verdict, list[str]]:
-    """The verdict, and its reasons as text without any figure of a private row. failed: by `lost.failures`."""
+    """The verdict, and its reasons as text without any figure of a private row. failed: by `lost.failures`, `broken_promises`."""
     verdict, reasons = _by_attacks(policy, audit)
     return ("release_with_conditions" if failed and verdict == "release" else verdict), [*reasons, *failed]
+
+
+def broken_promises(rules: dict[str, int]) -> list[str]:
+    """A failed check for each constraint that released rows break. Rows and rule are public."""
+    return [
+        f"Rows of the released table that break a rule of the policy, which none may: {rows:,} ({stated}). This is a fault of "
+        "privsynth; please report it."
+        for stated, rows in rules.items() if rows
+    ]  # fmt: skip
 
 
 def _by_attacks(policy: Policy, audit: e.Audit) -> tuple[e.Verdict, list[str]]:

@@ -132,6 +132,59 @@ class GroupUtility(_Part):
     tvd1: float | None
 
 
+class PairUtility(_Part):
+    """Association of two columns: Spearman's correlation of two numbers, else Cramér's V."""
+
+    pair: tuple[str, str]
+    real: float
+    synthetic: float
+
+
+class Retention(_Part):
+    """How much is left of strong associations (`utility/association.py` says what is strong and what is kept)."""
+
+    strong: int
+    kept: int
+    median: float | None = None  # share of a real association that is left, 0..1
+    worst: float | None = None
+    pairs: list[PairUtility] = Field(default_factory=list)  # the strong ones, the least kept first
+
+
+class Separation(_Part):
+    """Area under the ROC curve of a classifier that tells two groups of rows apart: 0.5 is guessing, 1 is certain."""
+
+    area: float  # synthetic from real rows
+    low: float
+    high: float
+    floor: float  # real rows from other real ones
+    floor_low: float
+    floor_high: float
+    rows: int  # of each of the two groups
+    floor_rows: int
+
+
+class NumberUtility(_Part):
+    """Mean of the values, and total per 1,000 rows, of a numeric column; 95 % intervals of the synthetic figures."""
+
+    name: str
+    real_mean: float
+    mean: float
+    mean_low: float
+    mean_high: float
+    real_total: float
+    total: float
+    total_low: float
+    total_high: float
+    noise: bool  # whether the intervals hold the noise of the shares of the column's bins; else sampling alone
+
+
+class RuleCheck(_Part):
+    """Rows of the table that leaves that break a constraint of the policy."""
+
+    rule: str
+    broken: int
+
+
 class Utility(_Part):
     tvd1: float | None = None
     tvd2: float | None = None
@@ -152,6 +205,10 @@ class Utility(_Part):
     columns: list[ColumnUtility] = Field(default_factory=list)
     correlations: dict[str, Any] | None = None  # {"columns": [...], "synthetic": [[...]], "reference": [[...]] | None}
     groups: list[GroupUtility] = Field(default_factory=list)
+    retention: Retention | None = None
+    separation: Separation | None = None
+    numbers: list[NumberUtility] = Field(default_factory=list)
+    rules: list[RuleCheck] | None = None  # of the released table and the policy alone: public. None: not counted
 
 
 class ColumnFacts(_Part):
@@ -278,7 +335,8 @@ class Evidence(_Part):
             findings=_by_family(self.audit.findings), verdict=self.audit.verdict, not_tested=self.audit.not_tested
         )
         noisy = [c for c in self.utility.columns if c.reference_name != "real"]
-        utility = Utility(target=self.utility.target, tvd1_noisy=self.utility.tvd1_noisy, columns=noisy)
+        own = self.utility
+        utility = Utility(target=own.target, tvd1_noisy=own.tvd1_noisy, columns=noisy, rules=own.rules)
         books = self.books.model_copy(update={"recognised": []})
         return self.model_copy(
             update={

@@ -81,7 +81,9 @@ def run(
     from privsynth.assess import gather
 
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    evidence = gather(policy, plan, synthesizer, intake, assessment, typed, account.books, clock.seconds, now, head)
+    evidence = gather(
+        policy, plan, synthesizer, intake, assessment, typed, synthetic, account.books, clock.seconds, now, head
+    )
     evidence = clock(
         "writing", lambda: publish(folder, evidence, synthesizer, synthetic, books.entries(policy.model.dataset.id))
     )

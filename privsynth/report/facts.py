@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from privsynth.evidence import ColumnFacts, Evidence, Finding
+from privsynth.evidence import ColumnFacts, Evidence, Finding, NumberUtility, Retention, Separation
 from privsynth.report import words
 
 _DATE_KINDS = ("date", "datetime", "time")
@@ -34,6 +34,9 @@ def contradictions(evidence: Evidence) -> list[str]:
             found.append(
                 f"“{finding.attack}” missed its positive control but is marked as passed. Shown here as no power."
             )
+    broken = sum(rule.broken > 0 for rule in evidence.utility.rules or [])
+    if broken and evidence.verdict == "release":
+        found.append(f"The verdict sets no condition, although released rows break {words.plural(broken, 'rule')}.")
     alarms = [c.attack for c in audit.controls if c.kind == "negative" and not c.ok]
     if alarms:
         found.append(f"False alarm on the negative control: {words.listed(alarms)}. These figures cannot be relied on.")
@@ -116,6 +119,71 @@ def not_tested(evidence: Evidence) -> list[str]:
 def noticed(evidence: Evidence) -> list[str]:
     """What the ledger noticed when it recorded the run; most serious first."""
     return [*evidence.books.alarms, *evidence.books.notes, *evidence.books.recognised]
+
+
+def rules_kept(evidence: Evidence) -> str:
+    """How many released rows break a rule of the policy; empty where that was not counted, or there is no rule."""
+    rules, rows = evidence.utility.rules, evidence.report.rows_released
+    if not rules:
+        return ""
+    of_all = f" of {rows:,}" if rows else ""
+    broken = [rule for rule in rules if rule.broken]
+    if not broken:
+        return f"Counted in the table that leaves: no row{of_all} breaks one."
+    each = [f"{rule.broken:,}{of_all} rows{_per_thousand(rule.broken, rows)} break “{rule.rule}”" for rule in broken]
+    return f"Failed check. Counted in the table that leaves: {words.listed(each)}."
+
+
+def _per_thousand(broken: int, rows: int | None) -> str:
+    return f" ({words.number(1000 * broken / rows)} of 1,000)" if rows else ""
+
+
+def retention(found: Retention) -> str:
+    """What is left of the strong associations, and where least."""
+    text = "Real association above 0.3 (Cramér’s V or correlation), of which at least 80 % is left."
+    if not (found.pairs and words.is_figure(found.median)):
+        return text
+    least = found.pairs[0]
+    return (
+        f"{text} Median left: {words.percent(found.median)}; least: {' and '.join(least.pair)}, {words.number(least.real)} real, "
+        f"{words.number(least.synthetic)} synthetic."
+    )
+
+
+def separation(found: Separation) -> str:
+    """Whether a classifier tells synthetic rows from real ones better than real ones from each other: its interval lies above."""
+    floor = f"{words.number(found.floor)} ({words.interval(found.floor_low, found.floor_high)}; {found.floor_rows:,} of each)"
+    said = "It tells them apart" if found.low > found.floor_high else "No difference is shown"
+    return (
+        f"{words.percent(0.95)} interval {words.interval(found.low, found.high)}, {found.rows:,} rows of each; real rows from "
+        f"other real rows: {floor}. {said}. 0.5 is guessing, 1 is certain; a figure of "
+        "usefulness, not of privacy."
+    )
+
+
+def means(numbers: list[NumberUtility]) -> str:
+    """In how many columns the real mean, and the real total, lies within the interval of the synthetic one."""
+    if not numbers:
+        return ""
+    mean = sum(n.mean_low <= n.real_mean <= n.mean_high for n in numbers)
+    total = sum(n.total_low <= n.real_total <= n.total_high for n in numbers)
+    unknown = [n.name for n in numbers if not n.noise]
+    without = f" Without the noise for {words.listed(unknown)}, where it is not known." if unknown else ""
+    return (
+        f"The real mean lies within the interval of the synthetic one in {mean:,} of {words.plural(len(numbers), 'column')}, "
+        f"the real total in {total:,}. Intervals ({words.percent(0.95)}) hold the chance of drawing the synthetic rows and the "
+        f"noise of the shares of bins, not how values lie inside of bins and what the fit changes.{without} Totals are per 1,000 "
+        "rows."
+    )
+
+
+def miss(number: NumberUtility) -> float:
+    """How far the real mean or total lies from the synthetic one, in half widths of its interval: the larger of both."""
+    pairs = (
+        (number.real_mean - number.mean, number.mean_high - number.mean),
+        (number.real_total - number.total, number.total_high - number.total),
+    )
+    return max(abs(off) / half if half > 0 else (math.inf if off else 0.0) for off, half in pairs)
 
 
 def vocabulary(evidence: Evidence) -> dict[str, str]:

@@ -39,6 +39,8 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "noticed": facts.noticed(evidence),
         "tested": facts.tested(evidence),
         "not_tested": facts.not_tested(evidence),
+        "means": facts.means(evidence.utility.numbers),
+        "rules_kept": facts.rules_kept(evidence),
         "regenerated": [c.name for c in evidence.dataset.columns if c.release == "regenerate"],
         "dropped": [c.name for c in evidence.dataset.columns if c.release == "drop"],
         "tables": _tables(evidence),
@@ -54,7 +56,7 @@ def _context(evidence: Evidence) -> dict[str, Any]:
 def _tables(evidence: Evidence) -> dict[str, tables.Table]:
     makers = (
         tables.ledger, tables.risk, tables.inference, tables.reconstruction, tables.singling_out,
-        tables.attacks, tables.controls, tables.identifiers, tables.utility, tables.groups, tables.columns,
+        tables.attacks, tables.controls, tables.identifiers, tables.utility, tables.numbers, tables.groups, tables.columns,
     )  # fmt: skip
     return {make.__name__: make(evidence) for make in makers}
 

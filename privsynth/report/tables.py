@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from privsynth.evidence import Control, Evidence, Finding
+from privsynth.evidence import Control, Evidence, Finding, Utility
 from privsynth.report import facts, tiles, words
 from privsynth.report.frameworks import SUPPORT, Framework
 
 Cell = str | Markup
+MOST_NUMBERS = 12  # whose means are shown; all are in evidence.json
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,38 @@ def utility(evidence: Evidence) -> Table:
         ),
     ]
     rows = [Row([name, words.number(value), meaning]) for name, value, meaning in lines if words.is_figure(value)]
+    rows += _structure(u)
     return Table("Usefulness", ["Figure", "Value", "Meaning"], rows, (1,), "meaning")
+
+
+def _structure(u: Utility) -> list[Row]:
+    """Strong associations, and the classifier that tells real from synthetic: a count and an area, each with its sentence."""
+    rows = []
+    if u.retention is not None and u.retention.strong:
+        kept = f"{u.retention.kept:,} of {u.retention.strong:,}"
+        rows.append(Row(["Strong associations kept, pairs of columns", _whole(kept), facts.retention(u.retention)]))
+    if u.separation is not None:
+        area = words.number(u.separation.area)
+        rows.append(Row(["Classifier: synthetic or real? (AUC)", area, facts.separation(u.separation)]))
+    return rows
+
+
+def numbers(evidence: Evidence) -> Table:
+    """Means and totals, those first whose real value lies farthest outside of the synthetic one's interval."""
+    ordered = sorted(evidence.utility.numbers, key=facts.miss, reverse=True)
+    rows = [
+        Row([
+            n.name, words.number(n.real_mean), _around(n.mean, n.mean_low, n.mean_high),
+            words.number(n.real_total), _around(n.total, n.total_low, n.total_high),
+        ])
+        for n in ordered[:MOST_NUMBERS]
+    ]  # fmt: skip
+    heads = ["Column", "Real mean", "Synthetic mean", "Real total", "Synthetic total"]
+    return Table("Means, and totals per 1,000 rows", heads, rows, (1, 2, 3, 4), "numbers")
+
+
+def _around(value: float, low: float, high: float) -> Markup:
+    return Markup("{} <span class='quiet'>{}</span>").format(words.number(value), words.interval(low, high))
 
 
 def groups(evidence: Evidence) -> Table:

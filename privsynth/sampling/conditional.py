@@ -248,9 +248,8 @@ def _whole_group(known: dict[str, Any], domain: ColumnDomain) -> Iterator[Proble
 def _words(raw: RawTable, column: OutputColumn, names: set[str]) -> tuple[Any, str]:
     """(text or None, what is wrong). names: what may stand there."""
     cells = raw.cells(column.name, ())
-    truths = {"False": column.truths[0], "True": column.truths[1]} if column.truths else {}
-    known = UNREADABLE not in cells.codes and {truths.get(text, text) for text in cells.distinct} <= names
-    words = cells.words(lambda text: None if text in column.missing else truths.get(text, text))
+    known = UNREADABLE not in cells.codes and {column.word_of(text) for text in cells.distinct} <= names
+    words = cells.words(lambda text: None if text in column.missing else column.word_of(text))
     return words, "" if known else "holds a value that is not among its categories"
 
 

@@ -67,6 +67,10 @@ class OutputColumn:
         """True if it leaves as text whatever its kind is."""
         return self.type in ("string", "dictionary")
 
+    def word_of(self, text: str) -> str:
+        """The word of the policy for a text in a table, which may have truth values in place of the declared words."""
+        return dict(zip(("False", "True"), self.truths, strict=False)).get(text, text) if self.truths else text
+
     def released(self, typed: pd.DataFrame) -> pd.Series:
         """Its values as they leave, with the same type in every block: nullable, and text where it has marks that are none
         of its own kind."""
@@ -211,14 +215,14 @@ class Layout:
         quoting = csv.QUOTE_MINIMAL if spec.quote else csv.QUOTE_NONE
         with path.open("w", encoding=spec.encoding, newline="") as file:
             for i, frame in enumerate(_blocks(table)):
-                shown = pd.DataFrame({c.name: self._texts(c, frame[c.name]) for c in self.columns}, frame.index)
+                shown = pd.DataFrame({c.name: self.texts_of(c, frame[c.name]) for c in self.columns}, frame.index)
                 shown.to_csv(
                     file, sep=spec.delimiter, quotechar=spec.quote or '"', quoting=quoting, index=False, header=i == 0,
                     lineterminator=self.line_end,
                 )  # fmt: skip
 
-    def _texts(self, column: OutputColumn, values: pd.Series) -> Any:
-        """(rows,) texts, None for a blank cell."""
+    def texts_of(self, column: OutputColumn, values: pd.Series) -> Any:
+        """(rows,) texts of a released column in a CSV, None for a blank cell."""
         if column.release == "regenerate" or column.kind in CATEGORICAL or column.as_text:
             texts = values.astype(object).where(values.notna(), None)
             if column.release == "regenerate" and not self.csv.quote:  # nothing could protect a delimiter

@@ -1,4 +1,4 @@
-"""Rows of the table that break what the policy knows. They are trained on as they are; how many there are is internal."""
+"""Rows of a table that break what the policy knows. Real ones are trained on as they are; how many there are is internal."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from privsynth.policy.constraints import Inequality
 from privsynth.policy.constraints.conditions import Cell
 from privsynth.policy.knowledge import Knowledge
 from privsynth.table.names import state_of
@@ -15,9 +16,11 @@ from privsynth.table.names import state_of
 def broken_rows(rows: pd.DataFrame, knowledge: Knowledge) -> dict[str, int]:
     """{constraint: typed rows that break it}, for those that are about modelled columns alone; each row by itself. Exact."""
     found: dict[str, int] = {}
-    for small, large, strict in knowledge.rising:
-        a, b = rows[small].to_numpy(float), rows[large].to_numpy(float)
-        found[f"{small} {'<' if strict else '<='} {large}"] = int(np.count_nonzero(a >= b if strict else a > b))
+    for constraint in knowledge.constraints:
+        if isinstance(constraint, Inequality):
+            small, large, strict = constraint.rising
+            a, b = rows[small].to_numpy(float), rows[large].to_numpy(float)
+            found[constraint.stated] = int(np.count_nonzero(a >= b if strict else a > b))
     for group in knowledge.groups.values():
         true = sum(_is_true(rows, knowledge, name).astype(int) for name in group.one_hot)
         known = np.all([rows[name].notna() for name in group.one_hot], axis=0)
@@ -30,10 +33,10 @@ def broken_rows(rows: pd.DataFrame, knowledge: Knowledge) -> dict[str, int]:
         for name, own in cells.items()
     }
     every: dict[str, np.ndarray] = {}
-    for constraint, rule in knowledge.impossible(cells):
+    for known, rule in knowledge.impossible(cells):
         wrong = rule.cells[tuple(np.maximum(places[name], 0) for name in rule.columns)]
         wrong &= np.all([places[name] >= 0 for name in rule.columns], axis=0)
-        every[constraint.stated] = every.get(constraint.stated, False) | wrong
+        every[known.stated] = every.get(known.stated, False) | wrong
     return found | {stated: int(np.count_nonzero(wrong)) for stated, wrong in every.items()}
 
 

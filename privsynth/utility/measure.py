@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from privsynth.evidence import ColumnUtility, Utility
 from privsynth.progress import Progress, silent
-from privsynth.utility.association import correlations
+from privsynth.utility.association import correlations, retention
 from privsynth.utility.cells import Grid, Marked, is_category, marginal_distance, tvd
 from privsynth.utility.efficacy import efficacy
 from privsynth.utility.histograms import histogram
+from privsynth.utility.numbers import means_and_totals
 from privsynth.utility.sdmetrics_scores import quality
+from privsynth.utility.separation import Units, separation
 from privsynth.utility.subgroups import subgroups
 
 
@@ -25,6 +29,8 @@ def measure(
     rng: np.random.Generator,
     progress: Progress | None = None,
     marked: Marked | None = None,
+    units: Units | None = None,
+    noise: Mapping[str, tuple[float, float] | None] | None = None,
 ) -> Utility:
     """Fidelity and usefulness of a synthetic table compared with the real one. Internal: exact figures of private rows.
 
@@ -37,10 +43,12 @@ def measure(
         rng: source of all randomness here: subsamples and the classifier's seed.
         progress: called with a name and the share done, 0..1.
         marked: texts in place of numbers; each counts as a value of its own in distances and histograms.
+        units: of the rows of `train` and `holdout`, if some have several rows.
+        noise: the columns whose means and totals are compared, as in `means_and_totals`; by default none.
 
     Returns:
-        All figures of `Utility` except those against noisy histograms. A figure that is undefined (no target, no rows) is
-        None.
+        All figures of `Utility` except those against noisy histograms and the rules. A figure that is undefined (no target,
+        no rows) is None.
 
     Raises:
         ValueError: the tables' columns differ, or a table is empty.
@@ -61,7 +69,9 @@ def measure(
     tstr, trtr = None, None
     if target is not None and target in train.columns:
         tstr, trtr = efficacy(synthetic, train, holdout, target, rng)
-    report_progress("sdmetrics", 0.6)
+    report_progress("real or synthetic", 0.6)
+    told_apart = separation(synthetic, train, holdout, units, rng)
+    report_progress("sdmetrics", 0.75)
     shapes, trends = quality(synthetic, train, kinds, rng)
     report_progress("done", 1.0)
     return Utility(
@@ -76,6 +86,9 @@ def measure(
         columns=columns,
         correlations=matrices,
         groups=parts,
+        retention=retention(matrices),
+        separation=told_apart,
+        numbers=means_and_totals(synthetic, train, noise or {}),
     )
 
 

@@ -138,6 +138,13 @@ def test_run(trainer: str, work: Path, ran: Callable[[str], Any]) -> None:
     assert {f["verdict"] for f in evidence["audit"]["findings"]} <= {"pass", "fail", "no_power"}
     assert {c["kind"] for c in evidence["audit"]["controls"]} == {"positive", "negative"}
     assert all(0 <= evidence["utility"][key] <= 1 for key in ("tvd1", "tvd2", "tvd3", "tstr_auc", "trtr_auc"))
+    found = evidence["utility"]
+    assert {n["name"] for n in found["numbers"]} >= {"num_medications", "charge"} and found["retention"]["strong"] >= 1
+    assert all(n["noise"] and n["mean_low"] < n["mean"] < n["mean_high"] for n in found["numbers"])
+    assert found["separation"] is None or 0 < found["separation"]["floor_low"] < 0.5
+    assert len(found["rules"]) == len(evidence["dataset"]["constraints"]) and not any(
+        r["broken"] for r in found["rules"]
+    )
     assert {"training", "sampling", "attacking", "measuring"} <= set(evidence["seconds"])
 
     ledger = json.loads((out / "dossier/ledger.json").read_text())
@@ -168,6 +175,8 @@ def test_the_table_that_leaves(trainer: str, work: Path, ran: Callable[[str], An
     assert typed["admitted"].astype(str).tolist() == made["admitted"].tolist()
     public = json.loads((release / "evidence.json").read_text())
     assert public["handling"] is None and public["utility"]["tvd3"] is None and set(public) >= KEYS
+    hidden = ("separation", "retention", "numbers")
+    assert not any(public["utility"][key] for key in hidden) and len(public["utility"]["rules"]) > 9
     assert all(f["value"] is None for f in public["audit"]["findings"])
     manifest = json.loads((release / "manifest.json").read_text())
     assert manifest["rows"] == ROWS and set(manifest["files"]) == {p.name for p in release.iterdir()} - {

@@ -15,7 +15,7 @@ from privsynth import evidence as ev
 SENTINELS = {
     "value": 0.04317, "low": 0.03129, "high": 0.05713, "baseline": 0.01937, "power": 0.98713, "control": 0.87139,
     "rows_read": 101771, "units": 71519, "held_out": 14303, "group": 0.07193, "tvd3": 0.03391, "copies": 0.47193,
-    "auc": 0.51739,
+    "auc": 0.51739, "strong": 0.83719, "apart": 0.61937, "mean": 16.0271,
 }  # fmt: skip
 
 _NAMES = [
@@ -49,6 +49,7 @@ _LABELS = {
     "insulin": ["No", "Steady", "Down", "Up"],
 }
 
+_RULES = ["admitted <= discharged", "num_procedures >= 0", "diabetesMed = No implies insulin = No"]
 _REASONS = {
     "release": ["Every attack stayed below the threshold fixed in the policy."],
     "release_with_conditions": [
@@ -118,7 +119,7 @@ def _dataset() -> ev.Dataset:
         description="Inpatient encounters of diabetic patients in 130 US hospitals, 1999-2008",
         rows=101766,
         columns=columns,
-        constraints=["admitted <= discharged", "num_procedures >= 0", "diabetesMed = No implies insulin = No"],
+        constraints=_RULES,
     )
 
 
@@ -233,6 +234,14 @@ def _columns() -> list[ev.ColumnUtility]:
     return out
 
 
+def _number(name: str, real: float, made: float, margin: float, noise: bool = True) -> ev.NumberUtility:
+    """A column without missing values: its total is of 1,000 rows."""
+    return ev.NumberUtility(
+        name=name, real_mean=real, mean=made, mean_low=made - margin, mean_high=made + margin, real_total=1000 * real,
+        total=1000 * made, total_low=1000 * (made - margin), total_high=1000 * (made + margin), noise=noise,
+    )  # fmt: skip
+
+
 def _utility() -> ev.Utility:
     names = [n for n, _, _, release, _ in _NAMES if release == "keep"]
     size = range(len(names))
@@ -251,6 +260,18 @@ def _utility() -> ev.Utility:
             ev.GroupUtility(group="race = Asian", rows_real=641, tvd1=SENTINELS["group"]),
             ev.GroupUtility(group="age = [80-90)", rows_real=17197, tvd1=0.0155),
         ],
+        retention=ev.Retention(strong=3, kept=2, median=0.953, worst=0.41, pairs=[
+            ev.PairUtility(pair=("insulin", "diabetesMed"), real=SENTINELS["strong"], synthetic=0.343),
+            ev.PairUtility(pair=("medical_specialty", "diag_1"), real=0.402, synthetic=0.383),
+            ev.PairUtility(pair=("time_in_hospital", "num_medications"), real=0.465, synthetic=0.481),
+        ]),
+        separation=ev.Separation(area=SENTINELS["apart"], low=0.609, high=0.63, floor=0.5031, floor_low=0.492,
+                                 floor_high=0.514, rows=5000, floor_rows=5000),
+        numbers=[
+            _number("time_in_hospital", 4.396, 4.41, 0.03), _number("num_medications", SENTINELS["mean"], 15.82, 0.09),
+            _number("charge", 18_411.07, 17_930.5, 402.0), _number("num_procedures", 0.0, 0.0, 0.0, noise=False),
+        ],
+        rules=[ev.RuleCheck(rule=rule, broken=0) for rule in _RULES],
     )  # fmt: skip
 
 

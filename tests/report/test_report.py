@@ -16,11 +16,12 @@ import pytest
 from example import SENTINELS, evidence
 
 from privsynth.errors import InputError
-from privsynth.evidence import Books, Evidence
+from privsynth.evidence import Books, Evidence, RuleCheck
 from privsynth.frameworks import known_frameworks
 from privsynth.report import charts, facts, report, tiles, words
 from privsynth.report.frameworks import load_framework
 from privsynth.report.render import _crosswalk
+from privsynth.utility.association import KEPT, STRONG
 
 PACKAGE = Path(charts.__file__).parent
 VERDICTS = ("release", "release_with_conditions", "do_not_release")
@@ -268,6 +269,75 @@ def test_little_evidence_is_still_a_page() -> None:
     html = report(raw)
     assert "No attack was run" in html and "no attack was run" in html and "No controls were run" in html
     assert not re.search(r"\b(None|nan)\b", text(html))
+
+
+@FACES
+def test_evidence_from_before_structure_was_measured_is_still_a_page(face: str) -> None:
+    raw = json.loads((evidence() if face == "internal" else evidence().public()).model_dump_json())
+    for name in ("retention", "separation", "numbers", "rules"):
+        del raw["utility"][name]
+    html = report(raw)
+    assert not any(
+        said in html for said in ("Strong associations", "Classifier:", "Means and totals", "table that leaves")
+    )
+    Outline(html)
+
+
+def test_structure_is_said_inside_and_rules_on_both_faces() -> None:
+    inside, outside = text(page()), text(page("public"))
+    for said in ("2 of 3", "least: insulin and diabetesMed, 0.837 real, 0.343 synthetic", "It tells them apart",
+                 "The real mean lies within the interval of the synthetic one in 2 of 4 columns, the real total in 2"):  # fmt: skip
+        assert said in " ".join(inside.split()) and said not in " ".join(outside.split())
+    assert "Without the noise for num_procedures, where it is not known." in inside
+    order = re.findall(
+        r'<th role="rowheader" scope="row">(\w+)</th>', page().split('class="numbers"')[1].split("</table>")[0]
+    )
+    assert order == ["num_medications", "charge", "time_in_hospital", "num_procedures"]  # farthest off first
+    assert all("Counted in the table that leaves: no row of 80,000 breaks one." in face for face in (inside, outside))
+
+
+@pytest.mark.parametrize(("low", "floor_high", "said"), [
+    (0.52, 0.51, "It tells them apart"), (0.51, 0.51, "No difference is shown"), (0.48, 0.53, "No difference is shown"),
+])  # fmt: skip
+def test_a_difference_is_shown_where_the_interval_lies_above_the_floors(
+    low: float, floor_high: float, said: str
+) -> None:
+    found = evidence().utility.separation
+    assert found is not None and said in facts.separation(
+        found.model_copy(update={"low": low, "floor_high": floor_high})
+    )
+
+
+def test_what_counts_as_strong_and_kept_is_what_is_measured() -> None:
+    found = evidence().utility.retention
+    assert found is not None
+    said = facts.retention(found)
+    assert f"above {STRONG} " in said and f"at least {KEPT:.0%}".replace("%", " %") in said
+    assert "Median" not in facts.retention(found.model_copy(update={"pairs": []}))
+
+
+def test_broken_rules_are_a_failed_check() -> None:
+    """Of each rule the count and the rate, on both faces; a verdict without conditions contradicts it."""
+    whole = evidence("release")
+    rules = [RuleCheck(rule="a <= b", broken=0), RuleCheck(rule="c is 1", broken=1_600)]
+    broken = whole.model_copy(update={"utility": whole.utility.model_copy(update={"rules": rules})})
+    said = "Failed check. Counted in the table that leaves: 1,600 of 80,000 rows (20.00 of 1,000) break “c is 1”."
+    assert facts.rules_kept(broken) == said and said in text(report(broken)) and said in text(report(broken.public()))
+    assert "released rows break 1 rule" in facts.contradictions(broken)[0] and not facts.contradictions(whole)
+    conditional = broken.model_copy(update={"verdict": "release_with_conditions"})
+    assert not facts.contradictions(conditional)
+    for none in ([], None):
+        assert not facts.rules_kept(
+            whole.model_copy(update={"utility": whole.utility.model_copy(update={"rules": none})})
+        )
+
+
+def test_many_numbers_are_shown_in_part() -> None:
+    whole = evidence()
+    one = whole.utility.numbers[0]
+    many = [one.model_copy(update={"name": f"n{i}", "real_mean": one.mean + i / 1000}) for i in range(40)]
+    html = report(whole.model_copy(update={"utility": whole.utility.model_copy(update={"numbers": many})}))
+    assert "The 12 that lie farthest off are shown" in html and ">n39<" in html and ">n27<" not in html
 
 
 def test_correlations_of_few_columns_are_drawn_no_larger_than_those_of_many() -> None:
