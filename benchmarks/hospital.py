@@ -15,6 +15,7 @@ Each run adds a row to results/hospital.jsonl, and runs that stand there are not
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import statistics
 import subprocess
@@ -82,10 +83,7 @@ def one(job: Row, folder: Path, shared: Path) -> Row:
 
 
 def looked_at(file: Path, shared: Path) -> Row:
-    """What the simulator says of a table."""
-    sys.path.append(str(shared))
-    import importlib.util
-
+    """What the simulator says of a table. Its file has the name of this one, so it is loaded by its place."""
     spec = importlib.util.spec_from_file_location("simulator", shared / "hospital.py")
     assert spec is not None and spec.loader is not None
     simulator = importlib.util.module_from_spec(spec)

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from privsynth import Policy, Synthesizer, fit
+from privsynth import Policy, Synthesizer, assess, fit, run
 from privsynth.assess import broken_promises, judge
-from privsynth.evidence import Audit, Finding
+from privsynth.evidence import Audit, Finding, Utility
 from privsynth.sampling.checked import broken_when_released
 
 RULES: list[dict[str, Any]] = [
@@ -132,3 +132,16 @@ columns: {x: {kind: integer, bounds: [0, 9]}, y: {kind: integer, bounds: [0, 9]}
     assert broken_promises({"x < y": 0}) == [] and judge(policy, audit, [])[0] == "release"
     verdict, reasons = judge(policy, audit, broken_promises({"x < y": 0, "x is 3": 1_200}))
     assert verdict == "release_with_conditions" and "1,200 (x is 3)" in reasons[-1] and "x < y" not in reasons[-1]
+
+
+def test_a_run_says_on_both_faces_what_is_broken(
+    fitted: tuple[Policy, Synthesizer, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assess, "attack", lambda *_: Audit())
+    monkeypatch.setattr(assess, "measure", lambda *_: Utility())
+    monkeypatch.setattr(assess, "broken_when_released", lambda *_: {"p": 0, "q": 3})
+    outcome = run(fitted[0], rows(), tmp_path / "out", ledger="sqlite://")
+    assert [(rule.rule, rule.broken) for rule in outcome.evidence.utility.rules or []] == [("p", 0), ("q", 3)]
+    assert any("break a rule" in reason and "3 (q)" in reason for reason in outcome.evidence.reasons)
+    for page in (tmp_path / "out").glob("*/report.html"):
+        assert "Failed check" in page.read_text(encoding="utf-8")
