@@ -46,7 +46,7 @@ def test_no_row_breaks_a_rule(rules: RuleSet, trainer: str, seed: int) -> None:
         policy = Policy.from_text(rules.text(trainer))
     except PolicyError:
         assume(False)
-    data = table(seed=seed)
+    data = table(seed=seed, columns=rules.columns)
     model = fit(policy, data)
     for n in (40, 2_100):
         wrong = [row for row in rows_of(model.sample(n, seed=1)) if not rules.allows(row)]

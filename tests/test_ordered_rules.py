@@ -1,0 +1,122 @@
+"""Inequalities beside conditions and bounds: differences stay fine, nothing is lifted beyond bounds or out of a condition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from privsynth import Policy, fit
+from privsynth.errors import PolicyError
+
+STAY = {"kind": "date", "bounds": ["2020-01-01", "2023-12-31"]}
+MOMENT = {"kind": "datetime", "bounds": ["2020-01-01", "2023-12-31"]}
+STATUS = {"kind": "category", "categories": ["in", "out"], "nullable": False}
+HOURS = {"kind": "integer", "bounds": [0, 9]}
+ORDER = {"inequality": ["came", "<=", "left"]}
+STILL_IN = {"when": {"status": "in"}, "then": {"left": "missing"}, "iff": True}
+NETWORK = {
+    "name": "autoregressive",
+    "options": {"steps": 2, "pretrain_steps": 5, "sweeps": 4, "hidden": 8, "batch": 64},
+}
+
+
+def policy(columns: dict[str, Any], rules: list[Any], trainer: Any = None) -> Policy:
+    return Policy.from_text(yaml.safe_dump({
+        "privsynth": 1, "dataset": {"id": "order", "rows": 2_000}, "unit": "row", "seed": 1,
+        "budget": {"epsilon": 50.0, "delta": 1e-6}, "columns": columns, "constraints": rules,
+        "trainer": trainer or {"name": "marginals", "options": {"sweeps": 4}},
+    }, sort_keys=False))  # fmt: skip
+
+
+def stays(kind: str, n: int = 2_000) -> pd.DataFrame:
+    """Of 1, 2 or 3 days exactly; a fifth of the patients is still there."""
+    rng = np.random.default_rng(0)
+    came = np.datetime64("2020-01-01") + rng.integers(0, 1_400, n)
+    still = rng.random(n) < 0.2
+    left = pd.Series(came + rng.integers(1, 4, n)).astype(str).where(~still, None)
+    end = "" if kind == "date" else " 12:00:00"
+    texts = {"came": pd.Series(came).astype(str) + end, "left": left + end}
+    return pd.DataFrame(texts | {"status": np.where(still, "in", "out")})
+
+
+@pytest.mark.parametrize("column", [STAY, MOMENT])
+def test_conditions_on_missing_values_leave_differences_as_they_are(column: dict[str, Any]) -> None:
+    """At epsilon 50 noise hides no length of stay; a stay of two dates in bins of 40 days each has any length."""
+    columns = {"came": column | {"nullable": False}, "left": column, "status": STATUS}
+    model = fit(policy(columns, [ORDER, STILL_IN], NETWORK), stays(column["kind"]))
+    end = " 12:00:00" if column is MOMENT else ""
+    known = pd.DataFrame(
+        {"came": [None, "2021-05-05" + end], "left": ["2021-05-05" + end, None], "status": [None, "in"]}
+    )
+    for drawn in (model.sample(1_000, seed=1), model.impute(known, seed=1)):
+        assert ((drawn["status"].astype(str) == "in") == drawn["left"].isna()).all()
+    drawn = model.sample(1_000, seed=1)
+    days = (
+        pd.to_datetime(drawn["left"].astype(str), errors="coerce") - pd.to_datetime(drawn["came"].astype(str))
+    ).dropna()
+    assert (days / pd.Timedelta(days=1)).between(1, 3).mean() > 0.95
+
+
+def test_check_tells_where_conditions_make_differences_coarse() -> None:
+    never, maybe = STAY | {"nullable": False}, STAY
+    for came, rule, told in (
+        (never, STILL_IN, ""),
+        (maybe, STILL_IN, "'came' may be missing"),
+        (never, {"when": {"status": "in"}, "then": {"left": ">2021-01-01"}}, "the values of 'left'"),
+        (never, {"when": {"status": "in"}, "then": {"came": ">2021-01-01"}}, ""),
+    ):
+        found = [
+            w for w in policy({"came": came, "left": STAY, "status": STATUS}, [ORDER, rule]).warnings if "coarse" in w
+        ]
+        assert [told in w for w in found] == ([True] if told else [])
+
+
+@pytest.mark.parametrize("strict", ["<", "<="])
+@pytest.mark.parametrize(
+    ("came", "left"),
+    [
+        (["2020-01-01", "2023-12-31"], ["2020-01-01", "2023-06-30"]),  # admissions after the last discharge
+        (["2020-01-01", "2023-12-31"], ["2021-01-01", "2023-12-31"]),  # and before the first one
+        (["2020-01-01", "2023-12-31"], ["2000-01-01", "2023-06-30"]),  # too wide for a gap
+    ],
+)
+def test_nothing_is_lifted_beyond_its_bounds(came: list[str], left: list[str], strict: str) -> None:
+    columns = {"came": STAY | {"bounds": came, "nullable": False}, "left": STAY | {"bounds": left}, "status": STATUS}
+    drawn = fit(policy(columns, [{"inequality": ["came", strict, "left"]}]), stays("date")).sample(1_500, seed=1)
+    a, b = (pd.to_datetime(drawn[name].astype(str), errors="coerce") for name in ("came", "left"))
+    there = b.notna()
+    assert b[there].between(*left).all() and a.between(*came).all()
+    assert (a[there] < b[there] if strict == "<" else a[there] <= b[there]).all()
+
+
+@pytest.mark.parametrize("nullable", [True, False])
+def test_chains_hold_within_bounds_and_conditions(nullable: bool) -> None:
+    """a <= b and b <= c leave no room where c is small and a is large, though neither pair says so."""
+    between = {"kind": "number", "bounds": [0, 20], "decimals": 1, "nullable": nullable}
+    columns = {"a": HOURS | {"nullable": False}, "b": between, "c": HOURS | {"nullable": False}, "status": STATUS}
+    rules = [{"inequality": ["a", "<=", "b"]}, {"inequality": ["b", "<=", "c"]},
+             {"when": {"status": "in"}, "then": {"a": ">=5"}}, {"when": {"status": "out"}, "then": {"c": "<5"}}]  # fmt: skip
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame(
+        {n: rng.integers(0, 10, 2_000).astype(str) for n in "abc"} | {"status": rng.choice(["in", "out"], 2_000)}
+    )
+    for extra in ([], [{"inequality": ["a", "<", "c"]}]):
+        drawn = fit(policy(columns, rules + extra), data).sample(2_000, seed=1)
+        inside = drawn["status"] == "in"
+        assert (drawn["a"][inside] >= 5).all() and (drawn["c"][~inside] < 5).all() and 0 < inside.mean() < 1
+        assert drawn["c"].between(0, 9).all() and drawn["a"].between(0, 9).all()
+        b = drawn["b"].astype(float)
+        assert ((drawn["a"] <= b) & (b <= drawn["c"]) | b.isna()).all()
+
+
+def test_what_would_be_lifted_out_of_its_bounds_or_a_condition_is_refused() -> None:
+    columns = {"came": MOMENT, "left": MOMENT | {"bounds": ["2000-01-01", "2023-06-30"]}, "status": STATUS}
+    with pytest.raises(PolicyError, match="'came' may lie above the bounds of 'left'"):
+        policy(columns, [ORDER])
+    late = {"when": {"status": "in"}, "then": {"left": ">2021-01-01"}}
+    with pytest.raises(PolicyError, match="a condition on the datetime 'left' cannot be kept"):
+        policy(columns | {"left": MOMENT}, [ORDER, late])
