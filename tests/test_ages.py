@@ -278,6 +278,7 @@ def test_no_row_breaks_a_condition_on_an_age(nullable: bool) -> None:
     """Half of all patients are within a day of their 18th birthday, a fifth of wards is drawn at random."""
     data = patients(600)
     data["ward"] = data["ward"].where(np.arange(600) % 5 > 0, "paediatrics")
+    data["admitted"] = data["admitted"].where(np.arange(600) % 4 > 0, None if nullable else data["admitted"])
     admitted = ADMITTED.replace(", nullable: false", "") if nullable else ADMITTED
     model = fit(ruled(PAEDIATRICS, admitted=admitted, trainer=NETWORK), data)
     drawn = model.sample(3_000, seed=1)
@@ -287,12 +288,25 @@ def test_no_row_breaks_a_condition_on_an_age(nullable: bool) -> None:
     assert filled["born"].astype(str).tolist()[:30] == ["2004-02-29"] * 30, "of age at the end of February 2022"
     for table in (drawn, filled):
         texts = {name: table[name].astype(str) for name in ("born", "admitted")}
-        age = years(table.assign(**texts | {"admitted": texts["admitted"].replace("NaT", "1800-01-01")}))
+        age = years(table.assign(**texts | {"admitted": texts["admitted"].replace("NaT", "1800-01-01 00:00:00")}))
         age = age.where(table["admitted"].notna() & table["born"].notna())
         young = table["ward"].astype(str) == "paediatrics"
         assert (age[young] < 18).all(), "a child without an age would be none"
         assert not age[~young].between(0, 15).any()
     assert (drawn["ward"] == "paediatrics").mean() > 0.2
+
+
+def test_ages_count_at_the_date_that_leaves() -> None:
+    """A condition on `left` has both dates stored as themselves, in bins of months: admissions move as they are ordered."""
+    data = patients(1_000)
+    data = data.assign(admitted=data["admitted"].str[:10], left=data["admitted"].str[:10])
+    left = "  left: {kind: date, bounds: [2020-01-01, 2024-12-31], nullable: false}\n"
+    order = ["{inequality: [admitted, '<=', left]}", "{when: {ward: paediatrics}, then: {left: '>=2020-03-01'}}"]
+    adults = "{when: {ward: surgery}, then: {born: {age: '>=18'}}}"
+    policy = ruled([PAEDIATRICS[0], adults, *order], admitted=ADMITTED.replace("datetime", "date") + left)
+    drawn = fit(policy.with_changes(epsilon=2.0), data).sample(4_000, seed=1)
+    assert (drawn["admitted"].astype(str) <= drawn["left"].astype(str)).all()
+    assert ((years(drawn) < 18) == (drawn["ward"].astype(str) == "paediatrics")).all()
 
 
 def test_real_rows_that_break_a_condition_on_an_age_are_counted() -> None:

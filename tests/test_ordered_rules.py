@@ -24,10 +24,10 @@ NETWORK = {
 }
 
 
-def policy(columns: dict[str, Any], rules: list[Any], trainer: Any = None) -> Policy:
+def policy(columns: dict[str, Any], rules: list[Any], trainer: Any = None, epsilon: float = 50.0) -> Policy:
     return Policy.from_text(yaml.safe_dump({
-        "privsynth": 1, "dataset": {"id": "order", "rows": 2_000}, "unit": "row", "seed": 1,
-        "budget": {"epsilon": 50.0, "delta": 1e-6}, "columns": columns, "constraints": rules,
+        "privsynth": 1, "dataset": {"id": "order"}, "unit": "row", "seed": 1,
+        "budget": {"epsilon": epsilon, "delta": 1e-6}, "columns": columns, "constraints": rules,
         "trainer": trainer or {"name": "marginals", "options": {"sweeps": 4}},
     }, sort_keys=False))  # fmt: skip
 
@@ -95,22 +95,50 @@ def test_nothing_is_lifted_beyond_its_bounds(came: list[str], left: list[str], s
 
 @pytest.mark.parametrize("nullable", [True, False])
 def test_chains_hold_within_bounds_and_conditions(nullable: bool) -> None:
-    """a <= b and b <= c leave no room where c is small and a is large, though neither pair says so."""
+    """a <= b and b <= c leave no room where c is small and a is large, though neither pair says so in bins as wide as these."""
     between = {"kind": "number", "bounds": [0, 20], "decimals": 1, "nullable": nullable}
     columns = {"a": HOURS | {"nullable": False}, "b": between, "c": HOURS | {"nullable": False}, "status": STATUS}
-    rules = [{"inequality": ["a", "<=", "b"]}, {"inequality": ["b", "<=", "c"]},
-             {"when": {"status": "in"}, "then": {"a": ">=5"}}, {"when": {"status": "out"}, "then": {"c": "<5"}}]  # fmt: skip
+    chain = [{"inequality": ["a", "<=", "b"]}, {"inequality": ["b", "<=", "c"]}]
+    ruled = [{"when": {"status": "in"}, "then": {"a": ">=5"}}, {"when": {"status": "out"}, "then": {"c": "<5"}}]
     rng = np.random.default_rng(0)
     data = pd.DataFrame(
-        {n: rng.integers(0, 10, 2_000).astype(str) for n in "abc"} | {"status": rng.choice(["in", "out"], 2_000)}
+        {n: rng.integers(0, 10, 300).astype(str) for n in "abc"} | {"status": rng.choice(["in", "out"], 300)}
     )
-    for extra in ([], [{"inequality": ["a", "<", "c"]}]):
-        drawn = fit(policy(columns, rules + extra), data).sample(2_000, seed=1)
-        inside = drawn["status"] == "in"
-        assert (drawn["a"][inside] >= 5).all() and (drawn["c"][~inside] < 5).all() and 0 < inside.mean() < 1
-        assert drawn["c"].between(0, 9).all() and drawn["a"].between(0, 9).all()
+    data["b"] = (rng.integers(0, 200, 300) / 10).astype(str)
+    for rules, high in ((ruled, 9), ([], 4)):
+        of = columns | {"c": columns["c"] | {"bounds": [0, high]}}
+        drawn = fit(policy(of, chain + rules, epsilon=1.0), data).sample(4_000, seed=1)
+        inside = drawn["status"].astype(str) == "in"
+        if rules:
+            assert (drawn["a"][inside] >= 5).all() and (drawn["c"][~inside] < 5).all() and 0 < inside.mean() < 1
+        assert drawn["c"].between(0, high).all() and drawn["a"].between(0, 9).all()
         b = drawn["b"].astype(float)
         assert ((drawn["a"] <= b) & (b <= drawn["c"]) | b.isna()).all()
+
+
+@pytest.mark.parametrize("signs", [["<"], ["<", "<="], ["<=", "<"]])
+def test_no_gap_moves_its_start_across_a_condition(signs: list[str]) -> None:
+    """Whoever came on the last day cannot have left on a later one: a gap would move the day of coming."""
+    columns = {"came": STAY | {"nullable": False}, "left": STAY, "status": STATUS}
+    last = {"when": {"status": "in"}, "then": {"came": ">2023-12-30"}, "iff": True}
+    data = stays("date")
+    data["came"] = np.where(data["status"] == "in", "2023-12-31", np.minimum(data["came"], "2023-12-29"))
+    model = fit(policy(columns, [*({"inequality": ["came", sign, "left"]} for sign in signs), last]), data)
+    drawn = model.sample(1_000, seed=1)
+    inside = drawn["status"].astype(str) == "in"
+    assert ((drawn["came"].astype(str) == "2023-12-31") == inside).all()
+    assert drawn["left"][inside].isna().all() and not drawn["left"].isna().all()
+
+
+def test_a_gap_that_would_lift_another_column_is_none() -> None:
+    """`paid` is no gap, so a late discharge would lift it beyond its last day."""
+    paid = STAY | {"bounds": ["1990-01-01", "2023-06-30"]}
+    columns = {"came": STAY | {"nullable": False}, "left": STAY, "paid": paid}
+    known = policy(columns, [ORDER, {"inequality": ["left", "<=", "paid"]}])
+    assert known.knowledge.gaps == {}
+    data = stays("date").assign(paid=lambda t: t["left"]).drop(columns="status")
+    drawn = fit(known, data).sample(1_000, seed=1)
+    assert pd.to_datetime(drawn["paid"].astype(str), errors="coerce").max() <= pd.Timestamp("2023-06-30")
 
 
 def test_what_would_be_lifted_out_of_its_bounds_or_a_condition_is_refused() -> None:
