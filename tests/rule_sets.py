@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ CONDITIONS: dict[str, list[Any]] = {
 
 def age(row: Row) -> int | None:
     """Whole years by the calendar: a birthday on 29 February is on 1 March in other years."""
-    born, came = row["born"], row["came"]
+    born, came = row["born"], day_of(row["came"])
     if born is None or came is None:
         return None
     return int(came.year - born.year - ((came.month, came.day) < (born.month, born.day)))
@@ -75,6 +75,11 @@ def meets(value: Any, condition: Any, name: str) -> bool:
     return bool(value == condition)
 
 
+def day_of(value: Any) -> Any:
+    """The day of a moment; any other value as it is."""
+    return value.date() if isinstance(value, datetime) else value
+
+
 def read(limit: Any) -> Any:
     """A number or a day."""
     return date.fromisoformat(limit) if "-" in str(limit) else float(limit)
@@ -83,11 +88,13 @@ def read(limit: Any) -> Any:
 @dataclass(frozen=True)
 class RuleSet:
     entries: tuple[dict[str, Any], ...]
+    moments: bool = False  # stays are from moment to moment, and not from day to day
 
     @property
     def columns(self) -> dict[str, dict[str, Any]]:
         dated = any(name in DATES for entry in self.entries for name in columns_of(entry))
-        return COLUMNS | (DATES if dated else {})
+        stay = {name: DATES[name] | {"kind": "datetime"} for name in ("came", "left")} if self.moments else {}
+        return COLUMNS | (DATES | stay if dated else {})
 
     def text(self, trainer: str, rows: int = 200) -> str:
         """A policy."""
@@ -122,7 +129,9 @@ class RuleSet:
 
 def met(conditions: dict[str, Any], row: Row) -> bool:
     return all(
-        meets(age(row), condition["age"], "age") if isinstance(condition, dict) else meets(row[name], condition, name)
+        meets(age(row), condition["age"], "age")
+        if isinstance(condition, dict)
+        else meets(day_of(row[name]), condition, name)
         for name, condition in conditions.items()
     )
 
@@ -154,7 +163,7 @@ def conditions(draw: st.DrawFn, most: int, columns: list[str]) -> dict[str, Any]
 
 
 @st.composite
-def entries(draw: st.DrawFn, dated: bool) -> dict[str, Any]:
+def entries(draw: st.DrawFn, dated: bool, moments: bool) -> dict[str, Any]:
     kind = draw(st.sampled_from(["when", "when", "when", "together", "inequality"]))
     names = ["sex", "seen", *DATES] if dated else sorted(COLUMNS)  # few, since `sound` walks over all combinations
     if kind == "together":
@@ -162,18 +171,21 @@ def entries(draw: st.DrawFn, dated: bool) -> dict[str, Any]:
         return {"together": draw(st.lists(st.sampled_from(own), min_size=2, max_size=3, unique=True))}
     if kind == "inequality":
         pairs = [("came", "left"), ("born", "came")] if dated else [("rank", "age"), ("size", "age"), ("rank", "size")]
-        small, large = draw(st.sampled_from(pairs))
-        return {"inequality": [small, draw(st.sampled_from(["<", "<="])), large]}
+        small, large = pairs[0] if moments else draw(st.sampled_from(pairs))
+        return {"inequality": [small, "<=" if moments else draw(st.sampled_from(["<", "<="])), large]}
     both = {"when": draw(conditions(2, names)), "then": draw(conditions(2, names))}
     return both | ({"iff": True} if draw(st.booleans()) else {})
 
 
-RULE_SETS = st.booleans().flatmap(
-    lambda dated: st.lists(entries(dated), min_size=1, max_size=4).map(lambda found: RuleSet(tuple(found)))
-)
+def _sets(kind: str) -> st.SearchStrategy[RuleSet]:
+    one = entries(kind != "numbers", kind == "moments")
+    return st.lists(one, min_size=1, max_size=4).map(lambda found: RuleSet(tuple(found), kind == "moments"))
 
 
-def table(rows: int = 200, seed: int = 0, columns: Iterable[str] = COLUMNS) -> pd.DataFrame:
+RULE_SETS = st.sampled_from(["numbers", "numbers", "days", "moments"]).flatmap(_sets)
+
+
+def table(rows: int = 200, seed: int = 0, columns: Mapping[str, Any] = COLUMNS) -> pd.DataFrame:
     """A random table that knows of no rules but that births come before, and discharges after an admission."""
     rng = np.random.default_rng(seed)
     found: dict[str, Any] = {
@@ -185,6 +197,8 @@ def table(rows: int = 200, seed: int = 0, columns: Iterable[str] = COLUMNS) -> p
     left = np.minimum(came + rng.integers(0, 20, rows), np.datetime64("2020-12-31"))
     found |= {"came": came, "left": left, "born": came - rng.integers(0, 36_000, rows)}
     frame = pd.DataFrame({name: pd.Series(found[name]).astype(str).astype(object) for name in columns})
+    for name in (name for name in columns if columns[name]["kind"] == "datetime"):
+        frame[name] += " 12:00:00"
     for name in frame:
         if (COLUMNS | DATES)[name].get("nullable", True):
             frame.loc[rng.random(rows) < 0.2, name] = None
@@ -199,4 +213,8 @@ def rows_of(released: pd.DataFrame) -> Iterator[Row]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    return float(value) if name in NUMBERS else pd.Timestamp(value).date()
+    if name in NUMBERS:
+        return float(value)
+    return (
+        pd.Timestamp(value).date() if name == "born" or len(str(value)) == 10 else pd.Timestamp(value).to_pydatetime()
+    )

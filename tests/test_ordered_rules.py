@@ -123,11 +123,29 @@ def test_no_gap_moves_its_start_across_a_condition(signs: list[str]) -> None:
     last = {"when": {"status": "in"}, "then": {"came": ">2023-12-30"}, "iff": True}
     data = stays("date")
     data["came"] = np.where(data["status"] == "in", "2023-12-31", np.minimum(data["came"], "2023-12-29"))
+    data["left"] = data["left"].where(data["status"] == "out", "2023-12-31")  # as some tables have it
     model = fit(policy(columns, [*({"inequality": ["came", sign, "left"]} for sign in signs), last]), data)
     drawn = model.sample(1_000, seed=1)
     inside = drawn["status"].astype(str) == "in"
     assert ((drawn["came"].astype(str) == "2023-12-31") == inside).all()
     assert drawn["left"][inside].isna().all() and not drawn["left"].isna().all()
+
+
+def test_a_given_text_in_place_of_a_number_is_known_whatever_its_gap_starts_from() -> None:
+    dose = {"kind": "integer", "bounds": [0, 100]}
+    columns = {"first": dose | {"nullable": False}, "last": dose | {"censored": {"above": ["100+"]}}, "status": STATUS}
+    rules = [
+        {"inequality": ["first", "<=", "last"]},
+        {"when": {"last": ["100+"]}, "then": {"status": "in"}, "iff": True},
+    ]
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 90, 500)
+    last = pd.Series(first + rng.integers(0, 10, 500)).astype(str).where(rng.random(500) < 0.6, "100+")
+    data = pd.DataFrame({"first": first.astype(str), "last": last, "status": np.where(last == "100+", "in", "out")})
+    model = fit(policy(columns, rules, NETWORK), data)
+    assert model.codec.columns[1].domain.gap_from == "first"
+    filled = model.impute(pd.DataFrame({"first": [None] * 40, "last": ["100+"] * 40, "status": [None] * 40}), seed=1)
+    assert (filled["status"].astype(str) == "in").all() and (filled["last"].astype(str) == "100+").all()
 
 
 def test_a_gap_that_would_lift_another_column_is_none() -> None:
