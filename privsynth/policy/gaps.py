@@ -28,15 +28,15 @@ class Side(NamedTuple):
 def gaps_of(rules: Sequence[tuple[str, str, bool]], sides: Mapping[str, Side]) -> dict[str, str]:
     """{column that is stored as its gap: the smaller one}, each from one. rules: (smaller column, larger column, strict)
 
-    A gap that may reach beyond a column above it, and would lift that out of its bounds, is none.
+    Neither side of another inequality that would lift the larger one beyond its bounds is one: both are settled as themselves.
     """
     own = [(small, large, strict) for small, large, strict in rules if small in sides and large in sides]
     found: dict[str, str] = {}
     for small, large, strict in own:
         if stored_as_gap(sides[small], sides[large], strict):
             found.setdefault(large, small)
-    lifting = {a for a, b, strict in own if found.get(b) != a and sides[a].reaches_beyond(sides[b], strict)}
-    return {large: small for large, small in found.items() if large not in lifting}
+    lifting = [(a, b) for a, b, strict in own if found.get(b) != a and sides[a].reaches_beyond(sides[b], strict)]
+    return {large: small for large, small in found.items() if not any(large in pair for pair in lifting)}
 
 
 def stored_as_gap(small: Side, large: Side, strict: bool = False) -> bool:
