@@ -153,7 +153,8 @@ def holds(entry: dict[str, Any], row: Row) -> bool:
     small, sign, large = entry["inequality"]
     if row[small] is None or row[large] is None:
         return True
-    return bool(row[small] < row[large] if sign == "<" else row[small] <= row[large])
+    one, other = (pd.Timestamp(v) if isinstance(v, date) else v for v in (row[small], row[large]))
+    return bool(one < other if sign == "<" else one <= other)
 
 
 @st.composite
@@ -215,6 +216,5 @@ def rows_of(released: pd.DataFrame) -> Iterator[Row]:
 def _plain(name: str, value: Any) -> Any:
     if name in NUMBERS:
         return float(value)
-    return (
-        pd.Timestamp(value).date() if name == "born" or len(str(value)) == 10 else pd.Timestamp(value).to_pydatetime()
-    )
+    moment = pd.Timestamp(value).to_pydatetime()
+    return moment if name != "born" else moment.date()
