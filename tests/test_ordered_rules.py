@@ -157,6 +157,11 @@ def test_a_gap_that_would_lift_another_column_is_none() -> None:
     data = stays("date").assign(paid=lambda t: t["left"]).drop(columns="status")
     drawn = fit(known, data).sample(1_000, seed=1)
     assert pd.to_datetime(drawn["paid"].astype(str), errors="coerce").max() <= pd.Timestamp("2023-06-30")
+    seen, through = STAY | {"bounds": ["1990-01-01", "2023-12-31"]}, [["came", "<=", "left"], ["seen", "<=", "left"]]
+    rules = [{"inequality": rule} for rule in (*through, ["left", "<=", "done"])]
+    for end, gaps in (("2023-12-31", {"left": "came", "done": "left"}), ("2023-06-30", {})):
+        of = columns | {"seen": seen, "done": STAY | {"bounds": ["2020-01-01", end]}}
+        assert policy(of, rules).knowledge.gaps == gaps, "what was seen late would lift `left`, and that `done`"
 
 
 def test_what_would_be_lifted_out_of_its_bounds_or_a_condition_is_refused() -> None:

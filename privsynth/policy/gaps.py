@@ -35,8 +35,23 @@ def gaps_of(rules: Sequence[tuple[str, str, bool]], sides: Mapping[str, Side]) -
     for small, large, strict in own:
         if stored_as_gap(sides[small], sides[large], strict):
             found.setdefault(large, small)
-    lifting = [(a, b) for a, b, strict in own if found.get(b) != a and sides[a].reaches_beyond(sides[b], strict)]
-    return {large: small for large, small in found.items() if not any(large in pair for pair in lifting)}
+    higher, lifted = above(own), set[str]()
+    for small, large, strict in own:
+        reach = {name: strict or more for name, more in {large: False, **higher.get(large, {})}.items()}
+        if found.get(large) != small and any(sides[small].reaches_beyond(sides[n], s) for n, s in reach.items()):
+            lifted |= {small, *reach}
+    return {large: small for large, small in found.items() if large not in lifted}
+
+
+def above(rules: Sequence[tuple[str, str, bool]]) -> dict[str, dict[str, bool]]:
+    """{column: those that are never below it, directly or through others, and whether always above}"""
+    found: dict[str, dict[str, bool]] = {}
+    for _ in rules:  # as often as the longest chain can need
+        for small, large, strict in rules:
+            own = found.setdefault(small, {})
+            for name, more in {large: False, **found.get(large, {})}.items():
+                own[name] = own.get(name, False) or strict or more
+    return found
 
 
 def stored_as_gap(small: Side, large: Side, strict: bool = False) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from privsynth.policy.ages import ages_at, births_at
 from privsynth.policy.column import EPOCH
 from privsynth.policy.constraints import Constraint, Inequality
-from privsynth.policy.gaps import gaps_of
+from privsynth.policy.gaps import above, gaps_of
 from privsynth.policy.knowledge import Knowledge
 from privsynth.policy.model import PolicyModel
 from privsynth.policy.moments import YEAR
@@ -79,9 +79,12 @@ def _by_inequality(known: Knowledge, small: str, large: str, strict: bool) -> It
                 f"a condition on the age of {born!r} cannot be kept together with an inequality that may lift {large!r}"
             )
             yield rule, "declare it as a date, give both sides bounds that are alike, or drop one of the two"
-    if one.limits and other.limits and one.limits[1] + strict * other.step > other.limits[1]:
-        rule = f"{small!r} may lie above the bounds of {large!r}, which would be lifted beyond them"
-        yield rule, f"let the bounds of {small!r} end before, or those of {large!r} later"
+    for name in (large, *above(known.rising).get(large, {})):
+        top, more = known.columns[name], strict and name == large
+        if one.limits and top.limits and one.limits[1] + more * top.step > top.limits[1]:
+            rule = f"{small!r} may lie above the bounds of {name!r}, which would be lifted beyond them"
+            yield rule, f"let the bounds of {small!r} end before, or those of {name!r} later"
+            return
 
 
 def _by_bounds(known: Knowledge, name: str) -> Iterator[Violation]:
