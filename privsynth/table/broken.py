@@ -72,9 +72,7 @@ def _places(rows: pd.DataFrame, name: str, cells: Sequence[Cell], knowledge: Kno
         states = rows[state_of(name)].to_numpy(np.int64)
         of_mark = np.array([place.get(mark, blank) for mark in (*marks, "")], np.int64)
         found = np.where(states >= 0, of_mark[np.maximum(states, 0)], found)
-    ageless = (
-        ~known & rows[name].notna().to_numpy()
-    )  # a birth without the date at which its age counts: nothing is told
+    ageless = ~known & rows[name].notna().to_numpy()  # a birth without the date at which its age counts
     return np.where(ageless, -1, found)
 
 
