@@ -15,13 +15,13 @@ from privsynth import evidence as e
 from privsynth.audit.attack import attack
 from privsynth.audit.compare import categorical
 from privsynth.audit.tables import AuditTables
-from privsynth.encoding.ages import age_text
 from privsynth.encoding.codec import Codec, ColumnCodec
 from privsynth.encoding.copula import LAST
 from privsynth.encoding.domain import OTHER, STRATUM, ColumnDomain
 from privsynth.encoding.histograms import to_simplex
 from privsynth.encoding.lost import failures, lost_share, remarks
 from privsynth.policy import Policy
+from privsynth.policy.ages import age_text
 from privsynth.privacy.plan import Plan
 from privsynth.privacy.unit import Rows
 from privsynth.sampling.checked import broken_when_released

@@ -14,9 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privsynth import Policy, Synthesizer, fit
-from privsynth.encoding.ages import YEAR, age_edges, age_range, age_text, ages_at, births_at
 from privsynth.errors import PolicyError, PrivsynthError
+from privsynth.policy.ages import age_edges, age_range, age_text, ages_at, births_at
+from privsynth.policy.constraints.conditions import AgeOf, Cell, condition_of
+from privsynth.policy.moments import YEAR
 from privsynth.privacy.unit import Rows
+from privsynth.table.broken import broken_rows
 
 DAYS = st.integers(-400_000, 2_000_000)  # a thousand years before 1970 to the year 7445
 HEAD = """\
@@ -169,7 +172,7 @@ def _set(column: int, **values: Any) -> Callable[[Any], None]:
         (_set(0, ages=[5, 5]), "must rise"),
         (_set(0, ages=[0, 10**9]), "ages"),
         (_set(0, spikes=[0]), "stored as an age"),
-        (_set(4, gap_from="born"), "must not name a column that is stored as an age"),
+        (_set(4, gap_from="born", floor=20_000), "must not name a column that is stored as an age"),
         (_set(3, age_at="admitted"), "stored as a gap or an age"),
     ],
 )
@@ -205,3 +208,112 @@ def test_cuts_hold_inside_a_measured_range_too() -> None:
     assert ((drawn["age"] < 18) == (drawn["ward"] == "paediatrics")).mean() > 0.99
     with pytest.raises(PolicyError, match="must be numbers"):
         policy_of(columns.replace("18,", "2020-01-01,"))
+
+
+# --- conditions on ages -------------------------------------------------------------------------------------------------
+
+BARE = BORN.replace("ages: [18, 65], ", "").replace("2024-12-31", "2025-01-31")
+PAEDIATRICS = [
+    "{when: {ward: paediatrics}, then: {born: {age: '<18'}}}",
+    "{when: {born: {age: [0, 15]}}, then: {ward: paediatrics}}",
+]
+
+
+def ruled(rules: list[str], born: str = BARE, admitted: str = ADMITTED, trainer: str = "marginals") -> Policy:
+    return policy_of(born + admitted + WARD + "constraints:\n" + "".join(f"  - {rule}\n" for rule in rules), trainer)
+
+
+@pytest.mark.parametrize(
+    ("written", "ages"),
+    [(18, {18}), ("<18", {-1, 0, 17}), ("<=18", {-1, 0, 17, 18}), (">18", {19, 60}), (">=18", {18, 19, 60}),
+     ([18, 19], {18, 19}), ([0, 18, 60], {0, 18, 60}), ("missing", set()), ("present", {-1, 0, 17, 18, 19, 60})],
+)  # fmt: skip
+def test_conditions_on_ages_hold_from_birthday_to_birthday(written: Any, ages: set[int]) -> None:
+    column = ruled(["{when: {ward: surgery}, then: {born: {age: '>=60'}}}"]).model.columns["born"]
+    condition = condition_of(AgeOf(age=written), column)
+    ends = [(age, [Cell(day, day) for day in (age * YEAR, age * YEAR + YEAR - 1)]) for age in (-1, 0, 17, 18, 19, 60)]
+    assert {age for age, cells in ends if all(condition.holds(cell) for cell in cells)} == ages
+    assert {age for age, cells in ends if any(condition.holds(cell) for cell in cells)} == ages
+    assert condition.holds(Cell(absent=True)) == (written == "missing")
+
+
+@pytest.mark.parametrize(
+    ("rules", "born", "told"),
+    [
+        (["{when: {ward: surgery}, then: {born: {age: 3}}}"], BARE.replace(", cuts: {at: admitted}", ""),
+         "write `kind: date` with `cuts: {at: DATE}`"),
+        (["{when: {ward: surgery}, then: {ward: {age: 3}}}"], BARE, "no date of birth"),
+        (["{when: {ward: surgery}, then: {born: {age: 3.5}}}"], BARE, "lies between two values"),
+        (["{when: {ward: surgery}, then: {born: {years: 3}}}"], BARE, "known here: age"),
+        (["{when: {ward: surgery}, then: {born: '<2000-01-01'}}"], BARE, 'write `{age: "<18"}`'),
+        (["{combinations: [born, ward], file: f.csv}"], BARE, "no list of its days"),
+        (["{when: {ward: surgery}, then: {born: {age: '>=140'}}}"], BARE, "no row meets its condition"),
+        (PAEDIATRICS[:1], BARE.replace("2025-01-31", "2004-12-31"), r"write `bounds: \[1900-01-01, 2007-01-02\]`"),
+        (["{when: {ward: surgery}, then: {born: {age: '>=60'}}}"], BARE.replace("1900", "1965"),
+         "no row meets its condition"),
+        (["{when: {ward: surgery}, then: {born: {age: '>=50'}}}"], BARE.replace("1900", "1972"),
+         r"write `bounds: \[1969-12-31, 2025-01-31\]`"),
+        (PAEDIATRICS[1:], BARE.replace("2025-01-31", "2024-12-31"), r"write `bounds: \[1900-01-01, 2025-01-02\]`"),
+    ],
+)  # fmt: skip
+def test_conditions_on_ages_that_cannot_be_kept_are_refused(rules: list[str], born: str, told: str) -> None:
+    with pytest.raises(PolicyError, match=told):
+        ruled(rules, born)
+
+
+def test_conditions_on_ages_that_nothing_may_lift() -> None:
+    seen = "  seen: {kind: datetime, bounds: [1990-01-01, 2024-12-31]}\n"
+    with pytest.raises(PolicyError, match="may lift 'admitted'"):
+        ruled([*PAEDIATRICS, "{inequality: [seen, '<=', admitted]}"], admitted=ADMITTED + seen)
+    late = "  late: {kind: date, bounds: [2020-01-01, 2024-12-31]}\n"
+    with pytest.raises(PolicyError, match="the date 'late' cannot be kept"):
+        ruled(
+            ["{inequality: [born, '<=', late]}", "{when: {ward: surgery}, then: {late: '>2021-01-01'}}"],
+            admitted=ADMITTED + late,
+        )
+
+
+@pytest.mark.parametrize("nullable", [True, False])
+def test_no_row_breaks_a_condition_on_an_age(nullable: bool) -> None:
+    """Half of all patients are within a day of their 18th birthday, a fifth of wards is drawn at random."""
+    data = patients(600)
+    data["ward"] = data["ward"].where(np.arange(600) % 5 > 0, "paediatrics")
+    data["admitted"] = data["admitted"].where(np.arange(600) % 4 > 0, None if nullable else data["admitted"])
+    admitted = ADMITTED.replace(", nullable: false", "") if nullable else ADMITTED
+    model = fit(ruled(PAEDIATRICS, admitted=admitted, trainer=NETWORK), data)
+    drawn = model.sample(3_000, seed=1)
+    known = pd.DataFrame({"born": ["2004-02-29"] * 30 + [None] * 30, "admitted": [None] * 30 + ["2022-02-28 09:00:00"] * 30,
+                          "ward": ["paediatrics", "surgery"] * 30})  # fmt: skip
+    filled = model.impute(known, seed=1)
+    assert filled["born"].astype(str).tolist()[:30] == ["2004-02-29"] * 30, "of age at the end of February 2022"
+    for table in (drawn, filled):
+        texts = {name: table[name].astype(str) for name in ("born", "admitted")}
+        age = years(table.assign(**texts | {"admitted": texts["admitted"].replace("NaT", "1800-01-01 00:00:00")}))
+        age = age.where(table["admitted"].notna() & table["born"].notna())
+        young = table["ward"].astype(str) == "paediatrics"
+        assert (age[young] < 18).all(), "a child without an age would be none"
+        assert not age[~young].between(0, 15).any()
+    assert (drawn["ward"] == "paediatrics").mean() > 0.2
+
+
+def test_ages_count_at_the_date_that_leaves() -> None:
+    """A condition on `left` has both dates stored as themselves, in bins of months: admissions move as they are ordered."""
+    data = patients(1_000)
+    data = data.assign(admitted=data["admitted"].str[:10], left=data["admitted"].str[:10])
+    left = "  left: {kind: date, bounds: [2020-01-01, 2024-12-31], nullable: false}\n"
+    order = ["{inequality: [admitted, '<=', left]}", "{when: {ward: paediatrics}, then: {left: '>=2020-03-01'}}"]
+    adults = "{when: {ward: surgery}, then: {born: {age: '>=18'}}}"
+    policy = ruled([PAEDIATRICS[0], adults, *order], admitted=ADMITTED.replace("datetime", "date") + left)
+    drawn = fit(policy.with_changes(epsilon=2.0), data).sample(4_000, seed=1)
+    assert (drawn["admitted"].astype(str) <= drawn["left"].astype(str)).all()
+    assert ((years(drawn) < 18) == (drawn["ward"].astype(str) == "paediatrics")).all()
+
+
+def test_real_rows_that_break_a_condition_on_an_age_are_counted() -> None:
+    rules = ruled(PAEDIATRICS, admitted=ADMITTED.replace(", nullable: false", "")).knowledge
+    admitted = 86_400.0 * np.array([6_573.9, 6_574, 6_574, 6_574, np.nan, 6_574, 6_573])
+    rows = pd.DataFrame({"born": [0.0, 0.0, 0.0, 0.0, 0.0, np.nan, 6_000.0], "admitted": admitted})
+    rows["ward"] = ["paediatrics"] * 6 + ["surgery"]
+    assert list(broken_rows(rows, rules).values()) == [4, 1], (
+        "three on their 18th birthday, one unborn; a child in surgery"
+    )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,8 +35,6 @@ WORD = {"kind": "category", "categories": ["a", "b"]}
 def policy(
     columns: dict[str, Any], constraints: list[dict[str, Any]], folder: Path | None = None, **files: str
 ) -> Policy:
-    import yaml
-
     text = yaml.safe_dump({
         "privsynth": 1, "dataset": {"id": "parts", "rows": 200}, "unit": "row", "budget": {"epsilon": 2.0, "delta": 1e-6},
         "columns": columns | {"y": WORD, "z": WORD}, "constraints": constraints, "trainer": {"name": "marginals"},
@@ -256,6 +255,86 @@ def test_computed_numbers_beyond_what_floats_hold_are_missing() -> None:
 def test_what_cannot_hold_is_refused_by_name(columns: dict[str, Any], constraints: list[Any], told: str) -> None:
     with pytest.raises(PolicyError, match=told):
         policy(columns, constraints)
+
+
+@pytest.mark.parametrize("entry", [{"together": ["a", "a"]}, {"unique": ["i", "i"]}, {"combinations": ["y", "y"], "file": "f.csv"},
+                                   {"one_hot": ["t", "t"]}, {"derived": "y", "from": ["z", "z"], "file": "f.csv"}])  # fmt: skip
+def test_a_column_is_named_once_in_a_list(entry: dict[str, Any]) -> None:
+    columns = {"a": AGE, "t": {"kind": "boolean"}, "i": {"kind": "id", "release": "regenerate"}}
+    with pytest.raises(PolicyError, match="named twice"):
+        policy(columns, [entry])
+
+
+def test_tokens_of_the_table_are_named_as_those_of_a_column() -> None:
+    """-8 of `dataset.missing` is no number, so no row with a number meets it; at the end of a range it would mean two things."""
+    column = Column.model_validate({"kind": "integer", "bounds": [-10, 10]})
+    column._inherited = ("-8", "?")
+    for token in (-8, "-8", "?"):
+        condition = condition_of(token, column)
+        assert condition.holds(Cell(text=str(token), absent=True))
+        assert not condition.holds(Cell(-8, -8)) and not condition.holds(Cell(absent=True))
+    with pytest.raises(ValueError, match=r"means missing by `dataset\.missing`"):
+        condition_of([-8, 5], column)
+    text = yaml.safe_dump({
+        "privsynth": 1, "dataset": {"id": "parts", "rows": 200, "missing": ["-8", "?"]}, "unit": "row",
+        "budget": {"epsilon": 2.0, "delta": 1e-6}, "columns": {"a": {"kind": "integer", "bounds": [0, 9]}, "y": WORD},
+        "constraints": [{"when": {"y": "?"}, "then": {"a": "-8"}}],
+    })  # fmt: skip
+    for one in (Policy.from_text(text), Policy.from_text(text).with_changes(epsilon=1.0)):
+        assert {name: c.inherited for name, c in one.model.columns.items()} == {"a": ("-8", "?"), "y": ("-8", "?")}
+
+
+def test_a_list_of_two_dates_is_a_range_and_with_one_twice_a_list() -> None:
+    column = Column.model_validate({"kind": "date", "bounds": ["2020-01-01", "2020-12-31"]})
+    one, other = "2020-01-31", "2020-03-31"
+    assert condition_of([one, other], column).ranges == ((18_292, 18_352),)
+    assert set(condition_of([one, other, other], column).ranges) == {(18_292, 18_292), (18_352, 18_352)}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**20))
+def test_formulas_stay_within_their_intervals(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    texts = [
+        "a + b",
+        "a - b * 2",
+        "-a * b",
+        "a / b",
+        "min(a, b, 3)",
+        "max(a, -b)",
+        "round(a / 4, 1)",
+        "(a - b) / (a + b)",
+    ]
+    formula = Formula.of(texts[seed % len(texts)])
+    ends = {name: tuple(sorted(rng.integers(-5, 9, 2).astype(float))) for name in "ab"}
+    low, high = formula.interval({name: ends[name] for name in formula.columns})
+    values = {name: rng.choice([*ends[name], *rng.uniform(*ends[name], 20)], 50) for name in formula.columns}
+    found = formula(values, 50)
+    there = found[~np.isnan(found)]
+    assert ((low - 1e-9 <= there) & (there <= high + 1e-9)).all()
+
+
+@pytest.mark.parametrize(
+    ("formula", "bounds", "told"),
+    [
+        ("a + b", [0, 198], ""), ("a + b", [0, 100], "gives 0 to 198"), ("a + b + 300", [0, 100], "ERROR"),
+        ("a / b", [0, 1], ""), ("round(a / 2)", [0, 50], ""), ("u + b", [0, 297], ""), ("u + b", [0, 200], "gives 0 to 297"),
+    ],
+)  # fmt: skip
+def test_formulas_are_compared_with_the_bounds_of_their_column(formula: str, bounds: list[int], told: str) -> None:
+    columns = {
+        "a": AGE,
+        "b": AGE,
+        "t": {"kind": "number", "bounds": bounds},
+        "u": {"kind": "number", "bounds": [0, 198]},
+    }
+    rules = [{"derived": "t", "formula": formula}, {"derived": "u", "formula": "a + b"}]
+    if told == "ERROR":
+        with pytest.raises(PolicyError, match="gives 300 to 498, and 't' has the bounds 0 to 100"):
+            policy(columns, rules)
+        return
+    warnings = [w for w in policy(columns, rules).warnings if "formula" in w]
+    assert [told in w for w in warnings] == ([True] if told else [])
 
 
 @pytest.mark.parametrize(

@@ -380,17 +380,19 @@ def test_which_rules_are_stored_as_gaps(clinic_text: str) -> None:
             ColumnDomain("admitted", "date", (), 16436, 20088, nullable=a_null),
             ColumnDomain("discharged", "date", (), 16436, 20088, nullable=b_null),
         ]
-        return _with_gaps(columns, Policy.from_text(text))[1].gap_from
+        for name, null in (("admitted", a_null), ("discharged", b_null)):
+            text = text.replace(f"{name}: {{kind: date", f"{name}: {{nullable: {str(null).lower()}, kind: date")
+        return _with_gaps(columns, Policy.from_text(text).knowledge)[1].gap_from
 
     assert gap_of(clinic_text) == gap_of(clinic_text, False, False) == gap_of(clinic_text, False, True) == "admitted"
     assert gap_of(clinic_text, True, False) is None
     wide = [ColumnDomain("admitted", "date", (), 16436, 20088), ColumnDomain("discharged", "date", (), -30_000, 20088)]
-    assert all(column.gap_from is None for column in _with_gaps(wide, Policy.from_text(clinic_text)))
+    assert all(column.gap_from is None for column in _with_gaps(wide, Policy.from_text(clinic_text).knowledge))
 
 
 def test_strict_rules_need_a_gap_of_one_step(clinic_text: str) -> None:
     columns = [ColumnDomain("admitted", "date", (), 0, 99), ColumnDomain("discharged", "date", (), 5, 99)]
-    found = _with_gaps(columns, Policy.from_text(clinic_text.replace('"<="', '"<"')))[1]
+    found = _with_gaps(columns, Policy.from_text(clinic_text.replace('"<="', '"<"')).knowledge)[1]
     assert (found.gap_from, found.least_gap, found.low) == ("admitted", 1, 0)
     assert isinstance(found.grid, Intervals) and found.grid.edges[0] == 1, "days between, not days of a calendar"
 

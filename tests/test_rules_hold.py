@@ -29,8 +29,9 @@ def test_rules_are_refused_if_and_only_if_no_row_could_meet_them(rules: RuleSet)
         Policy.from_text(rules.text("{name: marginals}"))
     except PolicyError as error:
         told = str(error)
-        assert "cannot hold" in told or "cycle" in told, told
-        assert not rules.sound or "cycle" in told
+        lifted = rules.moments and "that may lift" in told  # datetimes take no condition on values then
+        assert "cannot hold" in told or "cycle" in told or lifted, told
+        assert not rules.sound or "cycle" in told or lifted
     else:
         assert rules.sound
 
@@ -46,7 +47,7 @@ def test_no_row_breaks_a_rule(rules: RuleSet, trainer: str, seed: int) -> None:
         policy = Policy.from_text(rules.text(trainer))
     except PolicyError:
         assume(False)
-    data = table(seed=seed)
+    data = table(seed=seed, columns=rules.columns)
     model = fit(policy, data)
     for n in (40, 2_100):
         wrong = [row for row in rows_of(model.sample(n, seed=1)) if not rules.allows(row)]

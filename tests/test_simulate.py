@@ -160,6 +160,17 @@ def test_diagnoses_depend_on_age_and_sex(visits: pd.DataFrame) -> None:
     assert rate(visits, winter, "diagnosis", "J18.9") > 1.3 * rate(visits, ~winter, "diagnosis", "J18.9")
 
 
+def test_children_are_treated_as_such(visits: pd.DataFrame) -> None:
+    years = age(visits, "admitted")
+    child = years < 14.99
+    assert set(visits.loc[child, "department"]) == {"paediatrics", "surgery"}
+    assert not (visits["department"] == "paediatrics")[years > 15.01].any()
+    assert set(visits.loc[child, "secondary_diagnosis"].dropna()) == {"J45.909", "E10.9"}
+    newborn = visits["diagnosis"] == "P59.9"
+    assert newborn.sum() > 50 and years[newborn].max() < 0.1
+    assert years[visits["diagnosis"].isin(["G30.9", "F03.90", "C61"])].min() > 40
+
+
 def test_numbers_have_spikes_and_tails(visits: pd.DataFrame) -> None:
     charge = visits["charge"]
     assert ((charge == 0) == (visits["payer"] == "charity")).all() and 0.01 < (charge == 0).mean() < 0.15

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from privsynth.encoding.ages import births_at
 from privsynth.encoding.copula import ENOUGH, LAST, MIN_ROWS, MOST, ROWS, Copula, bin_edges, stratified_places
 from privsynth.encoding.domain import STRATUM, ColumnDomain, Domain
 from privsynth.encoding.histograms import SIGNIFICANT, ConsistentCounts, Scales, to_simplex
 from privsynth.encoding.possible import Possible, Wall
-from privsynth.encoding.rising import settled
+from privsynth.encoding.rising import settled_within
 from privsynth.encoding.walls import alike, from_tensors, to_tensors, walls_of
 from privsynth.errors import Problem, Refused
 from privsynth.loading import Damaged, Tensors, part, take, take_shares
+from privsynth.policy.ages import births_at
 from privsynth.policy.column import decimals_of
 from privsynth.policy.consistency import NOTHING
 from privsynth.policy.constraints.conditions import Cell
@@ -185,11 +185,13 @@ class ColumnCodec:
 
 
 class Drawn:
-    """Decoded columns, one after another. frame: typed values by name; states: of columns with marks."""
+    """Decoded columns, one after another. tops: the highest values that gaps above leave. frame: typed values by name; states: of
+    columns with marks."""
 
-    def __init__(self, known: pd.DataFrame | None):
-        self.known, self.units, self.frame, self.states = (
+    def __init__(self, known: pd.DataFrame | None, tops: Mapping[str, np.ndarray]):
+        self.known, self.tops, self.units, self.frame, self.states = (
             known,
+            tops,
             dict[str, np.ndarray](),
             dict[str, Any](),
             dict[str, Any](),
@@ -226,6 +228,7 @@ class Drawn:
             if domain.gap_from is not None:
                 start = self.units[domain.gap_from]
                 value = np.minimum(start + value, np.maximum(domain.high, start + domain.least_gap))
+                value = np.maximum(value, domain.floor)
             elif domain.age_at is not None:
                 born = births_at(value, np.floor(self.units[domain.age_at] / domain.age_units))
                 value = np.clip(born, domain.low, domain.high)
@@ -245,6 +248,7 @@ class Drawn:
             self.frame[name] = found if there is None else np.where(there.notna(), there, found)
 
     def _finish(self, domain: ColumnDomain, name: str, value: np.ndarray) -> None:
+        value = np.minimum(value, self.tops.get(name, np.inf))
         whole = rounded(value * domain.step, domain.step)
         if self.known is not None:
             there = self.known[name].to_numpy(float)
@@ -319,9 +323,11 @@ class Codec:
         A gap is known where both of its sides are, and an age where both of its dates are.
         """
         full = known.notna()
-        for column in self.domain.columns:
+        marked = np.zeros((len(known), len(self.columns)), bool)  # known whatever a gap starts from
+        for j, column in enumerate(self.domain.columns):
             if column.marks and (states := state_of(column.name)) in known:
-                full[column.name] |= known[states] >= 0
+                marked[:, j] = known[states] >= 0
+                full[column.name] |= marked[:, j]
         for column in self.domain.columns:
             if column.members:
                 full[column.name] = full[list(column.members)].all(axis=1)
@@ -329,46 +335,64 @@ class Codec:
         starts = [[s for s in (c.gap_from, c.age_at) if s is not None] for c in self.domain.columns]
         given = [full[[c.name, *own]].all(axis=1) for c, own in zip(self.domain.columns, starts, strict=True)]
         codes = self.encode(Rows(known, np.arange(len(known)))).values
-        return np.where(np.stack(given, 1), codes, -1).astype(np.int32)
+        return np.where(np.stack(given, 1) | marked, codes, -1).astype(np.int32)
 
     def decode(self, codes: np.ndarray, rng: np.random.Generator, known: pd.DataFrame | None = None) -> pd.DataFrame:
         """Codes -> typed rows (text or None; float64 or NaN, dates in days), every declared inequality kept.
 
-        known: values that are given, as in `encode_known`: they stay as they are, and gaps start from them.
+        known: values that are given, as in `encode_known`: they stay as they are, and gaps and ages start from them.
         """
         places = self.places(
             codes, rng, use_copula=known is None
         )  # else the places would have to depend on what is known
-        drawn = Drawn(known)
-        waiting = [(j, c) for j, c in enumerate(self.columns) if c.domain.name != STRATUM]
-        while waiting:  # a gap or an age waits for the column that it starts from; the policy allows no cycle
-            j, column = waiting.pop(0)
-            if not drawn.take(column, codes[:, j], places[:, j]):
-                waiting.append((j, column))
-        self._settle(drawn, codes)
+        drawn = Drawn(known, self._tops(codes))
+        own = [(j, c) for j, c in enumerate(self.columns) if c.domain.name != STRATUM]
+        for relative in (False, True):  # first what moves while inequalities are settled, then what starts from it
+            waiting = [(j, c) for j, c in own if c.domain.relative == relative]
+            while waiting:  # a gap waits for the column that it starts from; the policy allows no cycle
+                j, column = waiting.pop(0)
+                if not drawn.take(column, codes[:, j], places[:, j]):
+                    waiting.append((j, column))
+            if not relative:
+                self._settle(drawn, codes)
         names = [name for column in self.domain.columns for name in column.members or (column.name,)]
         return pd.DataFrame({name: drawn.frame[name] for name in names if name in drawn.frame} | drawn.states)
+
+    def _tops(self, codes: np.ndarray) -> dict[str, np.ndarray]:
+        """{column: (rows,) the highest value, in grid units, from which the gaps that start there stay within their bounds}"""
+        gaps = [(j, c.domain) for j, c in enumerate(self.columns) if c.domain.gap_from is not None]
+        found = {str(domain.gap_from): np.full(len(codes), np.inf) for _, domain in gaps}
+        for _ in gaps:  # as often as the longest chain can need
+            for j, domain in gaps:
+                top = np.minimum(domain.high, found.get(domain.name, np.inf)) - domain.least_gap
+                there = np.isfinite(self.columns[j].limits[codes[:, j], 0])
+                start = str(domain.gap_from)
+                found[start] = np.where(there, np.minimum(found[start], top), found[start])
+        return found
 
     def _settle(self, drawn: Drawn, codes: np.ndarray) -> None:
         """Inequalities between columns that are stored as themselves, each value inside of its code; given values stay."""
         rules = self.domain.rising
         if not rules:
             return
-        steps, low, high = dict[str, float](), dict[str, np.ndarray](), dict[str, np.ndarray]()
+        steps, (low, high, lowest, highest) = dict[str, float](), tuple(dict[str, np.ndarray]() for _ in range(4))
         for j, column in enumerate(self.columns):
-            name = column.domain.name
+            domain, name = column.domain, column.domain.name
             if any(name in rule[:2] for rule in rules):
-                steps[name] = column.domain.step
-                ends = column.limits[codes[:, j]] * steps[name]
-                given = drawn.given(name)
-                low[name], high[name] = (np.where(np.isnan(given), end, given) for end in ends.T)
+                steps[name], given = domain.step, drawn.given(name)
+                ends = column.limits[codes[:, j]]
+                wide = ends if domain.fixed else np.array([[domain.low, domain.high]])
+                top = drawn.tops.get(name, np.inf)
+                limits = (ends[:, 0], np.minimum(ends[:, 1], top), wide[:, 0], np.minimum(wide[:, 1], top))
+                for found, end in zip((low, high, lowest, highest), limits, strict=True):
+                    found[name] = np.where(np.isnan(given), end * domain.step, given)
         values = {name: np.asarray(drawn.frame[name], float) for name in steps}
-        for name, own in settled(values, low, high, steps, rules).items():  # what need not move stays as it is
+        for name, own in settled_within(values, (low, high), (lowest, highest), steps, rules).items():
             moved, given = rounded(own, steps[name]), drawn.given(name)
-            stays = (own == values[name]) | ~np.isnan(
-                given
-            )  # given ones, too: the smaller side is lowered then (`completed`)
+            # what need not move stays as it is; given ones, too: the smaller side is lowered then (`completed`)
+            stays = (own == values[name]) | ~np.isnan(given)
             drawn.frame[name] = np.where(stays, values[name], moved)
+            drawn.units[name] = np.round(drawn.frame[name] / steps[name])
 
     def places(self, codes: np.ndarray, rng: np.random.Generator, use_copula: bool = True) -> np.ndarray:
         """(rows, columns) where in its code each value lies, 0 to below 1. use_copula: numbers by the copula, if there is one."""

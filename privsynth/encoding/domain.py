@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from privsynth.encoding.ages import YEAR, age_edges, ages_at
 from privsynth.encoding.grids import Grid, Intervals, grid_of
-from privsynth.encoding.requests import Side, age_bounds, stored_as_gap
 from privsynth.policy import Column, Policy
+from privsynth.policy.ages import age_edges, ages_at
 from privsynth.policy.column import CATEGORICAL, TEMPORAL, TRUTHS
 from privsynth.policy.constraints.conditions import Cell, token_cells, word_cell
 from privsynth.policy.constraints.one_hot import truths_of
-from privsynth.policy.knowledge import group_cells
-from privsynth.policy.moments import DAY
+from privsynth.policy.gaps import gaps_of
+from privsynth.policy.knowledge import Knowledge, group_cells
+from privsynth.policy.moments import DAY, YEAR
 from privsynth.privacy.events import DiscreteGaussian, Geometric, ThresholdedGaussian
 from privsynth.privacy.mechanisms.categories import OpenCategories, categories_of
 from privsynth.privacy.mechanisms.counts import ROW_COUNT, UNIT_SIZES, PrivateBounds, RowCount, UnitSizes, bounds_of
@@ -47,9 +47,9 @@ class ColumnDomain:
     categories: of a category or a boolean. low, high: bounds in grid units; step: size of a grid unit in the column's units.
     marks: texts in place of a value, as in `Policy.marks`. cuts, spikes: in grid units. members: the columns of
     which one is true, if this one is stored for them; words: of each those for false and true. gap_from: the smaller column of an
-    inequality, if this one is stored as its gap; least_gap: 1 if strict. age_at: the date at which this one, a date of birth,
-    is stored as an age, with so many grid units a day; ages: the lowest and the highest one, in units of `encoding.ages`, as its
-    cuts then are. clock_of: the datetime of which this is the time of
+    inequality, if this one is stored as its gap; least_gap: 1 if strict; floor: its own lower bound, low being that of both.
+    age_at: the date at which this one, a date of birth, is stored as an age, with so many grid units a day; ages: the lowest and
+    the highest one, in units of `policy.ages`, as its cuts then are. clock_of: the datetime of which this is the time of
     day; the datetime itself is stored as its day. letter_case: of names in dates, one of LETTER_CASES once it was measured,
     and before that the empty text; None where there are none. unreadable: measured share of its cells that cannot be read as its
     kind, and count as missing; 0 where noise explains it.
@@ -64,6 +64,7 @@ class ColumnDomain:
     nullable: bool = True
     gap_from: str | None = None
     least_gap: int = 0
+    floor: int = 0
     age_at: str | None = None
     age_units: int = 1
     ages: tuple[int, int] = (0, 0)
@@ -90,6 +91,16 @@ class ColumnDomain:
     def beyond(self) -> bool:
         """True for a number whose range was measured: values may lie beyond it."""
         return self.source == MEASURED and not self.categorical and self.gap_from is None
+
+    @property
+    def relative(self) -> bool:
+        """True if it is stored as a gap or an age: its values start from another column's."""
+        return self.gap_from is not None or self.age_at is not None
+
+    @property
+    def fixed(self) -> bool:
+        """True if its values stay in their bins whatever inequalities want, since constraints, or cuts, tell bins apart."""
+        return bool(self.cuts)
 
     @property
     def a_day(self) -> int:
@@ -276,7 +287,7 @@ def learn_domain(
     """
     columns = list(_column_domains(policy, table, run))
     columns = [replace(column, unreadable=(unreadable or {}).get(column.name, 0.0)) for column in columns]
-    columns = _with_clocks(_with_gaps(columns, policy))
+    columns = _with_clocks(_with_gaps(columns, policy.knowledge))
     stored = {c.name for c in columns if c.gap_from is None and c.age_at is None and not c.by_day}
     rising = tuple(rule for rule in policy.knowledge.rising if set(rule[:2]) <= stored)
     declared = policy.model.dataset.rows
@@ -371,8 +382,9 @@ def _column_domain(
         assert column.steps is not None
         low, high = column.steps
     if column.ages:
-        cuts = tuple(sorted({YEAR * age for age in column.ages.ages}))
-        at, ages = policy.model.columns[column.ages.at], age_bounds(policy, name)
+        known = {*(YEAR * age for age in column.ages.ages), *policy.knowledge.cuts.get(name, ())}
+        cuts, ages = tuple(sorted(known)), policy.knowledge.age_bounds(name)
+        at = policy.model.columns[column.ages.at]
         return replace(own, low=low, high=high, cuts=cuts, age_at=column.ages.at, age_units=at.a_day, ages=ages)
     known = {*column.in_steps(column.stops), *policy.knowledge.cuts.get(name, ())}
     cuts, spikes = (  # of a measured range those that lie within
@@ -382,19 +394,15 @@ def _column_domain(
     return replace(own, low=low, high=high, cuts=cuts, spikes=spikes)
 
 
-def _with_gaps(columns: list[ColumnDomain], policy: Policy) -> list[ColumnDomain]:
+def _with_gaps(columns: list[ColumnDomain], known: Knowledge) -> list[ColumnDomain]:
     """Stores the larger side of an inequality as a gap where that says more; a column is so in one rule at most."""
     by_name = {column.name: column for column in columns}
-    for constraint in policy.model.inequalities:
-        small, large, strict = constraint.rising
-        a, b = by_name[small], by_name[large]
-        ruled = policy.knowledge.coded
-        sides = (
-            Side(c.low, c.high, c.step, c.nullable, bool(c.cuts) or c.name in ruled, c.age_at is not None)
-            for c in (a, b)
-        )
-        if b.gap_from is None and stored_as_gap(*sides):
-            by_name[large] = replace(b, gap_from=small, least_gap=int(strict), low=min(a.low, b.low))
+    ends = {name: by_name[name] for rule in known.rising for name in rule[:2]}
+    gaps = gaps_of(known.rising, {name: known.side(name, c.low, c.high) for name, c in ends.items()})
+    for large, small in gaps.items():
+        strict = next(strict for *own, strict in known.rising if own == [small, large])
+        a, b = ends[small], ends[large]
+        by_name[large] = replace(b, gap_from=small, least_gap=int(strict), low=min(a.low, b.low), floor=b.low)
     return [by_name[column.name] for column in columns]
 
 

@@ -75,6 +75,13 @@ class Possible:
             rows[np.ix_(wrong, np.array(tied.columns))] = tied.repair(own, fixed, rng)
         return rows
 
+    def completable(self, rows: Codes, known: Bools) -> Bools:
+        """(rows,) True where what is known of a row leaves some possible one."""
+        found = np.ones(len(rows), bool)
+        for tied in self.tied:
+            found &= tied.is_completable(np.maximum(rows[:, tied.columns], 0), known[:, tied.columns])
+        return found
+
     def apportioned(self, rows: Codes, rng: np.random.Generator) -> Codes:
         """Rows within the walls in which each combination of classes has its share: of those in excess, and of those on a wall, as
         many as it takes go to combinations that are lacking. To repair alone would move shares: a child that is married becomes an
@@ -130,15 +137,25 @@ class Tied:
         of which the fixed ones are impossible stays as it is."""
         patterns, which = self._patterns(codes, fixed)
         classes, found = self._classes(codes), codes.copy()
-        batch = max(1, min(BATCH, BATCH_CELLS // max(step.table.size for step in self.component.steps)))
-        for begin in range(0, len(patterns), batch):
-            mine = np.flatnonzero((which >= begin) & (which < begin + batch))
-            weights = self._near(patterns[begin : begin + batch])
+        for begin in range(0, len(patterns), self._batch):
+            mine = np.flatnonzero((which >= begin) & (which < begin + self._batch))
+            weights = self._near(patterns[begin : begin + self._batch])
             mine = mine[self.component.is_possible(weights)[which[mine] - begin]]
             wanted = self.component.draw(weights, which[mine] - begin, rng)
             kept = np.where(wanted == classes[mine], codes[mine], -1).astype(np.int32)
             found[mine] = self._codes(wanted, kept, rng)
         return found
+
+    def is_completable(self, codes: Codes, fixed: Bools) -> Bools:
+        """(rows,) True where the fixed codes of a row are those of a possible one."""
+        patterns, which = self._patterns(np.where(fixed, codes, 0).astype(np.int32), fixed)
+        batches = range(0, len(patterns), self._batch)
+        left = [self.component.is_possible(self._near(patterns[begin : begin + self._batch])) for begin in batches]
+        return np.asarray(np.concatenate([*left, np.zeros(0, bool)])[which])
+
+    @property
+    def _batch(self) -> int:
+        return max(1, min(BATCH, BATCH_CELLS // max(step.table.size for step in self.component.steps)))
 
     def apportion(self, codes: Codes, rng: np.random.Generator) -> Codes:
         """(rows, columns) codes of as many rows of each combination as `draw` gives, alike to those given as far as that goes."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from privsynth.encoding.ages import age_range
 from privsynth.policy.column import CATEGORICAL, TEMPORAL
 from privsynth.privacy.events import DiscreteGaussian, Event, Geometric, ThresholdedGaussian, gaussian_of_mu
 from privsynth.privacy.mechanisms.categories import categories_of
@@ -142,18 +141,7 @@ def stored_columns(policy: Policy) -> list[Stored]:
 
     A measured range may come out such that a number is stored as a gap or not, which changes neither number.
     """
-    gaps = set[str]()
-    columns = policy.model.columns
-    for constraint in policy.model.inequalities:
-        small, large, _ = constraint.rising
-        one, other = columns.get(small), columns.get(large)
-        ruled = policy.knowledge.coded
-        sides = [
-            Side(*c.steps, c.step, c.nullable, bool(c.stops) or n in ruled, bool(c.ages))
-            for n, c in ((small, one), (large, other)) if c and c.steps
-        ]  # fmt: skip
-        if len(sides) == 2 and large not in gaps and stored_as_gap(*sides):
-            gaps.add(large)
+    gaps, columns = policy.knowledge.gaps, policy.model.columns
     found: list[Stored] = []
     for name, column in columns.items():
         if not column.modelled or not policy.knowledge.is_stored(name):
@@ -162,43 +150,10 @@ def stored_columns(policy: Policy) -> list[Stored]:
             days = column.steps[0] // column.a_day, column.steps[1] // column.a_day
             found += [(False, "datetime", days), (False, "time", (0, column.a_day - 1))]
         elif column.ages:
-            found.append((True, "date", age_bounds(policy, name)))
+            found.append((True, "date", policy.knowledge.age_bounds(name)))
         else:
             found.append((name in gaps, column.kind, column.steps))
     return found
-
-
-def age_bounds(policy: Policy, name: str) -> tuple[int, int]:
-    """The lowest and the highest age of a column that is modelled as an age, in units of `ages`."""
-    column = policy.model.columns[name]
-    assert column.ages and column.steps
-    at = policy.model.columns[column.ages.at]
-    assert at.steps
-    ruled = any(rule.rising[:2] == (name, column.ages.at) for rule in policy.model.inequalities)
-    return age_range(column.steps, (at.steps[0] // at.a_day, at.steps[1] // at.a_day), ruled)
-
-
-class Side(NamedTuple):
-    """One side of an inequality: its bounds in grid units, the size of these, whether it may be missing, has cuts, is an age."""
-
-    low: int
-    high: int
-    step: float
-    nullable: bool
-    cut: bool
-    age: bool
-
-
-def stored_as_gap(small: Side, large: Side) -> bool:
-    """True if the larger side of an inequality is stored as its gap from the smaller one.
-
-    A gap says more than a bound only where both columns span a similar range: a length of stay does, an age does not. It is
-    missing wherever the smaller side is. A column with cuts is stored as itself, since they apply to its values, and so is
-    whatever follows a date of birth that is stored as an age.
-    """
-    alike = 0.5 <= (small.high - small.low) / (large.high - large.low) <= 2
-    plain = not (large.cut or large.age or small.age)
-    return alike and small.step == large.step and plain and (large.nullable or not small.nullable)
 
 
 def coarser_scales(kind: str, bounds: tuple[int, int] | None) -> int:

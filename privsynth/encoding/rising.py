@@ -8,19 +8,32 @@ from graphlib import TopologicalSorter
 import numpy as np
 from numpy.typing import NDArray
 
-from privsynth.policy.column import decimals_of
+from privsynth.policy.constraints.chains import TINY, Rule, at_least, at_most
 
 Floats = NDArray[np.float64]
-Rule = tuple[str, str, bool]  # (smaller column, larger column, strict)
-TINY = 1e-6  # of a step: what floating-point arithmetic may be off by
+Values = Mapping[str, Floats]
+
+
+def settled_within(
+    values: Values, codes: tuple[Values, Values], bounds: tuple[Values, Values], steps: Mapping[str, float], rules: Sequence[Rule]
+) -> dict[str, Floats]:  # fmt: skip
+    """As `settled`, inside of the codes of a row (lowest and highest values); where these leave no way, inside of the bounds, which
+    are those of the codes wherever a value must stay in its own."""
+    found = settled(values, *codes, steps, rules)
+    off = np.any([found[name] > codes[1][name] + TINY * steps[name] for name in found], 0)
+    if off.any():
+        low, high = (
+            {n: np.where(off, wide[n], own[n]) for n in found} for wide, own in zip(bounds, codes, strict=True)
+        )
+        found = settled(values, low, high, steps, rules)
+    return found
 
 
 def settled(
-    values: Mapping[str, Floats], lowest: Mapping[str, Floats], highest: Mapping[str, Floats], steps: Mapping[str, float],
-    rules: Sequence[Rule],
+    values: Values, lowest: Values, highest: Values, steps: Mapping[str, float], rules: Sequence[Rule]
 ) -> dict[str, Floats]:  # fmt: skip
     """(rows,) values of each column that rules are about, moved inside of [lowest, highest] as little as it takes for the rules to
-    hold. NaN: no value, which no rule is about. Where the limits leave no way, the larger side goes beyond its own.
+    hold. NaN: no value, which no rule is about. Where the limits leave no way (given values), the larger side goes beyond its own.
 
     Limits are first narrowed from below, then from above, along the rules; whatever a column takes within them then leaves room
     for those after it.
@@ -50,17 +63,3 @@ def settled(
             least = np.where(both, np.maximum(least, at_least(found[small], steps[large], strict)), least)
         found[large] = np.where(there[large], np.maximum(np.minimum(values[large], high[large]), least), np.nan)
     return found
-
-
-def at_least(small: Floats, step: float, strict: bool) -> Floats:
-    """The lowest multiples of a step that are not below, or above if strict."""
-    units = np.ceil(small / step - TINY)
-    units = units + (strict & (units * step <= small + step * TINY))
-    return np.asarray(np.round(units * step, decimals_of(step)))
-
-
-def at_most(large: Floats, step: float, strict: bool) -> Floats:
-    """The highest multiples of a step that are not above, or below if strict."""
-    units = np.floor(large / step + TINY)
-    units = units - (strict & (units * step >= large - step * TINY))
-    return np.asarray(np.round(units * step, decimals_of(step)))

@@ -11,13 +11,12 @@ from privsynth.encoding.domain import ColumnDomain
 from privsynth.encoding.possible import Wall
 from privsynth.loading import Damaged, Tensors, take
 from privsynth.policy.constraints.base import MOST_WAYS, Impossible
+from privsynth.policy.constraints.chains import Ordered, Rule, falling
 from privsynth.policy.constraints.conditions import Cell
 from privsynth.policy.constraints.feasible import classes_of
-from privsynth.policy.constraints.inequality import never_rising
 from privsynth.policy.knowledge import Knowledge
 
 Ints = NDArray[np.int64]
-Rule = tuple[str, str, bool]  # (smaller column, larger column, strict)
 MAX_WALLS, MAX_WALL_CELLS = 50_000, 200_000_000  # of a model that is loaded
 
 
@@ -46,22 +45,18 @@ def walls_of(
     """The constraints on codes. cells: of each column what its codes stand for. rules: inequalities between columns that are stored
     as themselves."""
     place = {column.name: j for j, column in enumerate(columns)}
-    steps = {column.name: column.step for column in columns}
     found = [rule for _, rule in knowledge.impossible(cells)]
     ruled = {name for rule in found for name in rule.columns}
     found += [
         Impossible((column.name,), np.array([cell.absent for cell in cells[column.name]], bool))
         for column in columns if column.name in ruled and not column.nullable
     ]  # fmt: skip
-    found += [_below(small, large, strict, cells, steps) for small, large, strict in rules]
+    ends = {
+        c.name: Ordered(cells[c.name], c.step, c.low, c.high, c.nullable, c.fixed)
+        for c in columns if any(c.name in rule[:2] for rule in rules)
+    }  # fmt: skip
+    found += falling(rules, ends)
     return tuple(_wall([place[name] for name in rule.columns], rule.cells) for rule in found if rule.cells.any())
-
-
-def _below(
-    small: str, large: str, strict: bool, cells: Mapping[str, Sequence[Cell]], steps: Mapping[str, float]
-) -> Impossible:
-    """All of whose values would break an inequality."""
-    return Impossible((small, large), never_rising(cells[small], cells[large], steps[small], steps[large], strict))
 
 
 def _wall(columns: list[int], cells: NDArray[np.bool_]) -> Wall:

@@ -147,7 +147,7 @@ class Censored(Strict):
 class AgeCuts(Strict):
     """Breakpoints of a date of birth: ages in years at another date of the row. The date is then modelled as that age."""
 
-    ages: list[Annotated[int, Field(strict=True, ge=0, le=150)]] = Field(min_length=1, max_length=100)
+    ages: list[Annotated[int, Field(strict=True, ge=0, le=150)]] = Field(default=[], max_length=100)
     at: str
 
 
@@ -187,11 +187,17 @@ class Column(Strict):
     unexpected: Unexpected | None = None
 
     _computed: bool = PrivateAttr(False)
+    _inherited: tuple[str, ...] = PrivateAttr(())  # the table's tokens for missing, where it states none of its own
 
     @property
     def computed(self) -> bool:
         """True for a column that a constraint derives from others."""
         return self._computed
+
+    @property
+    def inherited(self) -> tuple[str, ...]:
+        """Tokens of `dataset.missing` that count in this column."""
+        return self._inherited
 
     @property
     def released_as(self) -> ReleaseRule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError
 from itertools import islice
@@ -15,11 +16,13 @@ from privsynth.policy.beside import Lines, lines_of
 from privsynth.policy.column import Column
 from privsynth.policy.constraints import Combinations, Constraint, Derived, Inequality, OneHot, Unique, When
 from privsynth.policy.constraints.base import Impossible, Rows
+from privsynth.policy.constraints.chains import Ordered, falling
 from privsynth.policy.constraints.conditions import END, Cell, Condition, condition_of
 from privsynth.policy.constraints.feasible import Component, TooMany, components
-from privsynth.policy.constraints.inequality import never_rising
 from privsynth.policy.knowledge import Knowledge
+from privsynth.policy.lifting import lifting
 from privsynth.policy.model import PolicyModel
+from privsynth.policy.reach import beyond_bounds
 
 Violation = tuple[tuple[str | int, ...], str, str]  # (place in the policy, rule, hint)
 Marks = Mapping[str, tuple[str, ...]]
@@ -34,6 +37,9 @@ def knowledge_of(
     these found something, so that contradictions cannot be told."""
     wrong = [v for i, c in enumerate(policy.constraints) for v in _alone(i, c, policy.columns)]
     wrong += _derivations(policy.constraints) if not wrong else []
+    wrong += [] if wrong else [
+        (place, told, "mend the formula or the bounds") for place, told, never in beyond_bounds(policy) if never
+    ]  # fmt: skip
     if wrong:
         return NOTHING, wrong
     rows, digests = dict[tuple[str, ...], Rows](), dict[str, str]()
@@ -54,7 +60,7 @@ def knowledge_of(
         return NOTHING, wrong
     known = tuple(c for c in policy.constraints if set(c.columns) <= set(policy.columns))
     found = Knowledge(known, rows, digests, policy.columns, marks)
-    wrong += _edges(found, policy) or (_contradictions(found, policy) if sound else ())
+    wrong += _edges(found, policy) or (_impossible(found, policy) if sound else ())
     return found, wrong
 
 
@@ -158,7 +164,7 @@ def _within(condition: Condition, column: Column) -> bool:
 
 
 def _edges(known: Knowledge, policy: PolicyModel) -> list[Violation]:
-    """Conditions that cells cannot respect: on the time of day of a datetime, and on a date that is modelled as an age."""
+    """Conditions that cells cannot respect: on the time of day of a datetime, and more than a column can have."""
     found: list[Violation] = [
         (("constraints",), f"constraints divide {name!r} at more than {MOST_CUTS:,} values", "name it in coarser ones")
         for name, units in known.cuts.items() if len(units) > MOST_CUTS
@@ -166,33 +172,29 @@ def _edges(known: Knowledge, policy: PolicyModel) -> list[Violation]:
     for i, constraint in enumerate(policy.constraints):
         if isinstance(constraint, (Inequality, Unique, OneHot, Derived)):
             continue
-        for name in dict.fromkeys(constraint.columns):
-            column = policy.columns[name]
-            units = [unit for own, unit in constraint.cuts(policy.columns, known.rows_of(constraint)) if own == name]
-            if column.kind == "datetime" and units and any(name == large for _, large, _ in known.rising):
-                rule = (
-                    f"a condition on the datetime {name!r} cannot be kept together with an inequality that may lift it"
-                )
-                found.append((("constraints", i), rule, "state it of the smaller side, or of a date"))
-            if column.kind == "datetime" and any(unit % column.a_day for unit in units):
+        for name, unit in constraint.cuts(policy.columns, known.rows_of(constraint)):
+            if policy.columns[name].kind == "datetime" and unit % policy.columns[name].a_day:
                 rule = f"a condition on the datetime {name!r} divides a day, and days are what is modelled"
                 found.append((("constraints", i), rule, "state whole days"))
-            if column.ages and units:
-                rule = f"column {name!r} is modelled as an age, so a condition on its days cannot be kept"
-                found.append((("constraints", i), rule, "leave `cuts` as ages out, or the condition"))
+                break
     return found
+
+
+def _impossible(known: Knowledge, policy: PolicyModel) -> list[Violation]:
+    """What no row could meet, or no drawn row would."""
+    return [*_contradictions(known, policy)] or [*lifting(known, policy)]
 
 
 def _contradictions(known: Knowledge, policy: PolicyModel) -> Iterator[Violation]:
     """Constraints are added one after another: the first after which no row is left, or none that meets its own condition, or
     no value of a column, contradicts the ones before it."""
-    modelled = {name for c in known.constraints for name in c.columns if policy.columns[name].modelled}
+    modelled = {name for c in known.constraints for name in c.columns if policy.columns[name].modelled} | known.named
     names = dict.fromkeys(known.group_of.get(name, name) for name in sorted(modelled))
     cells = {name: known.public_cells(name) for name in names}
     sizes = {name: len(own) for name, own in cells.items()}
-    rules = [*known.impossible(cells), *_falling(known, cells)]
+    rules = [*known.impossible(cells)]
     try:
-        whole = components([rule for _, rule in rules], sizes)
+        whole = components([*(rule for _, rule in rules), *_falling(known.constraints, known, cells)], sizes)
     except TooMany as error:
         rule = f"constraints tie columns {', '.join(map(repr, error.columns))} together in more ways than can be listed"
         yield ("constraints",), rule, "state fewer of them, or with coarser conditions"
@@ -200,8 +202,9 @@ def _contradictions(known: Knowledge, policy: PolicyModel) -> Iterator[Violation
     if not _hopeless(known, whole, cells, len(known.constraints)):
         return
     for i, constraint in enumerate(known.constraints):
-        some = {id(c) for c in known.constraints[: i + 1]}
-        found = components([rule for c, rule in rules if id(c) in some], sizes)
+        some = known.constraints[: i + 1]
+        own = [rule for c, rule in rules if any(c is one for one in some)]
+        found = components([*own, *_falling(some, known, cells)], sizes)
         if reason := _hopeless(known, found, cells, i + 1):
             earlier = f"together with what is stated before it, {reason}" if i else reason
             yield (
@@ -212,13 +215,17 @@ def _contradictions(known: Knowledge, policy: PolicyModel) -> Iterator[Violation
             return
 
 
-def _falling(known: Knowledge, cells: Mapping[str, Sequence[Cell]]) -> Iterator[tuple[Constraint, Impossible]]:
-    """What inequalities rule out."""
-    for constraint in known.constraints:
-        if isinstance(constraint, Inequality) and set(constraint.columns) <= set(cells):
-            small, large, strict = constraint.rising
-            steps = known.columns[small].step, known.columns[large].step
-            yield constraint, Impossible((small, large), never_rising(cells[small], cells[large], *steps, strict))
+def _falling(
+    constraints: Sequence[Constraint], known: Knowledge, cells: Mapping[str, Sequence[Cell]]
+) -> Iterator[Impossible]:
+    """What inequalities rule out. Of births that are modelled as ages they rule out nothing here (`lifting`)."""
+    of = dict[str, Ordered]()
+    for name, column in known.columns.items():
+        if name in cells and not column.categorical and not column.ages:
+            low, high = column.steps or (-math.inf, math.inf)
+            fixed = name in known.cuts or bool(column.stops)
+            of[name] = Ordered(cells[name], column.step, low, high, column.nullable, fixed)
+    yield from falling([c.rising for c in constraints if isinstance(c, Inequality) and set(c.columns) <= set(of)], of)
 
 
 def _hopeless(known: Knowledge, found: list[Component], cells: Mapping[str, Sequence[Cell]], count: int) -> str:

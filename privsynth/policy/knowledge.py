@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,11 +11,13 @@ from graphlib import TopologicalSorter
 import numpy as np
 from numpy.typing import NDArray
 
+from privsynth.policy.ages import age_range
 from privsynth.policy.column import TRUTHS, Column
 from privsynth.policy.constraints import Constraint, Derived, Inequality, OneHot, When
 from privsynth.policy.constraints.base import Impossible, Rows
 from privsynth.policy.constraints.conditions import Cell, Written, condition_of, token_cells, word_cell
 from privsynth.policy.constraints.one_hot import truths_of
+from privsynth.policy.gaps import Side, gaps_of
 
 NONE = ""  # the category of a group in rows in which no member is true
 FINE = 40  # cells of a number in an inequality, as many as codes it may get at most, for the listing of combinations
@@ -47,20 +50,50 @@ class Knowledge:
         return {name: tuple(sorted(units)) for name, units in found.items()}
 
     @cached_property
-    def coded(self) -> frozenset[str]:
-        """Modelled columns whose cells a constraint rules out in combination: they are stored as themselves."""
+    def named(self) -> frozenset[str]:
+        """Modelled columns whose cells a constraint rules out in combination, and the dates at which their ages count."""
         tied = [c for c in self.constraints if not isinstance(c, (Inequality, OneHot, Derived))]
         found = {name for c in tied for name in c.columns if self.columns[name].modelled}
-        for (
-            _
-        ) in self.rising:  # and what lies below them, or they would be lifted: as often as the longest chain can need
+        return frozenset(found | {ages.at for name in found if (ages := self.columns[name].ages)})
+
+    @cached_property
+    def coded(self) -> frozenset[str]:
+        """Columns that are stored as themselves, since constraints are about their values, not only about missing ones."""
+        found = set(self.cuts)
+        for _ in self.rising:  # and what lies below, or they would be lifted: as often as the longest chain can need
             found |= {small for small, large, _ in self.rising if large in found}
         return frozenset(found)
 
-    @property
+    def side(self, name: str, low: int, high: int) -> Side:
+        """A column as a side of an inequality. low, high: its bounds in grid units."""
+        column = self.columns[name]
+        cuts = [*column.in_steps(column.stops), *self.cuts.get(name, ())]
+        last_cut = max((cut for cut in cuts if cut <= high), default=-math.inf)
+        cut = bool(cuts) or name in self.coded
+        return Side(low, high, column.step, column.nullable, cut, last_cut, column.ages is not None, name in self.named)
+
+    @cached_property
+    def gaps(self) -> dict[str, str]:
+        """{larger column of an inequality that is stored as its gap: the smaller one}, by public bounds."""
+        ends = {name: self.columns[name].steps for rule in self.rising for name in rule[:2]}
+        return gaps_of(self.rising, {name: self.side(name, *own) for name, own in ends.items() if own})
+
+    def age_bounds(self, name: str) -> tuple[int, int]:
+        """The lowest and the highest age of a column that is modelled as an age, in units of `ages`."""
+        column = self.columns[name]
+        assert column.ages and column.steps
+        at = self.columns[column.ages.at]
+        assert at.steps
+        ruled = any(rule[:2] == (name, column.ages.at) for rule in self.rising)
+        return age_range(column.steps, (at.steps[0] // at.a_day, at.steps[1] // at.a_day), ruled)
+
+    @cached_property
     def rising(self) -> list[tuple[str, str, bool]]:
-        """Of each inequality: (smaller column, larger column, strict)."""
-        return [c.rising for c in self.constraints if isinstance(c, Inequality)]
+        """Of inequalities, those of two columns as one: (smaller column, larger column, strict)."""
+        found: dict[tuple[str, str], bool] = {}
+        for small, large, strict in (c.rising for c in self.constraints if isinstance(c, Inequality)):
+            found[small, large] = found.get((small, large), False) or strict
+        return [(*pair, strict) for pair, strict in found.items()]
 
     @cached_property
     def derived(self) -> tuple[Derived, ...]:
@@ -100,6 +133,15 @@ class Knowledge:
             if len(own) == len(set(constraint.columns)):
                 for rule in constraint.impossible(own, self.columns, self.rows_of(constraint)):
                     yield constraint, self._on_stored(rule)
+                for name in own:
+                    yield from ((constraint, rule) for rule in self._ageless(name, cells))
+
+    def _ageless(self, name: str, cells: Mapping[str, Sequence[Cell]]) -> Iterator[Impossible]:
+        """A date of birth that is modelled as an age has none where the date at which ages count is missing."""
+        ages = self.columns[name].ages
+        if ages is not None and ages.at in cells:
+            absent, there = (np.array([cell.absent for cell in cells[n]], bool) for n in (ages.at, name))
+            yield Impossible((ages.at, name), np.logical_and.outer(absent, ~there))
 
     def is_yes(self, name: str, text: str | None) -> bool:
         """True for a word that means true in a column of a group."""
@@ -142,7 +184,7 @@ class Knowledge:
             if known is None:  # measured or grouped: those that constraints name, and any other
                 known = [*self._named(name), "__other__"]
             return [*(word_cell(text) for text in known if text not in self.marks[name]), *cells]
-        low, high = column.steps or (-(2**40), 2**40)
+        low, high = self.age_bounds(name) if column.ages else column.steps or (-(2**40), 2**40)
         edges = {low, *(unit for unit in self.cuts.get(name, ()) if low < unit <= high)}
         if any(isinstance(c, Inequality) and name in c.columns for c in self.constraints):
             edges |= {int(unit) for unit in np.linspace(low, high, min(FINE, high - low + 1))}

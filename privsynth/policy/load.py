@@ -19,6 +19,7 @@ from privsynth.errors import PolicyError, Problem, Refused
 from privsynth.policy import column as c
 from privsynth.policy import model as m
 from privsynth.policy.constraints import KINDS
+from privsynth.policy.constraints.conditions import AgeOf
 from privsynth.policy.grouping import Grouping, load_grouping
 from privsynth.policy.rules import CAP_HINT, above_cap, large_delta, policy_warnings, violations
 from privsynth.policy.writable import unwritable
@@ -92,13 +93,15 @@ class Policy:
                     problems += [Problem(place, f"{p.place}: {p.rule}", p.hint) for p in error.problems]
         marks = {name: marks_of(model, name) for name in model.columns}
         from privsynth.policy.consistency import knowledge_of
+        from privsynth.policy.lifting import coarse_gaps
 
         knowledge, wrong = knowledge_of(model, marks, folder, sound=not problems)
         problems += [Problem(_place(loc, lines, source), rule, hint) for loc, rule, hint in wrong]
         if problems:
             raise PolicyError(problems)
         digest = _digest(text, [*(g.sha256 for g in groupings.values()), *knowledge.digests.values()])
-        warnings = tuple(f"{_place(loc, lines, source)}: {warning}" for loc, warning in policy_warnings(model))
+        told = (*policy_warnings(model), *coarse_gaps(knowledge, model))
+        warnings = tuple(f"{_place(loc, lines, source)}: {warning}" for loc, warning in told)
         return cls(model, source, digest, groupings, warnings, lines, knowledge)
 
     def with_changes(self, trainer: str | None = None, epsilon: float | None = None) -> Policy:
@@ -389,6 +392,8 @@ def _known_keys(loc: Path_) -> list[str]:
         inside = own.get(str(loc[2])) if len(loc) > 2 else c.Column
         return [field.alias or name for name, field in inside.model_fields.items()] if inside else []
     if loc[:1] == ("constraints",):
+        if len(loc) > 3:  # a mapping in place of a condition
+            return list(AgeOf.model_fields)
         known = [field.alias or name for kind in KINDS.values() for name, field in kind.model_fields.items()]
         return list(dict.fromkeys(known))
     here: type[BaseModel] = m.PolicyModel

@@ -213,6 +213,12 @@ class PolicyModel(Strict):
                 self.columns[constraint.derived]._computed = True
         return self
 
+    @model_validator(mode="after")
+    def _tokens(self) -> PolicyModel:
+        for column in self.columns.values():
+            column._inherited = tuple(t.strip() for t in self.dataset.missing) if column.missing is None else ()
+        return self
+
     @property
     def inequalities(self) -> list[Inequality]:
         return [constraint for constraint in self.constraints if isinstance(constraint, Inequality)]

@@ -6,6 +6,7 @@ import math
 import re
 
 DAY = 86_400  # seconds
+YEAR = 366  # units of a year of age: days since the last birthday go from 0 to 365 (`ages`)
 _SECONDS = r"(\d{1,2})(?::(\d{2})(?::(\d{2}(?:[.,]\d{1,9})?))?)"
 _CLOCK = re.compile(rf"{_SECONDS}\Z", re.ASCII)
 _ISO = re.compile(

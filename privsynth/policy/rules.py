@@ -11,6 +11,7 @@ from privsynth.policy.constraints import Inequality
 from privsynth.policy.formats import Violation, written_rules, written_warnings
 from privsynth.policy.identifiers import identifier_rules, identifier_warnings
 from privsynth.policy.model import Budget, PolicyModel
+from privsynth.policy.reach import beyond_bounds
 from privsynth.policy.writable import encoding_rules
 
 CAP_HINT = "ask for less; only whoever is responsible for the data may raise `hard_cap`"
@@ -193,6 +194,8 @@ def policy_warnings(policy: PolicyModel) -> Iterator[tuple[tuple[str | int, ...]
             if "private" in (policy.columns[name].categories, policy.columns[name].bounds):
                 told = f"values of {name!r} are measured; where those that this needs are not found, no row can meet its condition"
                 yield ("constraints", index), f"{told}. State the column's categories or bounds"
+    for place, told, _ in beyond_bounds(policy):
+        yield place, f"{told}; values beyond them leave as they are computed. State the bounds that the sum can have"
     for name, column in policy.columns.items():
         if column.ages and policy.columns[column.ages.at].nullable:
             told = f"it is modelled as an age, so it leaves as missing wherever {column.ages.at!r} is missing"

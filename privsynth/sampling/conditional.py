@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from privsynth.encoding.codec import Codec, rounded
 from privsynth.encoding.domain import ColumnDomain
-from privsynth.encoding.rising import at_most
 from privsynth.errors import InputError, Problem
 from privsynth.policy.column import TRUTHS
+from privsynth.policy.constraints.chains import at_most
 from privsynth.policy.model import DatasetSpec
 from privsynth.privacy.unit import Rows
 from privsynth.progress import Progress
@@ -29,6 +29,8 @@ from privsynth.table.names import state_of
 from privsynth.table.raw import BLANK, Numbers, RawTable
 from privsynth.table.reader import read_table
 from privsynth.table.values import NumberReader
+
+DATES = 40  # draws of the date at which an age counts, until constraints allow the age
 
 
 @runtime_checkable
@@ -179,16 +181,20 @@ def _with_dates_of_ages(
     given: Given, codec: Codec, model: Filling, rng: np.random.Generator, progress: Progress
 ) -> pd.DataFrame:
     """What is known, and the date at which ages count drawn wherever a date of birth is given without it: what depends on the
-    age then follows from both."""
+    age then follows from both. Drawn again, some times, where that age leaves no row."""
     known = given.known.copy()
     for name, at in [(column.name, column.age_at) for column in codec.domain.columns if column.age_at is not None]:
         rows = np.flatnonzero(known[name].notna() & known[at].isna())
-        if len(rows):
-            part = known.iloc[rows].reset_index(drop=True)
+        dates, most = known[at].to_numpy(float), given.most.get(at, pd.Series(np.inf, known.index)).to_numpy(float)
+        for _ in range(DATES):
+            if not len(rows):
+                break
+            part = given.known.iloc[rows].reset_index(drop=True)
             codes = model.fill(codec.encode_known(part), rng, given.absent, progress)
-            dates = known[at].to_numpy(float)
-            dates[rows] = codec.decode(codes, rng, part)[at].to_numpy(float)
+            dates[rows] = np.minimum(codec.decode(codes, rng, part)[at].to_numpy(float), most[rows])
             known[at] = dates
+            there = codec.encode_known(known.iloc[rows].reset_index(drop=True))
+            rows = rows[~codec.possible.completable(there, there >= 0)]
     return known
 
 

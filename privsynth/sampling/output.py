@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from privsynth.encoding.codec import Codec, ColumnCodec
-from privsynth.encoding.rising import at_least
 from privsynth.policy import Policy
 from privsynth.policy.column import CATEGORICAL, TEMPORAL, TRUTHS, Column
+from privsynth.policy.constraints.chains import at_least
 from privsynth.policy.fakes import can_write
 from privsynth.policy.model import CsvSpec
 from privsynth.policy.moments import DAY

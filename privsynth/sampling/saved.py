@@ -12,14 +12,13 @@ from typing import Annotated, Any, Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, FailFast, Field, field_validator, model_validator
 
-from privsynth.encoding.ages import YEAR
 from privsynth.encoding.domain import STRATA, STRATUM
 from privsynth.evidence import Privacy
 from privsynth.policy.column import CATEGORICAL, DURATION_FORMATS, EPOCH, RESOLUTIONS, TEMPORAL, Generator, Thousands
 from privsynth.policy.constraints.formula import Formula
 from privsynth.policy.formats import is_language, is_timezone
 from privsynth.policy.model import CsvSpec
-from privsynth.policy.moments import DAY
+from privsynth.policy.moments import DAY, YEAR
 from privsynth.sampling.types import are_whole, arrow_type, fits_kind, holds, is_float, raised, whole_identifiers
 from privsynth.table.values import Form
 
@@ -56,6 +55,7 @@ class SavedColumn(_Part):
     nullable: bool
     gap_from: Text | None
     least_gap: Annotated[int, Field(ge=0, le=1)]
+    floor: GridValue
     age_at: Text | None
     age_units: Annotated[int, Field(ge=1, le=FARTHEST)]
     ages: Annotated[list[Age], Field(min_length=2, max_length=2)]
@@ -91,6 +91,8 @@ class SavedColumn(_Part):
             raise ValueError("only a category column has categories")
         if not 0 <= self.high - self.low <= (FARTHEST if self.gap_from is not None else 2 * FARTHEST):
             raise ValueError("`low` must not lie above `high`, nor far below it")
+        if self.gap_from is not None and not self.low <= self.floor <= self.high:
+            raise ValueError("`floor` of a gap must lie within its bounds")
         if self.age_at is not None and (
             self.kind != "date" or self.gap_from or self.spikes or self.ages[0] >= self.ages[1]
         ):

@@ -40,11 +40,21 @@ surgery     | S06.0 S01.0 T81.4 T50.9                                  | 3.0 | 3
 medicine    | M06.1                                                    | 0.0 | 45 20 | 1.0 | 0.8 | 0.20 | 1.0
 """
 _AGE_BIN, _AGE_BINS = 5, 21
+ADULT = 15  # years from which on a patient is admitted as adults are
+# What children below that come with, besides the diseases of paediatrics.
+_OF_CHILDREN = (
+    "A09", "A49.9", "B34.9", "E10.65", "E10.10", "G40.9", "G43.9", "K35.80", "K59.00", "L02.91", "R10.9", "R50.9", "R55",
+    "S06.0", "S01.0", "T50.9",
+)  # fmt: skip
+# Diseases of the first years of life: the age from which on it is a common cold instead. Jaundice is what newborns come with.
+_UNTIL = {"P59.9": 28 / 365, "J21.9": 2.0, "R56.00": 6.0}
+_JAUNDICE = 0.6
 _ZIPF = 1.1
 # Chronic conditions recorded in addition to the main diagnosis: weight and the age at which they become common.
 _SECONDARY = {"I10": (3.0, 50), "E78.5": (1.6, 50), "I25.10": (1.0, 62), "I48.91": (1.0, 68), "N18.3": (0.8, 68),
               "J44.9": (0.9, 58), "E66.9": (0.8, 30), "F17.210": (0.9, 18), "F32.9": (0.7, 18), "E03.9": (0.6, 40),
               "M81.0": (0.5, 68), "J45.909": (0.25, 3), "D64.9": (0.3, 60), "G47.33": (0.3, 40)}  # fmt: skip
+_OF_CHILDREN_TOO = "J45.909"
 
 
 def _catalogue() -> pd.DataFrame:
@@ -66,6 +76,7 @@ CODES: Array = _ALL["code"].to_numpy(dtype=object)
 DEPARTMENT: Array = _ALL["department"].to_numpy(dtype=object)
 SEVERITY: Array = _ALL["severity"].to_numpy()
 PLANNED: Array = _ALL["planned"].to_numpy()
+_COLD = int(np.flatnonzero(CODES == "J06.9")[0])
 RARE = int(np.flatnonzero(CODES == "M06.1")[0])  # adult-onset Still's disease
 _LETTER = _ALL["code"].str[0]
 INFLAMED: Array = np.where(
@@ -81,7 +92,7 @@ def _profiles() -> Array:
     """Cumulative shares of the codes for each profile: age bin x man/woman x diabetic x winter."""
     age = (np.arange(_AGE_BINS) + 0.5)[:, None] * _AGE_BIN
     near = np.exp(-0.5 * ((age - _ALL["peak"].to_numpy()) / _ALL["spread"].to_numpy()) ** 2)
-    only_women = np.isinf(_ALL["women"].to_numpy())
+    only_women = np.isinf(_ALL["women"].to_numpy()) | (_ALL["code"] == "C56").to_numpy()
     sex = np.stack([np.where(only_women, 0.0, 1.0), np.where(only_women, 1.0, _ALL["women"].to_numpy())])
     of_diabetes = _ALL["code"].str.match("E1[01]").to_numpy()
     complication = _ALL["code"].isin(
@@ -89,11 +100,13 @@ def _profiles() -> Array:
     )
     diabetes = np.stack([np.where(of_diabetes, 0.0, 1.0), np.where(of_diabetes, 6.0, np.where(complication, 2.0, 1.0))])
     season = np.stack([np.ones(len(CODES)), _ALL["winter"].to_numpy()])
-    # A small share of everything at every age (except births) keeps the tail long.
+    # A small share of everything at every age at which it occurs (except births) keeps the tail long.
     department = _ALL["department"]
-    by_age = np.where(department.isin(["obstetrics", "paediatrics"]), near, near + 0.02)
+    occurs = np.abs(age - _ALL["peak"].to_numpy()) <= 2.5 * _ALL["spread"].to_numpy()
+    by_age = np.where(department.isin(["obstetrics", "paediatrics"]), near, np.where(occurs, near + 0.02, 0.0))
     by_age[((age < 15) | (age > 50)) & (department == "obstetrics").to_numpy()] = 0.0
-    by_age[(age > 18) & (department == "paediatrics").to_numpy()] = 0.0
+    by_age[(age > ADULT) & (department == "paediatrics").to_numpy()] = 0.0
+    by_age[(age < ADULT) & ~(department.eq("paediatrics") | _ALL["code"].isin(_OF_CHILDREN)).to_numpy()] = 0.0
     share = (
         _ALL["share"].to_numpy()
         * by_age[:, None, None, None]
@@ -117,17 +130,38 @@ def draw(rng: Rng, age: Array, female: Array, diabetic: Array, day: Array) -> Ar
     bin_ = np.clip(age // _AGE_BIN, 0, _AGE_BINS - 1).astype(int)
     profile = ((bin_ * 2 + female) * 2 + diabetic) * 2 + winter
     place = np.searchsorted(_LADDER, profile + rng.random(len(age)), side="right")
-    index: Array = np.minimum(place - profile * len(CODES), len(CODES) - 1)
-    return index
+    index = np.minimum(place - profile * len(CODES), len(CODES) - 1)
+    newborn = (age < _UNTIL["P59.9"]) & (rng.random(len(age)) < _JAUNDICE)
+    index = np.where(newborn, int(np.flatnonzero(CODES == "P59.9")[0]), index)
+    for code, until in _UNTIL.items():
+        index = np.where((CODES[index] == code) & (age >= until), _COLD, index)
+    found: Array = index
+    return found
+
+
+def recurs(index: Array, age: Array) -> Array:
+    """True for a diagnosis with which a patient may come again at an age."""
+    grown_up = (age >= ADULT) & (DEPARTMENT[index] == "paediatrics")
+    found: Array = REPEATS[index] & ~grown_up & ~np.isin(CODES[index], list(_UNTIL))
+    return found
+
+
+def department(index: Array, age: Array) -> Array:
+    """Where a diagnosis is treated: children by paediatricians, unless it takes a surgeon."""
+    own = DEPARTMENT[index]
+    found: Array = np.where((age < ADULT) & (own != "surgery"), "paediatrics", own).astype(object)
+    return found
 
 
 def secondary(rng: Rng, age: Array, diabetic: Array, main: Array) -> Array:
     """A chronic condition in addition to the main diagnosis; None where there is none, which is likelier in the young."""
-    codes = np.array([*_SECONDARY, "E11.9", None], dtype=object)
+    codes = np.array([*_SECONDARY, "E11.9", "E10.9", None], dtype=object)
     weight = np.array([w for w, _ in _SECONDARY.values()])
     onset = np.array([a for _, a in _SECONDARY.values()])
     usual = weight / (1 + np.exp(-(age[:, None] - onset) / 6))
-    weights = np.column_stack([usual, np.where(diabetic, 4.0, 0.0), 1.5 + 0 * age])  # the last: none
+    usual = np.where((age[:, None] < ADULT) & (codes[: len(weight)] != _OF_CHILDREN_TOO), 0.0, usual)
+    second, first = (np.where(diabetic & own, 4.0, 0.0) for own in (age >= 30, age < 30))  # type of diabetes
+    weights = np.column_stack([usual, second, first, 1.5 + 0 * age])  # the last: none
     cumulative = np.cumsum(weights, axis=1)
     pick = (rng.random(len(age))[:, None] * cumulative[:, -1:] > cumulative).sum(axis=1)
     chosen = codes[pick]

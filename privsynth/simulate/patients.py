@@ -21,6 +21,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
+from privsynth.policy.ages import ages_at
+from privsynth.policy.moments import YEAR
 from privsynth.simulate import diagnoses
 from privsynth.simulate.diagnoses import SEVERITY
 from privsynth.simulate.people import (
@@ -98,11 +100,18 @@ def hospital(patients: int, seed: int = 0) -> pd.DataFrame:
     return table
 
 
+def years(born: Array, day: Array) -> Array:
+    """Ages in years, which are whole on birthdays."""
+    found: Array = ages_at(born.astype(float), day.astype(float)) / YEAR
+    return found
+
+
 def _make_patients(rng: Rng, n: int) -> _Patients:
     # Children, adults in the middle of life, and the old who fill most beds.
     group = rng.choice(3, n, p=[0.08, 0.47, 0.45])
     age = np.choose(group, [rng.gamma(1.2, 4.0, n), rng.normal(45, 14, n), rng.normal(73, 10, n)])
     age = np.clip(np.where((group > 0) & (age < 16), 16 + rng.gamma(2.0, 3.0, n), age), 0, 103)
+    age = np.where((group == 0) & (rng.random(n) < 0.1), rng.uniform(0.01, 0.07, n), age)  # days old
     female = rng.random(n) < 0.53
     postcode, deprivation = postcodes(rng, n)
     diabetic = rng.random(n) < sigmoid(-3.0 + 0.04 * np.clip(age - 30, -20, 45) + 0.5 * deprivation - 0.2 * female)
@@ -154,14 +163,15 @@ def _make_stays(rng: Rng, people: _Patients) -> _Stays:
 def _one_round(
     rng: Rng, people: _Patients, who: Array, day: Array, readmission: Array, before: Array, visit: int
 ) -> _Stays:
-    n, age = len(who), (day - people.born[who]) / 365.25
+    n, age = len(who), years(people.born[who], day)
     diagnosis = diagnoses.draw(rng, age, people.female[who], people.diabetic[who], day)
     # Half of all returns are for what the patient came with before; the rare disease shows in most of its visits.
-    same = (before >= 0) & (rng.random(n) < np.where(readmission, 0.6, 0.3)) & diagnoses.REPEATS[before]
+    same = (before >= 0) & (rng.random(n) < np.where(readmission, 0.6, 0.3)) & diagnoses.recurs(before, age)
     diagnosis = np.where(same, before, diagnosis)
-    diagnosis = np.where(people.rare[who] & (rng.random(n) < 0.7), diagnoses.RARE, diagnosis)
+    diagnosis = np.where(people.rare[who] & (age >= diagnoses.ADULT) & (rng.random(n) < 0.7), diagnoses.RARE, diagnosis)
     severity = SEVERITY[diagnosis]
     planned = ~readmission & (rng.random(n) < diagnoses.PLANNED[diagnosis])
+    planned &= np.floor(years(people.born[who], day + 3)) == np.floor(age)  # nobody waits beyond a birthday
     # A planned stay does not begin on a weekend: it waits for Monday or Tuesday.
     late = weekday(day)
     admitted = day + np.where(planned & (late >= 5), 7 - late + rng.integers(0, 2, n), 0)
@@ -200,7 +210,7 @@ def _identity(rng: Rng, people: _Patients) -> dict[str, Array]:
 def _course(rng: Rng, people: _Patients, stays: _Stays) -> dict[str, Array]:
     """What happened during the stay."""
     n, who = len(stays.patient), stays.patient
-    age, severity = (stays.admitted - people.born[who]) / 365.25, SEVERITY[stays.diagnosis]
+    age, severity = years(people.born[who], stays.admitted), SEVERITY[stays.diagnosis]
     medications = rng.poisson(
         np.clip(1.0 + 0.05 * age + 2.0 * people.diabetic[who] + 2.0 * severity + 0.15 * stays.nights, 0.3, 30)
     )
@@ -209,7 +219,7 @@ def _course(rng: Rng, people: _Patients, stays: _Stays) -> dict[str, Array]:
         "triage": blank(np.array(TRIAGE, dtype=object)[stays.triage], stays.planned | (rng.random(n) < 0.01)),
         "admitted": to_dates(stays.admitted),
         "discharged": to_dates(stays.admitted + stays.nights),
-        "department": diagnoses.DEPARTMENT[stays.diagnosis],
+        "department": diagnoses.department(stays.diagnosis, age),
         "diagnosis": diagnoses.CODES[stays.diagnosis],
         "secondary_diagnosis": diagnoses.secondary(rng, age, people.diabetic[who], stays.diagnosis),
         "num_medications": np.minimum(medications, 40),

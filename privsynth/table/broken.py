@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from privsynth.policy.ages import ages_at
 from privsynth.policy.constraints import Inequality
 from privsynth.policy.constraints.conditions import Cell
 from privsynth.policy.knowledge import Knowledge
+from privsynth.policy.moments import DAY
 from privsynth.table.names import state_of
 
 
@@ -26,7 +28,7 @@ def broken_rows(rows: pd.DataFrame, knowledge: Knowledge) -> dict[str, int]:
         known = np.all([rows[name].notna() for name in group.one_hot], axis=0)
         wrong = (true > 1) | (np.logical_not(group.at_most) & (true == 0) & known)
         found[group.stated] = int(np.count_nonzero(wrong))
-    names = dict.fromkeys(knowledge.group_of.get(name, name) for name in rows if name in knowledge.coded)
+    names = dict.fromkeys(knowledge.group_of.get(name, name) for name in rows if name in knowledge.named)
     cells = {name: knowledge.public_cells(name) for name in names}
     places = {
         name: _members(rows, name, own, knowledge) if name in knowledge.groups else _places(rows, name, own, knowledge)
@@ -66,11 +68,22 @@ def _places(rows: pd.DataFrame, name: str, cells: Sequence[Cell], knowledge: Kno
         return np.array([blank if not isinstance(v, str) else place.get(v, other) for v in rows[name]], np.int64)
     numbers = [(cell.low, at) for at, cell in enumerate(cells) if cell.text is None and not cell.absent]
     low, at = np.array([n for n, _ in numbers]), np.array([a for _, a in numbers])
-    units = np.round(rows[name].to_numpy(float) / column.step)
+    units = _units(rows, name, knowledge)
     known = ~np.isnan(units)
     found = np.where(known, at[np.clip(np.searchsorted(low, np.where(known, units, 0), "right") - 1, 0, None)], blank)
     if state_of(name) in rows:
         states = rows[state_of(name)].to_numpy(np.int64)
         of_mark = np.array([place.get(mark, blank) for mark in (*marks, "")], np.int64)
         found = np.where(states >= 0, of_mark[np.maximum(states, 0)], found)
-    return np.asarray(found)
+    ageless = ~known & rows[name].notna().to_numpy()  # a birth without the date at which its age counts
+    return np.where(ageless, -1, found)
+
+
+def _units(rows: pd.DataFrame, name: str, knowledge: Knowledge) -> np.ndarray:
+    """(rows,) numbers in grid units; births that are modelled as ages in units of these."""
+    column = knowledge.columns[name]
+    units = np.round(rows[name].to_numpy(float) / column.step)
+    if column.ages is None:
+        return np.asarray(units)
+    at = knowledge.columns[column.ages.at]
+    return ages_at(units, np.floor(rows[column.ages.at].to_numpy(float) / (DAY if at.kind == "datetime" else 1)))

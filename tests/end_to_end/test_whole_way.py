@@ -34,7 +34,7 @@ def policy_text(trainer: str) -> str:
     for pattern, new in (
         # so few people that an attack may pass its threshold by chance: what is tested here is the way, not the verdict
         (r"thresholds: \{[^\n]*\}", f"thresholds: {{{', '.join(f'{name}: 1.0' for name in THRESHOLDS)}}}"),
-        (r"trainer: \{name: ctgan[^\n]*\}", f"trainer: {{name: {trainer}, options: {{{SMALL[trainer]}}}}}"),
+        (r"trainer: \{name: auto[^\n]*\}", f"trainer: {{name: {trainer}, options: {{{SMALL[trainer]}}}}}"),
         (r"effort: standard", "effort: quick"),
         (r"release: \{rows: \d+", f"release: {{rows: {ROWS}"),
     ):

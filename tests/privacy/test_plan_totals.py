@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,10 +146,14 @@ def test_what_a_risk_target_saves_is_the_noise_of_the_generic_epsilon() -> None:
 
 def test_every_measurement_stands_in_the_plan() -> None:
     path = next(p for p in SHIPPED if p.stem == "demo-hospital")
-    plan = make_plan(asked(path, "epsilon: 0.5", "{name: marginals}"))
+    policy = asked(path, "epsilon: 0.5", "{name: marginals}")
+    columns = policy.model.columns | {
+        name: policy.model.columns[name].model_copy(update={"categories": "private"}) for name in ("postcode", "payer")
+    }
+    plan = make_plan(replace(policy, model=policy.model.model_copy(update={"columns": columns})))
     assert {item.name for item in plan.items} == {
-        "unit numbers", "unreadable cells", "unit sizes", "bounds: charge", "categories: diagnosis",
-        "categories: secondary_diagnosis", "histograms", "marginals", "target triples",
+        "unit numbers", "unreadable cells", "unit sizes", "bounds: charge", "categories: postcode", "categories: payer",
+        "histograms", "marginals", "target triples",
     }  # fmt: skip
     deltas = [item.event.delta for item in plan.items if item.name.startswith("categories")]
     assert sum(deltas) == pytest.approx(0.1 * plan.delta)

@@ -39,6 +39,10 @@ class Combinations(Constraint):
     def broken(self, columns: Mapping[str, Column]) -> Iterator[Broken]:
         if len(set(self.combinations)) < len(self.combinations):
             yield ("combinations",), "a column is named twice", "name each once"
+        for name in self.combinations:
+            if columns[name].ages:
+                rule = f"column {name!r} is modelled as an age, so no list of its days can be kept"
+                yield ("combinations",), rule, "leave its `cuts` as ages out, or rule its age by `when`"
 
     def cuts(self, columns: Mapping[str, Column], rows: Rows) -> Iterator[tuple[str, int]]:
         for name, values in zip(self.combinations, zip(*rows, strict=True), strict=True):

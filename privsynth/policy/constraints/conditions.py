@@ -7,16 +7,22 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from privsynth.policy.column import TRUTHS
-from privsynth.policy.moments import clock_of, duration_of
-
-if TYPE_CHECKING:
-    from privsynth.policy.column import Column
+from privsynth.policy.column import TRUTHS, Column, Strict
+from privsynth.policy.moments import YEAR, clock_of, duration_of
 
 Scalar = bool | int | float | date | str
-Written = Scalar | list[Scalar]  # a condition as it stands in a policy
+
+
+class AgeOf(Strict):
+    """A condition on the age in whole years that a date of birth comes to, where the column says at which date ages count."""
+
+    age: Scalar | list[Scalar]
+
+
+Written = Scalar | list[Scalar] | AgeOf  # a condition as it stands in a policy
+YEARS = Column(kind="integer", bounds=(0, 150))  # what conditions on ages are about
 MISSING, PRESENT = "missing", "present"
 _SIGN = re.compile(r"\s*(<=|>=|<|>)\s*(.+?)\s*")
 _LIMIT = re.compile(r"[0-9]+(?:[.,][0-9]+)?")
@@ -63,6 +69,8 @@ class Condition:
 
 def condition_of(written: Written, column: Column) -> Condition:
     """Reads a condition on a column. Raises ValueError with the reason, for the writer of the policy."""
+    if isinstance(written, AgeOf):
+        return _of_age(written, column)
     if isinstance(written, str) and written in (MISSING, PRESENT):
         if column.public_categories and written in column.public_categories:
             raise ValueError(f"{written!r} is a category of the column; write `[{written}]` for the category")
@@ -70,7 +78,10 @@ def condition_of(written: Written, column: Column) -> Condition:
     if isinstance(written, list):
         if not written:
             raise ValueError("the list is empty: no row could meet it")
-        if not column.categorical and len(written) == 2 and not any(_is_token(value, column) for value in written):
+        range_of_two = not column.categorical and len(written) == 2
+        if range_of_two and (tokens := [str(v) for v in written if str(v) in column.inherited and _is_number(v)]):
+            raise ValueError(f"{tokens[0]!r} means missing by `dataset.missing`, so it is no end of a range")
+        if range_of_two and not any(_is_token(value, column) for value in written):
             low, high = _units(written[0], column, up=True), _units(written[1], column, last=True)
             if low > high:
                 raise ValueError("the range falls, or lies between two values of the column: write `[low, high]`")
@@ -84,6 +95,24 @@ def condition_of(written: Written, column: Column) -> Condition:
             raise ValueError("categories have no order that a condition could use; list the values")
         return Condition(ranges=(_compared(found[1], found[2], column),))
     return _value(written, column)
+
+
+def is_word(written: Written) -> bool:
+    """True for `missing` and `present`, which are about no value."""
+    return (written.age if isinstance(written, AgeOf) else written) in (MISSING, PRESENT)
+
+
+def _of_age(written: AgeOf, column: Column) -> Condition:
+    """In units of `ages`: a year of age lasts from one birthday to the next."""
+    if column.ages is None:
+        what = "no date of birth" if column.kind != "date" else "modelled as a day and not as an age"
+        raise ValueError(f"it is {what}; write `kind: date` with `cuts: {{at: DATE}}`, the date at which ages count")
+    years = condition_of(written.age, YEARS)
+    ends = (
+        (low if low == -END else low * YEAR, high if high == END else high * YEAR + YEAR - 1)
+        for low, high in years.ranges
+    )
+    return Condition(tuple(ends), frozenset(), years.absent, years.present)
 
 
 def token_cells(column: Column, tokens: tuple[str, ...]) -> Iterator[Cell]:
@@ -108,7 +137,16 @@ def word_cell(text: str) -> Cell:
 
 def _is_token(value: Scalar, column: Column) -> bool:
     """True for a declared text in place of a number, such as <0.6."""
-    return str(value) in {*(column.missing or ()), *(column.censored.texts if column.censored else ())}
+    return str(value) in {
+        *(column.missing or ()), *column.inherited, *(column.censored.texts if column.censored else ()),
+    }  # fmt: skip
+
+
+def _is_number(value: Scalar) -> bool:
+    try:
+        return math.isfinite(float(str(value)))
+    except ValueError:
+        return False
 
 
 def _value(value: Scalar, column: Column) -> Condition:

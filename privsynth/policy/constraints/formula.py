@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import keyword
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ _QUOTED = re.compile(r"`([^`]+)`")
 _OPERATORS: dict[type[ast.operator], str] = {
     ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide",
 }  # of numpy  # fmt: skip
+Interval = tuple[float, float]
 _HINT = "write columns, numbers, + - * /, min(a, b), max(a, b) or round(a, places); other names in backticks: `lab cost` + food"
 
 
@@ -70,6 +72,10 @@ class Formula:
     def divides(self) -> bool:
         return any(isinstance(node, ast.Div) for node in ast.walk(self.tree))
 
+    def interval(self, ends: Mapping[str, Interval]) -> Interval:
+        """The lowest and the highest value, or wider, where each column lies between its ends (Moore 1966, interval arithmetic)."""
+        return _interval(self.tree, {name: ends[column] for name, column in self.names.items()})
+
     def __call__(self, values: Mapping[str, Floats], rows: int) -> Floats:
         """(rows,) NaN where a column is missing, and where something is divided by zero."""
         import numpy as np
@@ -93,6 +99,43 @@ class Formula:
             case ast.Call(ast.Name(name), arguments):
                 return _FUNCTIONS[name](*(self._value(argument, values) for argument in arguments))
         raise AssertionError(node)
+
+
+def _interval(node: ast.expr, ends: Mapping[str, Interval]) -> Interval:
+    match node:
+        case ast.Constant(int() | float() as value):
+            return float(value), float(value)
+        case ast.Name(name):
+            return ends[name]
+        case ast.UnaryOp(operand=operand):
+            low, high = _interval(operand, ends)
+            return -high, -low
+        case ast.BinOp(left, operator, right):
+            return _combined(_interval(left, ends), operator, _interval(right, ends))
+        case ast.Call(ast.Name("round"), [value, *places]):
+            digits = int(_interval(places[0], ends)[0]) if places else 0
+            low, high = _interval(value, ends)
+            return round(low, digits), round(high, digits)
+        case ast.Call(ast.Name(name), arguments):
+            lows, highs = zip(*(_interval(argument, ends) for argument in arguments), strict=True)
+            choose = min if name == "min" else max
+            return choose(lows), choose(highs)
+    raise AssertionError(node)
+
+
+def _combined(left: Interval, operator: ast.operator, right: Interval) -> Interval:
+    (a, b), (c, d) = left, right
+    match operator:
+        case ast.Add():
+            return a + c, b + d
+        case ast.Sub():
+            return a - d, b - c
+        case ast.Div():
+            if c <= 0 <= d:
+                return -math.inf, math.inf
+            c, d = 1 / d, 1 / c
+    products = [x * y if x and y else 0.0 for x in (a, b) for y in (c, d)]  # 0 times infinity: no value is infinite
+    return min(products), max(products)
 
 
 def _ufunc(name: str) -> Callable[..., Any]:

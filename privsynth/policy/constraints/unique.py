@@ -24,6 +24,8 @@ class Unique(Constraint):
         return f"no two rows have the same {' and '.join(self.unique)}"
 
     def broken(self, columns: Mapping[str, Column]) -> Iterator[Broken]:
+        if len(set(self.unique)) < len(self.unique):
+            yield ("unique",), "a column is named twice", "name each once"
         own = [columns[name] for name in self.unique]
         if not any(column.kind == "id" and column.release == "regenerate" for column in own):
             rule = "none of these columns is invented without repeats, and modelled values repeat"

@@ -10,12 +10,14 @@ from pydantic import Field
 
 from privsynth.policy.column import Column
 from privsynth.policy.constraints.base import MOST_WAYS, Broken, Constraint, Impossible, Rows
-from privsynth.policy.constraints.conditions import MISSING, PRESENT, Cell, Written, condition_of
+from privsynth.policy.constraints.conditions import AgeOf, Cell, Written, condition_of, is_word
 
 if TYPE_CHECKING:
     from privsynth.policy.constraints.base import Bools
 
 Conditions = dict[str, Written]
+HINT = 'a condition is a value, a list of values, "<15", ">=18", `[low, high]`, missing or present'
+AGE_HINT = ', and of a date of birth `{age: "<18"}`'
 
 
 class When(Constraint):
@@ -37,7 +39,7 @@ class When(Constraint):
     @property
     def required(self) -> frozenset[str]:
         every = [*self.then.items(), *(self.when.items() if self.iff else ())]
-        return frozenset(name for name, written in every if written not in (MISSING, PRESENT))
+        return frozenset(name for name, written in every if not is_word(written))
 
     @property
     def _ways(self) -> list[tuple[Conditions, Conditions]]:
@@ -47,10 +49,13 @@ class When(Constraint):
         for key, conditions in (("when", self.when), ("then", self.then)):
             for name, written in conditions.items():
                 try:
-                    condition_of(written, columns[name])
+                    found = condition_of(written, columns[name])
                 except ValueError as error:
-                    hint = 'a condition is a value, a list of values, "<15", ">=18", `[low, high]`, missing or present'
-                    yield (key, name), str(error), hint
+                    yield (key, name), str(error), HINT + AGE_HINT * (columns[name].kind == "date")
+                    continue
+                if columns[name].ages and found.ranges and not isinstance(written, AgeOf):
+                    rule = f"column {name!r} is modelled as an age, so a condition on its days cannot be kept"
+                    yield (key, name), rule, 'write `{age: "<18"}`, or leave its `cuts` as ages out'
         for premise, _ in self._ways:
             if len(premise) >= MOST_WAYS:
                 key = "when" if premise is self.when else "then"
@@ -90,6 +95,8 @@ def _in_words(conditions: Conditions) -> str:
 
 
 def _one(name: str, written: Written) -> str:
+    if isinstance(written, AgeOf):
+        return _one(f"age of {name}", written.age)
     if isinstance(written, list):
         return f"{name} in [{', '.join(map(str, written))}]"
     text = str(written)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from privsynth.policy.moments import YEAR
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-YEAR = 366  # units of a year: days since the last birthday go from 0 to 365
 BABY = (*range(28), *range(28, 91, 7), *range(91, YEAR, 30))  # edges in the first year of life: days, weeks, months
 
 
