@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privsynth.encoding.domain import ColumnDomain, Domain, _column_domain, _with_clocks, _with_gaps
-from privsynth.encoding.grids import Intervals
-from privsynth.encoding.histograms import ConsistentCounts, Scales, runs_of
+from privsynth.encoding.grids import Intervals, runs_of
+from privsynth.encoding.histograms import ConsistentCounts, Scales
 from privsynth.encoding.requests import COARSER, histogram_tables
 from privsynth.planning import make_plan
 from privsynth.policy import Policy
@@ -334,5 +334,5 @@ def test_the_plan_counts_every_histogram(clinic_text: str, columns: str, ruled: 
     declared = [(name, c) for name, c in policy.model.columns.items() if c.modelled]
     no_table: Any = None  # all is declared: nothing is measured
     made = [_column_domain(name, c, policy, no_table, no_table) for name, c in declared]
-    domain = Domain(tuple(_with_clocks(_with_gaps(made, policy))), None)
+    domain = Domain(tuple(_with_clocks(_with_gaps(made, policy.knowledge))), None)
     assert histogram_tables(policy) == len(Scales(domain).sizes) > len(domain.columns)

@@ -17,8 +17,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from privsynth.encoding.domain import Domain
-from privsynth.encoding.grids import Grid, Intervals
+from privsynth.encoding.grids import Grid, Intervals, runs_of
 from privsynth.encoding.requests import coarser_scales
+from privsynth.encoding.tails import CLEAR, Tail, between_tails
 from privsynth.encoding.wavelets import wavelet_denoised
 from privsynth.policy.column import LETTER_CASES
 from privsynth.privacy.unit import Rows
@@ -26,25 +27,11 @@ from privsynth.table.names import case_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
-SLOPE = 0.75  # standard deviations of a cell's noise by which a cumulated count has to rise from cell to cell
 ROUNDS = 30  # of fitting kinds of round values; after ten, shares move by less than their noise
+LAST = 1 - 2.0**-20  # place of a cell's last value
 SIGNIFICANT = 3.0  # standard deviations from which a share counts as more than noise
-
-
-def runs_of(cells: int, scales: int, alone: int = 1) -> tuple[Ints, ...]:
-    """For each of `scales` coarser scales, the run in which each cell of the scale below lies. The last cells, those of marks
-    and the blank one, are each alone.
-
-    >>> [inside.tolist() for inside in runs_of(8, 2)]
-    [[0, 0, 1, 1, 2, 2, 3, 3, 4], [0, 0, 1, 1, 2]]
-    """
-    length, found = math.ceil(round(cells ** (1 / (scales + 1)), 9)), []
-    for _ in range(scales):
-        inside = np.arange(cells) // length
-        cells = int(inside[-1]) + 1
-        found.append(np.concatenate([inside, cells + np.arange(alone)]))
-    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -149,7 +136,7 @@ class ConsistentCounts:
             estimates.insert(0, own + variance * rest[inside])
         return cls(runs, tuple(estimates), tuple(below), sigmas[0])
 
-    def noise_of(self, labels: Ints, used: NDArray[np.bool_]) -> Floats:
+    def noise_of(self, labels: Ints, used: Mask) -> Floats:
         """(labels,) standard deviation of the sum of estimated counts over the used cells of each label.
 
         Within a run, the parts of the run's count that its cells got are correlated; the rest of each cell is independent
@@ -166,18 +153,26 @@ class ConsistentCounts:
         variance += (part**2 * self.below[-1]).sum(1)
         return np.sqrt(np.where(np.bincount(labels, used) > 0, variance, self.sigma**2))
 
-    def distribution(self, grid: Grid) -> tuple[Floats, NDArray[np.bool_]]:
+    def distribution(self, grid: Grid, beyond: bool = False) -> tuple[Floats, Mask]:
         """((cells,) shares of a number's cells, none below zero; (cells,) True between its empty tails).
 
         From long runs down to cells: each run's share is distributed among its cells. grid: of the cells that hold values.
+        beyond: the first and the last of them hold what lies outside of measured bounds.
         """
-        used, values = self._between_tails(), self.estimates[0][: -self.alone]
+        used, values = self._between_tails(grid), self.estimates[0][: -self.alone]
         used[0][: -self.alone] &= ~grid.far | self._counted(len(values))
         alike = grid.kinds * 2 + (grid.widths == 1)
         fine = np.append(wavelet_denoised(values, alike, self.sigma), self.estimates[0][-self.alone :])
-        counts, total = [fine, *self.estimates[1:]], max(float(self.estimates[-1].sum()), 1.0)
-        share = np.zeros(len(counts[-1]))
-        share[used[-1]] = to_simplex(counts[-1][used[-1]] / total)
+        total, counts, kept = (
+            max(float(self.estimates[-1].sum()), 1.0),
+            [fine],
+            np.where(used[0], self.estimates[0], 0.0),
+        )
+        for inside in self.runs:  # of a run at an end of the used cells, what lies beyond them is not theirs
+            kept = np.asarray(np.bincount(inside, kept), np.float64)
+            counts.append(kept)
+        share, mass = np.zeros(len(kept)), max(float(kept.sum()), 1.0) / total
+        share[used[-1]] = mass * to_simplex(kept[used[-1]] / (mass * total))
         for scale in reversed(range(len(self.runs))):
             inside, below = self.runs[scale], np.zeros(len(counts[scale]))
             for run in np.flatnonzero(share > 0):
@@ -186,10 +181,33 @@ class ConsistentCounts:
                     continue
                 below[cells] = share[run] * to_simplex(counts[scale][cells] / (share[run] * total))
             share = below
-        share = share / max(share.sum(), 1e-300)
+        share, used[0] = self._with_tails(share, used[0], grid, total, beyond)
         return self._by_kind(share, used[0], grid.widths, total), used[0]
 
-    def _by_kind(self, share: Floats, used: NDArray[np.bool_], widths: Ints, total: float) -> Floats:
+    def _with_tails(self, share: Floats, used: Mask, grid: Grid, total: float, beyond: bool) -> tuple[Floats, Mask]:
+        """The shares with what fades away at either end of the used cells, and the cells that are then used."""
+        allowed, at, added = ~grid.far, _values(grid, 0.5), np.zeros_like(share)
+        if beyond:
+            allowed[[0, -1]] = False
+        if not share[: len(at)].sum():
+            return share, used
+
+        def counted(cells: Ints) -> tuple[float, float]:
+            inside = np.zeros(len(share), bool)
+            inside[cells] = True
+            noise = self.noise_of(inside.astype(np.int64), inside)[1]
+            return float(self.estimates[0][inside].sum()) / total, float(noise) / total
+
+        order = np.argsort(at, kind="stable")
+        for cells in (order, order[::-1]):
+            away, widths = np.abs(at[cells] - at[cells[0]]), grid.widths[cells].astype(np.float64)
+            tail = Tail.of(share[cells], away, allowed[cells], CLEAR * self.sigma / total)
+            if tail is not None:
+                added[cells[tail.cells]] += tail.shares(widths[tail.cells], *counted(cells[tail.cells]))
+        share = share + added
+        return share / share.sum(), used | (added > 0)
+
+    def _by_kind(self, share: Floats, used: Mask, widths: Ints, total: float) -> Floats:
         """The shares moved so that the kinds of round values have the shares that were counted for them, and the longest runs
         keep theirs: iterative proportional fitting (Deming and Stephan 1940).
 
@@ -223,7 +241,7 @@ class ConsistentCounts:
             fitted = fitted * (wanted / np.maximum(np.bincount(kinds, fitted, len(wanted)), 1e-300))[kinds]
         return np.append(fitted * mass / max(fitted.sum(), 1e-300), share[len(widths) :])
 
-    def _counted(self, regular: int) -> NDArray[np.bool_]:
+    def _counted(self, regular: int) -> Mask:
         """(regular,) True for cells that hold more than noise, by themselves or in the longest run around them."""
         run = np.arange(len(self.estimates[0]))
         for inside in self.runs:
@@ -231,21 +249,43 @@ class ConsistentCounts:
         certain = self.estimates[-1] >= SIGNIFICANT * np.sqrt(self.below[-1])
         return np.asarray((certain[run] | (self.estimates[0] >= (SIGNIFICANT + 1) * self.sigma))[:regular])
 
-    def _between_tails(self) -> list[NDArray[np.bool_]]:
+    def _between_tails(self, grid: Grid) -> list[Mask]:
         """For each scale which cells lie between the empty tails; of several scales the finest is not used for it.
 
         The noise of thousands of empty cells would add up to false outliers.
         """
         used = [np.ones(len(counts), bool) for counts in self.estimates]
-        for scale in reversed(range(min(1, len(self.runs)), len(self.estimates))):
-            noise = float(np.sqrt(self.below[scale].mean()))
-            used[scale][: -self.alone] = between_tails(self.estimates[scale][: -self.alone], noise)
+        low, high = (_values(grid, place) for place in (0.0, LAST))
+        for scale in range(len(self.estimates)):
+            if scale >= min(1, len(self.runs)):
+                noise = float(np.sqrt(self.below[scale].mean()))
+                used[scale][: -self.alone] = between_tails(self.estimates[scale][: -self.alone], low, high, noise)
+            if scale < len(self.runs):
+                first = np.flatnonzero(np.diff(self.runs[scale][: -self.alone], prepend=-1))
+                low, high = np.minimum.reduceat(low, first), np.maximum.reduceat(high, first)
         for scale in reversed(range(len(self.runs))):
-            inside, above = self.runs[scale], used[scale + 1]
-            used[scale] &= above[inside]
-            emptied = above & (np.bincount(inside, used[scale]) == 0)
-            used[scale] |= emptied[inside]  # a run that was kept keeps its cells
+            used[scale] = used[scale + 1][self.runs[scale]] & _within_end_runs(
+                used[scale], used[scale + 1], self.runs[scale], self.alone
+            )
         return used
+
+
+def _within_end_runs(between: Mask, above: Mask, inside: Ints, alone: int) -> Mask:
+    """(cells,) True but where the first of the used runs above has empty cells before, or the last one behind, what stands out in
+    it: runs know more of what lies in between. between: (cells,) True between the empty tails as the cells themselves tell."""
+    kept, runs = np.ones(len(inside), bool), np.flatnonzero(above[:-alone])
+    found = np.flatnonzero(between[:-alone])
+    if inside[found[0]] == runs[0]:
+        kept[: found[0]] = False
+    if inside[found[-1]] == runs[-1]:
+        kept[found[-1] + 1 : -alone] = False
+    return kept
+
+
+def _values(grid: Grid, place: float) -> Floats:
+    """(cells,) the value at a place from 0 to below 1 in each cell."""
+    cells = np.arange(len(grid.widths))
+    return np.asarray(grid.value_at(cells, np.full(len(cells), place)), np.float64)
 
 
 def _as_neighbours(share: Floats, widths: Ints, kinds: Ints) -> Floats:
@@ -282,28 +322,6 @@ def _round_values(raw: Floats, smooth: Floats, expected: Floats, counted: float,
     trust = 1 - 1 / variance if variance - 1 > SIGNIFICANT * math.sqrt(2 / len(rest)) else 0.0
     shares[rest] = left * to_simplex((even + trust * (raw[rest] - even)) / left)
     return shares
-
-
-def between_tails(counts: Floats, sigma: float) -> NDArray[np.bool_]:
-    """True between the empty tails of a column."""
-    inside = np.ones(len(counts), bool)
-    low, high = _empty_start(counts, sigma), _empty_start(counts[::-1], sigma)
-    inside[:low] = inside[len(counts) - high :] = False
-    return inside if inside.any() else np.ones(len(counts), bool)
-
-
-def _empty_start(counts: Floats, sigma: float) -> int:
-    """How many cells from the start are empty: up to where their sum begins the rise that takes it above noise.
-
-    The change point of a cumulated sum (Page 1954). A slope is subtracted first, since the lowest point of the sum of noise
-    alone can lie anywhere, and half of all empty cells would stay.
-    """
-    total = np.cumsum(counts)
-    risen = np.flatnonzero(total > SIGNIFICANT * sigma * np.sqrt(np.arange(1, len(counts) + 1)))
-    if not len(risen):
-        return 0
-    fallen = np.cumsum(counts - SLOPE * sigma)[: risen[0]]
-    return int(np.argmin(np.concatenate([[0.0], fallen])))
 
 
 def to_simplex(values: Floats) -> Floats:
