@@ -86,12 +86,27 @@ def run_command(
 
 
 @app.command()
-def check(policy: PolicyArg, trainer: TrainerOpt = None, epsilon: EpsilonOpt = None, as_json: JsonOpt = False) -> None:
+def check(
+    policy: PolicyArg, trainer: TrainerOpt = None, epsilon: EpsilonOpt = None,
+    suggest: Annotated[
+        Path | None,
+        typer.Option("--suggest", metavar="MODEL", help="Print constraints that a model's noisy answers show, to be confirmed."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where --suggest writes the CSV files that its constraints name.")
+    ] = None,
+    as_json: JsonOpt = False,
+) -> None:  # fmt: skip
     """Check a policy and show the privacy budget that a run would spend. Reads no data."""
     from privsynth.planning import make_plan
     from privsynth.policy import Policy
 
+    if out is not None and suggest is None:
+        raise InputError(Problem("--out", "is for the files of suggested constraints", "use it with --suggest MODEL"))
     read = Policy.load(policy).with_changes(trainer, epsilon)
+    if suggest is not None:
+        _suggest(read, suggest, out, as_json)
+        return
     plan = make_plan(read)
     if as_json:
         _print_json(plan.as_checked() | {"warnings": list(read.warnings)})
@@ -304,6 +319,23 @@ def ledger_export(
     head = entries[-1]["hash"] if entries else GENESIS
     _write(out, json.dumps({"head": head, "entries": entries}, indent=1) + "\n")
     typer.echo(f"Ledger: {out}")
+
+
+def _suggest(policy: Policy, model: Path, out: Path | None, as_json: bool) -> None:
+    from privsynth.sampling.suggestions import as_text, suggestions, write_files
+    from privsynth.sampling.synthesizer import Synthesizer
+
+    found = suggestions(Synthesizer.load(model), policy)
+    files = [each.constraint["file"] for each in found if each.file is not None]
+    if out is not None:
+        write_files(found, out)
+    if as_json:
+        _print_json({"suggestions": [each.to_json() for each in found]})
+        return
+    typer.echo(as_text(found))
+    if files:
+        written = "not written (--out DIR)" if out is None else f"in {out}"
+        typer.echo(f"# Files that belong beside the policy, {written}: {', '.join(files)}")
 
 
 def _given(words: list[str]) -> dict[str, str]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
 from privsynth.encoding.codec import Codec, Groups
+from privsynth.marginals.answers import Columns, Noisy, Tables
 from privsynth.marginals.choice import (
     MAX_CELLS,
     MAX_TRIPLES,
@@ -51,19 +52,6 @@ SIZE_POWER = 0.33  # a table's share of the budget grows with its cells to this 
 COST_POWER = 0.66  # of a pair's cells: by which it has to say more to be measured twice, since noise adds up over them
 MOST_SCREENED = 2  # pairs that are followed as screened, for each that is measured in full
 
-Columns = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Noisy:
-    """One released table as shares of rows. sigma: noise of one share."""
-
-    share: np.ndarray
-    sigma: float
-
-
-Tables = dict[Columns, Noisy]
-
 
 def measure_marginals(table: PrivateTable[np.ndarray], codec: Codec, target: str | None, run: Run) -> MarginalModel:
     """Measures the tables that the plan names, and denoises them."""
@@ -87,6 +75,7 @@ def measure_marginals(table: PrivateTable[np.ndarray], codec: Codec, target: str
     if SECOND_LOOK in run.plan:
         again = _measured(SECOND_LOOK, table, sizes, looked_at_again(noisy, codec), at, codec, run)
         noisy |= {columns: averaged(noisy[columns], pair) for columns, pair in again.items()}
+    answers = noisy
     for order in (k for k in NAMES if NAMES[k] in run.plan):
         columns = [c for c in combinations(range(d), order) if order == 3 or higher.keys() >= {*combinations(c, 3)}]
         higher |= _measured(NAMES[order], table, sizes, smallest(columns, sizes, at), at, codec, run)
@@ -108,7 +97,7 @@ def measure_marginals(table: PrivateTable[np.ndarray], codec: Codec, target: str
     coarse = coarse_views(groups, codec, {c for columns in grouped for c in columns})
     view = {j: j for j in range(d)} | {j: d + place for place, j in enumerate(sorted(coarse))}
     targets += targets_of(grouped, view)
-    return MarginalModel(codec, tuple(targets), signal_weight(run.plan.epsilon), coarse)
+    return MarginalModel(codec, tuple(targets), signal_weight(run.plan.epsilon), coarse, answers)
 
 
 def determined(columns: Columns, codec: Codec) -> np.ndarray | None:

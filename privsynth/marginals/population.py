@@ -22,6 +22,7 @@ import numpy as np
 
 from privsynth.encoding.codec import Codec
 from privsynth.loading import Damaged, Tensors, take
+from privsynth.marginals.answers import LARGEST_SHARE, LARGEST_SIGMA, MAX_TABLES, Tables, from_tensors, to_tensors
 from privsynth.marginals.choice import MAX_COLUMNS
 from privsynth.parallel import ReportShare, in_blocks
 from privsynth.privacy.unit import MAX_WAYS
@@ -54,8 +55,7 @@ MAX_LOOKUPS = 250_000_000  # of a wide table: rows times tables of each column i
 MAX_OVERSAMPLING = 8  # times the sample's own rows: with four tvd3 came out 1 % higher
 TRIPLES, TRIPLE_CELLS = 1_200, 16_000_000  # that it is balanced by, and their cells, at most
 TRIPLE_SIGMA = 2.0  # rows of noise, which set their weight: with four tvd3 came out 1 % higher
-# of tables that are loaded: whatever is computed from them stays finite in single precision, which kernels rely on
-MAX_TARGETS, LARGEST_SHARE, LARGEST_SIGMA, LARGEST_SIGNAL, LARGEST_SIGNAL_WEIGHT = 30_000, 1e6, 1e9, 1e9, 1e3
+LARGEST_SIGNAL, LARGEST_SIGNAL_WEIGHT = 1e9, 1e3  # of tables that are loaded, as `LARGEST_SHARE`
 WALL = (
     1e12  # energy of what no row has: far beyond that of all tables together, also at the start, when rows are far off
 )
@@ -119,13 +119,15 @@ class TargetMarginal:
 class MarginalModel:
     """The target marginals and what it takes to fit rows to them.
 
-    signal_weight: how much signal weighs against noise, from epsilon. groups: {column: (codes,) group of each code}.
+    signal_weight: how much signal weighs against noise, from epsilon. groups: {column: (codes,) group of each code}. answers: the
+    pairs as they were measured in full, which nothing is fitted to: `suggest` reads them.
     """
 
     codec: Codec
     targets: tuple[TargetMarginal, ...]
     signal_weight: float
     groups: dict[int, np.ndarray] = field(default_factory=dict)
+    answers: Tables = field(default_factory=dict)
 
     @property
     def shares(self) -> list[np.ndarray]:
@@ -390,6 +392,7 @@ class MarginalModel:
             }
             | ({"goal_force": self._saved_force()} if any(t.force is not None for t in self.targets) else {})
             | {f"groups.{j}": group.astype(np.int32) for j, group in self.groups.items()}
+            | to_tensors(self.answers)
         )
 
     def _saved_force(self) -> np.ndarray:
@@ -422,14 +425,14 @@ class MarginalModel:
             TargetMarginal(columns, part.reshape(shape), float(s), float(g), force=own)
             for columns, part, shape, s, g, own in zip(tables, shares, shapes, sigma, signal, forces, strict=True)
         )
-        return cls(codec, tuple(targets), float(weight[0]), groups)
+        return cls(codec, tuple(targets), float(weight[0]), groups, from_tensors(tensors, codec.sizes))
 
 
 def _tables(tensors: Tensors, views: int) -> list[tuple[int, ...]]:
     """Columns, or groups of some, of each released table. Raises Damaged."""
     lines = take(tensors, "goal_columns", "int32", (None, MAX_WAYS), -1, views - 1)
-    if len(lines) > MAX_TARGETS:
-        raise Damaged(f"tensor `goal_columns` names more than {MAX_TARGETS:,} tables")
+    if len(lines) > MAX_TABLES:
+        raise Damaged(f"tensor `goal_columns` names more than {MAX_TABLES:,} tables")
     tables = [tuple(c for c in line if c >= 0) for line in lines.tolist()]
     distinct = len({frozenset(columns) for columns in tables}) == len(tables)
     if not distinct or any(len(columns) < 2 or len(set(columns)) < len(columns) for columns in tables):
