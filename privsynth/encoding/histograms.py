@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from privsynth.encoding.domain import Domain
 from privsynth.encoding.grids import Grid, Intervals
@@ -29,6 +30,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 ROUNDS = 30  # of fitting kinds of round values; after ten, shares move by less than their noise
+BY_NOISE = 0.003  # probability that noise alone makes any cell, or any run of a scale, of an empty column stand out
 SIGNIFICANT = 3.0  # standard deviations from which a share counts as more than noise
 
 
@@ -229,10 +231,11 @@ class ConsistentCounts:
     def _body(self, grid: Grid) -> NDArray[np.bool_]:
         """(cells,) True from the first to the last cell of a number that stands out of noise, by itself or in a run around it;
         of `grid.far` cells only for those that do. All of them where none does."""
-        certain, run = self.estimates[0] >= (SIGNIFICANT + 1) * self.sigma, np.arange(len(self.estimates[0]))
-        for scale, inside in enumerate(self.runs, 1):
-            run, least = inside[run], SIGNIFICANT + (scale < len(self.runs))  # of the longest runs there are few
-            certain |= (self.estimates[scale] >= least * np.sqrt(self.below[scale]))[run]
+        run = np.arange(len(self.estimates[0]))
+        certain = np.zeros(len(run), bool)
+        for inside, counts, variances in zip((*self.runs, None), self.estimates, self.below, strict=True):
+            certain |= (counts >= -ndtri(BY_NOISE / len(counts)) * np.sqrt(variances))[run]
+            run = run if inside is None else inside[run]
         certain = certain[: -self.alone]
         found = np.flatnonzero(certain)
         body = ~grid.far | certain

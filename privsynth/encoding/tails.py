@@ -13,7 +13,7 @@ from scipy.special import log_ndtr
 
 Floats = NDArray[np.float64]
 
-DECAYS = (1.0, 2.0, 4.0, 8.0, 16.0)  # powers of the distance by which the mass farther out falls, equally likely
+DECAYS = (2.0, 4.0, 8.0, 16.0)  # powers of the distance by which the mass farther out falls, equally likely
 NO_TAIL = 0.5  # prior probability that nothing lies in a tail
 MOST = 10.0  # standard deviations of a tail's noise up to which its mass may be anything: more would stand out
 
@@ -22,12 +22,12 @@ def power_laws(apart: Floats, widths: Floats) -> Floats:
     """(decays, cells) distributions of a tail's mass over its cells. apart: (cells,) distances from the median, in those of
     the tail's start; widths: how many values, or how much of them, each cell holds.
 
-    >>> power_laws(np.array([1.0, 2.0]), np.ones(2))[:2].tolist()
-    [[0.8, 0.2], [0.8888888888888888, 0.1111111111111111]]
+    >>> power_laws(np.array([1.0, 2.0]), np.ones(2))[0].round(3).tolist()
+    [0.889, 0.111]
     """
     shapes = widths * np.maximum(apart, 1.0) ** -(1 + np.array(DECAYS)[:, None])
     total = shapes.sum(1, keepdims=True)
-    return np.divide(shapes, total, out=np.zeros_like(shapes), where=total > 0)
+    return np.asarray(np.divide(shapes, total, out=np.zeros_like(shapes), where=total > 0))
 
 
 def expected_masses(mass: Floats, sigma: Floats) -> Floats:
@@ -45,5 +45,7 @@ def expected_masses(mass: Floats, sigma: Floats) -> Floats:
     logs = z**2 / 2 + log_ndtr(z) + np.log(np.sqrt(2 * np.pi) / MOST * (1 - NO_TAIL) / len(z))
     top = max(float(logs.max()), np.log(NO_TAIL))
     weights = np.exp(logs - top)
-    above_zero = z + np.exp(-(z**2) / 2 - log_ndtr(z)) / np.sqrt(2 * np.pi)  # mean of a normal number that is not below zero
+    above_zero = z + np.exp(-(z**2) / 2 - log_ndtr(z)) / np.sqrt(
+        2 * np.pi
+    )  # mean of a normal number that is not below zero
     return np.asarray(weights / (weights.sum() + np.exp(np.log(NO_TAIL) - top)) * above_zero * sigma)
