@@ -20,7 +20,7 @@ from scipy.special import ndtri
 from privsynth.encoding.domain import Domain
 from privsynth.encoding.grids import Grid, Intervals
 from privsynth.encoding.requests import coarser_scales
-from privsynth.encoding.tails import DECAYS, expected_masses, power_laws
+from privsynth.encoding.tails import expected_masses, power_laws
 from privsynth.encoding.wavelets import wavelet_denoised
 from privsynth.policy.column import LETTER_CASES
 from privsynth.privacy.unit import Rows
@@ -30,6 +30,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 ROUNDS = 30  # of fitting kinds of round values; after ten, shares move by less than their noise
+HEAP = 0.95  # quantile of the body that is no other value than its median where it is one heap
 BY_NOISE = 0.003  # probability that noise alone makes any cell, or any run of a scale, of an empty column stand out
 SIGNIFICANT = 3.0  # standard deviations from which a share counts as more than noise
 
@@ -261,30 +262,31 @@ class ConsistentCounts:
         Values that are round in some way are as much more frequent than others as they are in the body.
         """
         cells, (first, last) = np.arange(len(body)), np.flatnonzero(body)[[0, -1]]
-        values, kinds = grid.value_at(cells, np.full(len(cells), 0.5)), grid.kinds
-        rising = np.cumsum(share)
-        middle = values[min(np.searchsorted(rising, rising[-1] / 2), len(cells) - 1)]
+        values, kinds, rising = grid.value_at(cells, np.full(len(cells), 0.5)), grid.kinds, np.cumsum(share)
+        low, middle, high = np.searchsorted(rising, rising[-1] * np.array([1 - HEAP, 0.5, HEAP])).clip(first, last)
         often = np.bincount(kinds, share) / np.maximum(np.bincount(kinds, grid.widths * body), 1.0)
-        weight, found = np.where(grid.far, 0.0, grid.widths * often[kinds]), np.zeros(len(self.estimates[0]))
-        for tail, end in ((cells < first, values[first]), (cells > last, values[last])):
-            if weight[tail].sum() > 0:
-                shapes = np.zeros((len(DECAYS), len(found)))
-                apart = np.abs(values[tail] - middle) / max(abs(end - middle), 1.0)
-                shapes[:, : len(cells)][:, tail] = power_laws(apart, weight[tail])
-                part = np.append(tail, np.zeros(self.alone, bool))
-                found += expected_masses(*self._masses(shapes, part)) @ shapes
-        return found[: len(cells)]
+        weights, found = np.where(grid.far, 0.0, grid.widths * often[kinds]), np.zeros(len(cells))
+        for tail, end, side in ((cells < first, first, low), (cells > last, last, high)):
+            if weights[tail].any():
+                apart = np.abs(values[tail] - values[end]) / max(values[last] - values[first], 1.0)
+                own = power_laws(apart, weights[tail], side == middle)
+                laws = np.zeros((len(own), len(cells)))
+                laws[:, tail] = own
+                found += expected_masses(*self._masses(laws, tail)) @ laws
+        return found
 
-    def _masses(self, shapes: Floats, part: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """((shapes,) mass of some cells by least squares, if they are distributed so; its standard deviation), by the counts
-        of all scales. shapes: (shapes, cells) distributions; part: (cells,) which cells."""
-        counts, precision, signal = np.where(part, self.estimates[0], 0.0), np.zeros(len(shapes)), np.zeros(len(shapes))
+    def _masses(self, laws: Floats, part: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """((laws,) mass of some cells by least squares, if they follow that law; its standard deviation), by the counts of all
+        scales. laws: (laws, cells) distributions over cells with values; part: (cells,) which of them."""
+        laws = np.pad(laws, ((0, 0), (0, self.alone)))
+        counts = np.where(np.append(part, np.zeros(self.alone, bool)), self.estimates[0], 0.0)
+        precision = signal = np.zeros(len(laws))
         for sigma, inside in zip(self.sigmas, (*self.runs, None), strict=True):
-            precision += (shapes**2).sum(1) / sigma**2
-            signal += shapes @ counts / sigma**2
+            precision = precision + (laws**2).sum(1) / sigma**2
+            signal = signal + laws @ counts / sigma**2
             if inside is not None:
                 first = np.flatnonzero(np.diff(inside, prepend=-1))
-                shapes, counts = np.add.reduceat(shapes, first, axis=1), np.add.reduceat(counts, first)
+                laws, counts = np.add.reduceat(laws, first, axis=1), np.add.reduceat(counts, first)
         return signal / precision, precision**-0.5
 
 
