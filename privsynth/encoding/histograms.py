@@ -174,8 +174,9 @@ class ConsistentCounts:
         variance += (part**2 * self.below[-1]).sum(1)
         return np.sqrt(np.where(np.bincount(labels, used) > 0, variance, self.sigma**2))
 
-    def distribution(self, grid: Grid) -> Floats:
-        """(cells,) shares of a number's cells, none below zero. grid: of the cells that hold values.
+    def distribution(self, grid: Grid) -> tuple[Floats, NDArray[np.bool_]]:
+        """((cells,) shares of a number's cells, none below zero; (cells,) False for those of its tails). grid: of the cells that
+        hold values.
 
         Between the first and the last cells that stand out of noise, from long runs down to cells: each run's share is
         distributed among its cells. Beyond them as `tails` says.
@@ -193,7 +194,7 @@ class ConsistentCounts:
             share = below
         share = self._by_kind(share / max(share.sum(), 1e-300), used[0], grid.widths, total)
         rows = total * share + np.append(self._tails(body, share[: len(body)], grid), np.zeros(self.alone))
-        return np.asarray(rows / rows.sum())
+        return np.asarray(rows / rows.sum()), np.append(body, alone)
 
     def _by_kind(self, share: Floats, used: NDArray[np.bool_], widths: Ints, total: float) -> Floats:
         """The shares moved so that the kinds of round values have the shares that were counted for them, and the longest runs
