@@ -29,6 +29,7 @@ from privsynth.privacy.events import (
     ThresholdedGaussian,
 )
 from privsynth.privacy.mechanisms.counts import UNIT_SIZES
+from privsynth.privacy.mechanisms.tables import HISTOGRAMS
 from privsynth.privacy.noise import MAX_MOVED
 from privsynth.privacy.plan import Item, Lifetime, Plan, Request, RiskCost
 from privsynth.privacy.risk import generic_epsilon, max_tpr, plain_risk, small
@@ -68,12 +69,16 @@ def make_plan(policy: Policy) -> Plan:
 
 def _signal(policy: Policy, requests: list[Request], events: list[Event]) -> tuple[str, ...]:
     """What the counts of tables will be worth, by public facts."""
+    from privsynth.encoding.bounds import too_wide  # numpy, which `privsynth --help` does without
+
     noise = {
         request.name: event.noise_multiplier * math.sqrt(request.tables)
         for request, event in zip(requests, events, strict=True) if isinstance(event, Gaussian) and request.tables
     }  # fmt: skip
     found = expected_signal(Facts.of(policy), noise)
     told = [f"{'Lost in noise: ' if one.drowns else ''}{one.sentence}" for one in found]
+    if HISTOGRAMS in noise:
+        told += too_wide(policy, noise[HISTOGRAMS])
     sizes = {request.name: event for request, event in zip(requests, events, strict=True)}.get(UNIT_SIZES)
     if (hidden := hidden_units(policy, sizes)) is not None:
         told.append(f"numbers of rows: {hidden}")

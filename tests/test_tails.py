@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from privsynth.encoding.bounds import noise_of_mean, noise_of_sum
 from privsynth.encoding.codec import _column_codec
 from privsynth.encoding.domain import ColumnDomain, Domain
-from privsynth.encoding.grids import Intervals
+from privsynth.encoding.grids import Intervals, number_edges, runs_of
 from privsynth.encoding.histograms import ConsistentCounts, Scales
+from privsynth.planning import make_plan
+from privsynth.policy import Policy
 from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms.tables import Histograms
 from privsynth.privacy.unit import Rows
@@ -67,28 +70,78 @@ class Measured:
         if support:
             weight[: there[0]] = weight[there[-1] + 1 :] = 0
         inside = (self.exact[0][:-1] * (self.widths - 1) ** 2).sum() / 12
-        return float(np.sqrt(variance_of_sum(self.counts, weight) + inside) / len(self.values))
-
-
-def variance_of_sum(counts: ConsistentCounts, weight: np.ndarray) -> float:
-    """Of a weighted sum of estimated counts of cells with values (as `ConsistentCounts.noise_of`, for weights)."""
-    part, variance = np.append(weight, 0.0), 0.0
-    for inside, below in zip(counts.runs, counts.below[:-1], strict=True):
-        weighted, total = np.bincount(inside, part * below), np.bincount(inside, below)
-        variance += float((part**2 * below).sum() - (weighted**2 / total).sum())
-        part = weighted / total
-    return variance + float((part**2 * counts.below[-1]).sum())
+        off = noise_of_sum(np.append(weight, 0.0), self.counts.runs, self.counts.sigmas)
+        return float(np.sqrt(off**2 + inside) / len(self.values))
 
 
 def test_means_of_200_shapes_are_within_three_standard_errors_of_their_noise() -> None:
-    """Of all cells between the bounds. And by the noise of those cells alone where values are, three standard errors are passed by
-    few: (figures)."""
-    rng, passed, known = np.random.default_rng(0), [], []
+    """By the noise of all cells between the bounds. By that of the cells alone in which values lie, as if the true range were
+    known, three to nine of the 216 that vary were beyond three standard errors, with six seeds; where all positive noise counts,
+    84. The seed is fixed."""
+    rng, beyond, known = np.random.default_rng(0), 0, 0
     for name, n, wide, sigma in CASES:
         found = Measured(SHAPES[name](n, rng), wide, sigma, rng)
-        passed.append(abs(found.off()) / found.noise(support=False) > 3)
-        if name != "constant":
-            known.append(abs(found.off()) / found.noise(support=True) > 3)
-    print(len(passed), sum(passed), len(known), sum(known))
-    assert not sum(passed)
-    assert sum(known) <= 12
+        beyond += abs(found.off()) > 3 * found.noise(support=False)
+        known += name != "constant" and abs(found.off()) > 3 * found.noise(support=True)
+    assert len(CASES) > 200 and not beyond and known <= 12
+
+
+def test_a_tail_of_which_no_cell_stands_out_is_not_cut() -> None:
+    """8 % of the rows lie thinly between 1,000 and 50,000, all others at 0. 20 draws with a fixed seed; with five seeds half to
+    two thirds of that share stayed, and the mean was 0 to 43 % too small. Cut after the last cell that stands out: 5 to 26 %
+    of the share, and a mean that is 67 to 96 % too small."""
+    rng, shares, means, truth = np.random.default_rng(3), [], [], []
+    for _ in range(20):
+        values = np.where(rng.random(2_000) < 0.92, 0, rng.lognormal(8.5, 0.8, 2_000))
+        found = Measured(values, 1.5, 18.0, rng)
+        shares.append(found.beyond(1_000))
+        means.append(found.off() / values.mean())
+        truth.append((values > 1_000).mean())
+    assert 0.4 < np.mean(shares) / np.mean(truth) < 1.2
+    assert abs(np.mean(means)) < 0.5
+
+
+def test_stays_of_hundreds_of_days_are_not_made_from_noise() -> None:
+    """Nobody stays for more than some weeks, the bounds allow six years. 40 draws with a fixed seed: with five seeds a fifth of
+    them had more than .02 to .04 % of stays above 100 days; where all positive noise counts, more than 1.4 to 2.5 %."""
+    rng, longer = np.random.default_rng(2), []
+    for _ in range(40):
+        longer.append(Measured(rng.geometric(0.3, 8_000), 2191 / 30, 40.0, rng).beyond(100))
+    assert np.quantile(longer, 0.8) < 0.002
+
+
+WEIGHTS = """
+privsynth: 1
+dataset: {id: survey, rows: 7634}
+unit: row
+budget: {epsilon: 1.0, delta: 1.0e-6}
+columns:
+  sex: {kind: category, categories: [f, m]}
+  age: {kind: integer, bounds: [0, 99]}
+  weight: {kind: integer, bounds: [1, HIGHEST]}
+"""
+
+
+@pytest.mark.parametrize("highest, warned", [(700, False), (99_999, True)])
+def test_bounds_that_are_too_wide_for_the_noise_are_told_by_check(highest: int, warned: bool) -> None:
+    told = [
+        line
+        for line in make_plan(Policy.from_text(WEIGHTS.replace("HIGHEST", str(highest)))).signal
+        if "bounds of" in line
+    ]
+    assert len(told) == warned
+    if warned:
+        assert told[0].startswith("bounds of `weight`: between 1 and 99,999 noise") and "publicly possible" in told[0]
+
+
+def test_noise_of_a_mean_is_that_of_its_cells() -> None:
+    """Of counts that are estimated at three scales: against 2,000 draws, whose deviation is off by 1.6 %."""
+    rng, (off, _) = np.random.default_rng(0), noise_of_mean(1, 9_999, 2.0)
+    edges = number_edges(1, 9_999)
+    values, runs = (edges[:-1] + edges[1:] - 1) // 2, runs_of(len(edges) - 1, 2)
+    apart = np.append(values - values[len(values) // 2], 0.0)
+    sizes = [len(apart), *(int(inside[-1]) + 1 for inside in runs)]
+    drawn = [
+        ConsistentCounts.of([rng.normal(0, 2.0, k) for k in sizes], [2.0] * 3, runs).estimates[0] for _ in range(2_000)
+    ]
+    assert np.std(np.array(drawn) @ apart) == pytest.approx(off, rel=0.08)

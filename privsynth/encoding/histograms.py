@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from privsynth.encoding.domain import Domain
-from privsynth.encoding.grids import Grid, Intervals
+from privsynth.encoding.grids import Grid, Intervals, runs_of
 from privsynth.encoding.requests import coarser_scales
 from privsynth.encoding.tails import expected_masses, power_laws
 from privsynth.encoding.wavelets import wavelet_denoised
@@ -33,21 +33,6 @@ ROUNDS = 30  # of fitting kinds of round values; after ten, shares move by less 
 HEAP = 0.95  # quantile of the body that is no other value than its median where it is one heap
 BY_NOISE = 0.003  # probability that noise alone makes any cell, or any run of a scale, of an empty column stand out
 SIGNIFICANT = 3.0  # standard deviations from which a share counts as more than noise
-
-
-def runs_of(cells: int, scales: int, alone: int = 1) -> tuple[Ints, ...]:
-    """For each of `scales` coarser scales, the run in which each cell of the scale below lies. The last cells, those of marks
-    and the blank one, are each alone.
-
-    >>> [inside.tolist() for inside in runs_of(8, 2)]
-    [[0, 0, 1, 1, 2, 2, 3, 3, 4], [0, 0, 1, 1, 2]]
-    """
-    length, found = math.ceil(round(cells ** (1 / (scales + 1)), 9)), []
-    for _ in range(scales):
-        inside = np.arange(cells) // length
-        cells = int(inside[-1]) + 1
-        found.append(np.concatenate([inside, cells + np.arange(alone)]))
-    return tuple(found)
 
 
 @dataclass(frozen=True)
