@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from privsynth.encoding.requests import domain_requests, hidden_units, histogram_request, readable_requests
+from privsynth.encoding.wide import wide_bounds
 from privsynth.errors import PolicyError, Problem
 from privsynth.marginals.choice import Facts, expected_signal
 from privsynth.policy.knowledge import saved_by
@@ -69,19 +70,17 @@ def make_plan(policy: Policy) -> Plan:
 
 def _signal(policy: Policy, requests: list[Request], events: list[Event]) -> tuple[str, ...]:
     """What the counts of tables will be worth, by public facts."""
-    from privsynth.encoding.bounds import too_wide  # numpy, which `privsynth --help` does without
-
     noise = {
         request.name: event.noise_multiplier * math.sqrt(request.tables)
         for request, event in zip(requests, events, strict=True) if isinstance(event, Gaussian) and request.tables
     }  # fmt: skip
     found = expected_signal(Facts.of(policy), noise)
     told = [f"{'Lost in noise: ' if one.drowns else ''}{one.sentence}" for one in found]
-    if HISTOGRAMS in noise:
-        told += too_wide(policy, noise[HISTOGRAMS])
     sizes = {request.name: event for request, event in zip(requests, events, strict=True)}.get(UNIT_SIZES)
     if (hidden := hidden_units(policy, sizes)) is not None:
         told.append(f"numbers of rows: {hidden}")
+    if HISTOGRAMS in noise:
+        told += wide_bounds(policy, noise[HISTOGRAMS])
     return tuple(told)
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privsynth.encoding.domain import ColumnDomain, Domain, _column_domain, _with_clocks, _with_gaps
-from privsynth.encoding.grids import Intervals
-from privsynth.encoding.histograms import ConsistentCounts, Scales, runs_of
+from privsynth.encoding.grids import Intervals, runs_of
+from privsynth.encoding.histograms import ConsistentCounts, Scales
 from privsynth.encoding.requests import COARSER, histogram_tables
 from privsynth.planning import make_plan
 from privsynth.policy import Policy

@@ -506,7 +506,7 @@ def _column_codec(
             else rare_together(shares[:regular], sigma, classes[:regular])
         )
     else:
-        inside, measured = counts.distribution(domain.grid)
+        inside, measured = counts.distribution(domain.grid, domain.beyond)
         most = int(np.clip(round(BINS / np.sqrt(sigma)), MIN_BINS, MAX_BINS))
         bins = bin_cells(inside[:regular], most, domain.grid.starts)
     bins = np.concatenate([

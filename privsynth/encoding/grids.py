@@ -64,6 +64,21 @@ class Grid(Protocol):
         """Values at places from 0 to below 1 inside cells, as whole numbers."""
 
 
+def runs_of(cells: int, scales: int, alone: int = 1) -> tuple[Ints, ...]:
+    """For each of `scales` coarser scales, the run in which each cell of the scale below lies. The last cells, those of marks
+    and the blank one, are each alone.
+
+    >>> [inside.tolist() for inside in runs_of(8, 2)]
+    [[0, 0, 1, 1, 2, 2, 3, 3, 4], [0, 0, 1, 1, 2]]
+    """
+    length, found = math.ceil(round(cells ** (1 / (scales + 1)), 9)), []
+    for _ in range(scales):
+        inside = np.arange(cells) // length
+        cells = int(inside[-1]) + 1
+        found.append(np.concatenate([inside, cells + np.arange(alone)]))
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class Intervals:
     """Cell i holds edges[i] <= value < edges[i + 1]."""
@@ -337,18 +352,3 @@ def date_edges(low: int, high: int) -> Ints:
     every = 12 if len(months) <= MONTHS * 12 else 120
     kept = days[near | (months.astype(np.int64) % every == 0)]
     return np.unique(np.concatenate([[low], kept[(kept > low) & (kept <= high)], [high + 1]]))
-
-
-def runs_of(cells: int, scales: int, alone: int = 1) -> tuple[Ints, ...]:
-    """For each of `scales` coarser scales, the run in which each cell of the scale below lies. The last cells, those of marks
-    and the blank one, are each alone.
-
-    >>> [inside.tolist() for inside in runs_of(8, 2)]
-    [[0, 0, 1, 1, 2, 2, 3, 3, 4], [0, 0, 1, 1, 2]]
-    """
-    length, found = math.ceil(round(cells ** (1 / (scales + 1)), 9)), []
-    for _ in range(scales):
-        inside = np.arange(cells) // length
-        cells = int(inside[-1]) + 1
-        found.append(np.concatenate([inside, cells + np.arange(alone)]))
-    return tuple(found)

@@ -159,12 +159,13 @@ class ConsistentCounts:
         variance += (part**2 * self.below[-1]).sum(1)
         return np.sqrt(np.where(np.bincount(labels, used) > 0, variance, self.sigma**2))
 
-    def distribution(self, grid: Grid) -> tuple[Floats, NDArray[np.bool_]]:
+    def distribution(self, grid: Grid, beyond: bool = False) -> tuple[Floats, NDArray[np.bool_]]:
         """((cells,) shares of a number's cells, none below zero; (cells,) False for those of its tails). grid: of the cells that
         hold values.
 
         Between the first and the last cells that stand out of noise, from long runs down to cells: each run's share is
-        distributed among its cells. Beyond them as `tails` says.
+        distributed among its cells. Beyond them as `tails` says. beyond: the first and the last cell hold what lies outside of
+        measured bounds, and no tail.
         """
         body, alone = self._body(grid), np.ones(self.alone, bool)
         used, counts = self._between(np.append(body, alone), grid)
@@ -178,7 +179,7 @@ class ConsistentCounts:
                 below[cells] = share[run] * to_simplex(counts[scale][cells] / (share[run] * total))
             share = below
         share = self._by_kind(share / max(share.sum(), 1e-300), used[0], grid.widths, total)
-        rows = total * share + np.append(self._tails(body, share[: len(body)], grid), np.zeros(self.alone))
+        rows = total * share + np.append(self._tails(body, share[: len(body)], grid, beyond), np.zeros(self.alone))
         return np.asarray(rows / rows.sum()), np.append(body, alone)
 
     def _by_kind(self, share: Floats, used: NDArray[np.bool_], widths: Ints, total: float) -> Floats:
@@ -242,7 +243,7 @@ class ConsistentCounts:
             used.append(np.bincount(inside, used[-1]) > 0)
         return used, counts
 
-    def _tails(self, body: NDArray[np.bool_], share: Floats, grid: Grid) -> Floats:
+    def _tails(self, body: NDArray[np.bool_], share: Floats, grid: Grid, beyond: bool) -> Floats:
         """(cells,) estimated counts beyond the body on both sides. share: (cells,) of the body's cells.
 
         Values that are round in some way are as much more frequent than others as they are in the body.
@@ -252,6 +253,8 @@ class ConsistentCounts:
         low, middle, high = np.searchsorted(rising, rising[-1] * np.array([1 - HEAP, 0.5, HEAP])).clip(first, last)
         often = np.bincount(kinds, share) / np.maximum(np.bincount(kinds, grid.widths * body), 1.0)
         weights, found = np.where(grid.far, 0.0, grid.widths * often[kinds]), np.zeros(len(cells))
+        if beyond:
+            weights[[0, -1]] = 0.0
         for tail, end, side in ((cells < first, first, low), (cells > last, last, high)):
             if weights[tail].any():
                 apart = np.abs(values[tail] - values[end]) / max(values[last] - values[first], 1.0)
