@@ -73,7 +73,7 @@ def noise_of_sum(counts: ConsistentCounts, weights: np.ndarray) -> float:
 
 def test_means_of_200_shapes_lie_within_their_noise() -> None:
     """All within three standard errors of the noise on all cells. All but five also within three of the noise where values are,
-    which wide bounds do not raise: four of these 200 are not, 22 were where noise made tails. Seeded; other seeds have up to 2.5 %."""
+    which wide bounds do not raise: four of these 200 are not, 22 were where noise made tails. Seeded; others have up to 2.5 %."""
     beyond, laws = 0, product(SHAPES, (500, 2000, 8000, 20_000), (1.2, 2, 5, 15, 40))
     for seed, (name, n, wide) in enumerate(laws):
         values = np.round(SHAPES[name](n, np.random.default_rng(seed)))
