@@ -11,8 +11,8 @@ import pytest
 
 from privsynth.encoding.codec import _column_codec
 from privsynth.encoding.domain import ColumnDomain, Domain
+from privsynth.encoding.grids import Intervals
 from privsynth.encoding.histograms import ConsistentCounts, Scales
-from privsynth.encoding.tails import Tail, between_tails
 from privsynth.planning import make_plan
 from privsynth.policy import Policy
 from privsynth.privacy.events import Gaussian
@@ -73,7 +73,7 @@ def noise_of_sum(counts: ConsistentCounts, weights: np.ndarray) -> float:
 
 def test_means_of_200_shapes_lie_within_their_noise() -> None:
     """All within three standard errors of the noise on all cells. All but five also within three of the noise where values are,
-    which wide bounds do not raise: one of these 200 is not, 22 were where noise made tails. Seeded; other seeds have up to 2 %."""
+    which wide bounds do not raise: four of these 200 are not, 22 were where noise made tails. Seeded; others have up to 2.5 %."""
     beyond, laws = 0, product(SHAPES, (500, 2000, 8000, 20_000), (1.2, 2, 5, 15, 40))
     for seed, (name, n, wide) in enumerate(laws):
         values = np.round(SHAPES[name](n, np.random.default_rng(seed)))
@@ -87,7 +87,7 @@ def test_means_of_200_shapes_lie_within_their_noise() -> None:
 
 
 def test_noise_makes_no_tail_far_away() -> None:
-    """Stays of a few days with bounds of years: of 100 such columns five have one stay of 1,000 beyond three months, 26 had."""
+    """Stays of a few days with bounds of years: of 100 such columns four have one stay of 1,000 beyond three months, 26 had."""
     values = np.random.default_rng(0).geometric(0.25, 3000)
     far = [float(x.share[x.middle > 90].sum()) > 1e-3 for x in (Learned(values, 0, 2000, 15.0, s) for s in range(100))]
     assert sum(far) <= 10
@@ -110,34 +110,28 @@ def test_what_runs_show_is_not_cut_off_by_their_cells() -> None:
     assert np.mean(near) == pytest.approx(((values > 6) & (values < 60)).mean(), rel=0.2)
 
 
-def test_ends_are_judged_by_what_noise_explains() -> None:
-    low, high = np.arange(20) * 10.0, np.arange(20) * 10.0 + 9
-    counts = np.zeros(20)
-    counts[2:5] = 100
-    assert np.flatnonzero(between_tails(counts, low, high, 10.0)).tolist() == [2, 3, 4]
-    counts[6] = 25  # near, and the sum with its neighbour begins a rise
-    assert np.flatnonzero(between_tails(counts, low, high, 10.0))[-1] == 6
-    counts[6], counts[18] = 0, 25  # far: noise
-    assert np.flatnonzero(between_tails(counts, low, high, 10.0))[-1] == 4
-    counts[12:19] = 25  # far, but all of them together are more than noise
-    assert np.flatnonzero(between_tails(counts, low, high, 10.0))[-1] == 18
-    assert between_tails(np.zeros(20), low, high, 10.0).all()
+def test_a_thin_tail_beside_a_heap_is_not_cut_off() -> None:
+    """Gains of 8 % of the rows, up to 50,000, all others at 0; no cell of theirs stands out of noise. 20 columns on average: with
+    five seeds half to two thirds of that share stay, and the mean is 0 to 43 % too small; cut after the last cell that stands
+    out, 5 to 26 % of the share, and a mean that is 67 to 96 % too small. Where all positive noise counts the stays above fail."""
+    rng, shares, means = np.random.default_rng(3), [], []
+    for seed in range(20):
+        values = np.where(rng.random(2000) < 0.92, 0, rng.lognormal(8.5, 0.8, 2000)).round()
+        found = Learned(values, 0, int(values.max() * 1.5), 18.0, seed)
+        shares.append(found.share[found.middle > 1000].sum() / (values > 1000).mean())
+        means.append(found.mean / values.mean())
+    assert 0.4 < np.mean(shares) < 1.2 and 0.5 < np.mean(means) < 1.5
 
 
-def test_an_exponential_goes_on_as_it_began() -> None:
-    at = np.arange(200) + 0.5
-    share = np.exp(-at / 20) / 20
-    beyond = float(share[100:].sum())
-    share[100:] = 0
-    tail = Tail.of(share, at, np.ones(200, bool), 0.2)
-    assert tail is not None and tail.guess == pytest.approx(beyond, rel=0.02)
-    widths = np.ones(len(tail.cells))
-    assert tail.shares(widths, beyond, 1e-6).sum() == pytest.approx(beyond, rel=0.01)
-    assert tail.shares(widths, 0.0, 1e-6).sum() == pytest.approx(0, abs=1e-6)  # a precise count says that there is none
-    assert tail.shares(widths, -0.5, 10.0).sum() == pytest.approx(tail.guess, rel=0.01)  # a vague one says nothing
-    even = np.where(at < 100, 0.01, 0.0)
-    assert Tail.of(even, at, np.ones(200, bool), 0.2) is None, "what does not fade ends"
-    assert Tail.of(share, at, at < 100, 0.2) is None, "no cell may get it"
+def test_a_tail_is_placed_within_measured_bounds() -> None:
+    """The first and the last cell of a measured range hold what lies outside, which no tail reaches."""
+    counts = np.zeros(41)
+    counts[10:20] = 1000.0
+    counts[20:40] = 15.0
+    consistent = ConsistentCounts.of([counts], [10.0], ())
+    grid = Intervals(np.arange(41))
+    inside, free = (consistent.distribution(grid, beyond)[0] for beyond in (True, False))
+    assert inside[0] == inside[39] == 0 and (inside[20:39] > 0).all() and (free[:40] > 0).all()
 
 
 def test_check_tells_which_bounds_are_so_wide_that_it_matters() -> None:

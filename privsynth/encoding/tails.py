@@ -1,114 +1,59 @@
-"""The tails of a number's distribution: what lies beyond the last cell that stands out of noise.
+"""What lies beyond the cells that stand out of noise: how much, and how far out. Post-processing of released counts.
 
-Bounds are often far wider than values. Hundreds of empty cells hold noise, and what is positive of it would add up to people of
-a thousand years; but a faint tail cut off takes a mean with it. So cells that may be noise alone are not used one by one
-(`between_tails`). What lies beyond is estimated as a whole, and fades away as the distribution does up to there (`Tail`).
+Each cell out there holds less than its noise, yet all of them together may hold many rows, and large values. Summed up, the
+positive noise of hundreds of empty cells would be a tail that nobody has; without any tail the mean would be too small. So the
+mass out there falls by a power of the distance (Lomax 1954), and the counts tell how much it is and how fast it falls.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from statistics import NormalDist
-
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_ndtr
 
 Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
-FALSE_END = 0.001  # chance that noise alone makes an end of a column longer, at one scale
-SLOPE = 1.1  # standard deviations of a cell's noise by which a cumulated count has to rise from cell to cell
-LIKELY = 3.0  # standard deviations of its noise by which a sum of cells has to exceed it near those that stand out
-CLEAR = 40.0  # standard deviations of a cell's noise that the part holds from whose fading the tail is told
-MOST_EVEN = 0.46  # mean of the part next to the end, in its length, up to which the part is seen to fade; half is even
-REACH = 6.0  # scales of the tail beyond which nothing is placed: e^-6 of it
-STEPS = 60  # of bisection
+POWERS = (
+    2.0,
+    4.0,
+    8.0,
+    16.0,
+)  # of the distance by which the mass farther out falls; a lower one has no finite variance
+WIDER = 4.0  # by which the scales of a tail differ, where more than one is considered
+NO_TAIL = 0.5  # prior probability that nothing lies in a tail
+MOST = 10.0  # standard deviations of its noise up to which a tail's mass may be anything: more would stand out
 
 
-def between_tails(counts: Floats, low: Floats, high: Floats, sigma: float) -> Mask:
-    """True between the empty tails of a column. low, high: (cells,) least and largest value of each; sigma: noise of one count.
+def power_laws(apart: Floats, often: Floats, heap: bool = False) -> Floats:
+    """(laws, cells) distributions of a tail's mass. apart: (cells,) distance from what stands out, as a multiple of how wide
+    that is; often: what each cell would hold if all values were equally frequent; heap: what stands out is one heap of values,
+    whose width says nothing of the scale of others.
 
-    Far beyond the cells that stand out of noise one by one, none is used unless the sum of all beyond stands out. Near them, as far
-    away as they reach themselves, noise would move a mean by little and values are likely, so that less is asked.
+    >>> power_laws(np.array([1.0, 3.0]), np.ones(2))[:2].round(3).tolist()
+    [[0.889, 0.111], [0.97, 0.03]]
     """
-    rise = NormalDist().inv_cdf(1 - FALSE_END / (1 + math.log2(len(counts)))) * sigma
-    certain = np.flatnonzero(counts > rise)
-    inside = np.ones(len(counts), bool)
-    first, last = (certain[0], certain[-1]) if len(certain) else (len(counts), -1)
-    reach = high[last] - low[first] + 1 if len(certain) else np.inf
-    before, after = np.flatnonzero(low >= low[first % len(low)] - reach), np.flatnonzero(high <= high[last] + reach)
-    from_start = _empty(counts, int(before[0]), int(first), sigma, rise)
-    from_end = _empty(counts[::-1], len(counts) - 1 - int(after[-1]), len(counts) - 1 - int(last), sigma, rise)
-    inside[:from_start] = inside[len(counts) - from_end :] = False
-    return inside if inside.any() else np.ones(len(counts), bool)
+    scales = WIDER ** np.arange(1 + (np.log(max(apart.max(), 1.0)) // np.log(WIDER) if heap else 0))
+    falling = (1 + apart / scales[:, None])[:, None] ** -(1 + np.array(POWERS)[:, None])
+    laws = often * falling.reshape(-1, len(apart))
+    return np.asarray(laws / laws.sum(1, keepdims=True))
 
 
-def _empty(counts: Floats, near: int, certain: int, sigma: float, rise: float) -> int:
-    """How many cells from the start hold noise alone. near, certain: the first cell near those that stand out, and of these."""
-    risen = np.flatnonzero(np.cumsum(counts[:certain]) > rise * np.sqrt(np.arange(1, certain + 1)))
-    if len(risen):
-        return _start_of_rise(counts[: risen[0] + 1], sigma)
-    total = np.cumsum(counts[near:])
-    risen = np.flatnonzero(total > LIKELY * sigma * np.sqrt(np.arange(1, len(total) + 1)))
-    return near + _start_of_rise(counts[near : near + risen[0] + 1], sigma) if len(risen) else near
+def expected_masses(mass: Floats, sigma: Floats) -> Floats:
+    """(laws,) what each contributes to the expected counts of a tail: its probability times its mass, given the counts.
 
+    mass: (laws,) of the tail by least squares, if it follows that law; sigma: its standard deviation. A priori there is no tail
+    with probability NO_TAIL, else any mass above zero, up to MOST standard deviations, by any of the laws.
 
-def _start_of_rise(counts: Floats, sigma: float) -> int:
-    """Where the cumulated count begins the rise that its end is part of: the change point (Page 1954). A slope is subtracted, since
-    the lowest point of the sum of noise alone can lie anywhere, and half of all empty cells would stay."""
-    return int(np.argmin(np.concatenate([[0.0], np.cumsum(counts - SLOPE * sigma)[:-1]])))
-
-
-@dataclass(frozen=True)
-class Tail:
-    """What lies beyond one end of the used cells, if the part next to that end fades away: a piece of an exponential distribution.
-
-    guess: share beyond the end by that distribution. cells: those that may get it. away: of each, the distance from the
-    end, in scales.
+    >>> expected_masses(np.array([-100.0]), np.array([50.0])).round(1).tolist()   # nothing but noise
+    [0.8]
+    >>> expected_masses(np.array([500.0]), np.array([50.0])).round(1).tolist()    # as measured
+    [500.0]
     """
-
-    guess: float
-    cells: NDArray[np.int64]
-    away: Floats
-
-    @classmethod
-    def of(cls, share: Floats, at: Floats, allowed: Mask, clear: float) -> Tail | None:
-        """share: (cells,) of the used part, 0 beyond it. at: (cells,) middle value of each, rising. allowed: cells that may get
-        some. clear: share from which a part is known well. None where nothing lies beyond, or nothing fades.
-
-        Of the part next to the end that holds `clear`, the mean tells the scale.
-        """
-        end, above = int(np.flatnonzero(share > 0)[-1]), np.cumsum(share[::-1])[::-1]
-        start = int(np.flatnonzero(above >= min(clear, above[0] / 2))[-1])
-        first = (at[max(start - 1, 0)] + at[start]) / 2
-        last = (at[end] + at[min(end + 1, len(at) - 1)]) / 2
-        part = share[start : end + 1]
-        length, mean = last - first, float(np.average(at[start : end + 1], weights=part)) - first
-        if not 0 < mean < MOST_EVEN * length:
-            return None
-        scale = _scale(mean, length)
-        cells = np.flatnonzero(allowed & (np.arange(len(share)) > end) & (at - last <= REACH * scale))
-        guess = float(part.sum()) / math.expm1(length / scale) if length < 700 * scale else 0.0
-        return cls(guess, cells, np.maximum(at[cells] - last, 0.0) / scale) if len(cells) and guess > 0 else None
-
-    def shares(self, widths: Floats, counted: float, noise: float) -> Floats:
-        """(cells,) shares. widths: how many values each of its cells holds. counted: released share of them all; noise: of that.
-
-        The guess, which is as uncertain as it is large, and the count are averaged by their precision.
-        """
-        mass = self.guess * (noise**2 + counted * self.guess) / (noise**2 + self.guess**2)
-        shape = widths * np.exp(-self.away)
-        return np.asarray(max(mass, 0.0) * shape / max(float(shape.sum()), 1e-300))
-
-
-def _scale(mean: float, length: float) -> float:
-    """The scale of an exponential distribution whose part below `length` has this mean, less than length / 2."""
-    low, high = mean, 1e6 * length
-    for _ in range(STEPS):
-        scale = math.sqrt(low * high)
-        if scale - length / math.expm1(min(length / scale, 700.0)) < mean:
-            low = scale
-        else:
-            high = scale
-    return low
+    z = mass / sigma
+    logs = z**2 / 2 + log_ndtr(z) + np.log(np.sqrt(2 * np.pi) / MOST * (1 - NO_TAIL) / len(z))
+    top = max(float(logs.max()), np.log(NO_TAIL))
+    weights = np.exp(logs - top)
+    above_zero = z + np.exp(-(z**2) / 2 - log_ndtr(z)) / np.sqrt(
+        2 * np.pi
+    )  # mean of a normal number that is not below it
+    return np.asarray(weights / (weights.sum() + np.exp(np.log(NO_TAIL) - top)) * above_zero * sigma)
