@@ -97,8 +97,9 @@ def rules_of(columns: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The demo's rules on columns that are here, with the values that this table has: no triage is a word of its own, and nothing
     is merged."""
     for rule in yaml.safe_load(POLICY.read_text(encoding="utf-8"))["constraints"]:
-        if "when" in rule and {*rule["when"], *rule["then"]} <= set(columns):
-            sides = {side: {n: _here(v, columns[n]) for n, v in rule[side].items()} for side in ("when", "then")}
+        if "when" in rule and set(rule["when"]) <= set(columns) and set(rule["then"]) & set(columns):
+            here = {side: {n: v for n, v in rule[side].items() if n in columns} for side in ("when", "then")}
+            sides = {side: {n: _here(v, columns[n]) for n, v in own.items()} for side, own in here.items()}
             if all(value != [] for side in sides.values() for value in side.values()):
                 yield rule | sides
     yield CHILDREN

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from privsynth.encoding.requests import domain_requests, hidden_units, histogram_request, readable_requests
+from privsynth.encoding.wide import wide_bounds
 from privsynth.errors import PolicyError, Problem
 from privsynth.marginals.choice import Facts, expected_signal
 from privsynth.policy.knowledge import saved_by
@@ -29,6 +30,7 @@ from privsynth.privacy.events import (
     ThresholdedGaussian,
 )
 from privsynth.privacy.mechanisms.counts import UNIT_SIZES
+from privsynth.privacy.mechanisms.tables import HISTOGRAMS
 from privsynth.privacy.noise import MAX_MOVED
 from privsynth.privacy.plan import Item, Lifetime, Plan, Request, RiskCost
 from privsynth.privacy.risk import generic_epsilon, max_tpr, plain_risk, small
@@ -77,6 +79,8 @@ def _signal(policy: Policy, requests: list[Request], events: list[Event]) -> tup
     sizes = {request.name: event for request, event in zip(requests, events, strict=True)}.get(UNIT_SIZES)
     if (hidden := hidden_units(policy, sizes)) is not None:
         told.append(f"numbers of rows: {hidden}")
+    if HISTOGRAMS in noise:
+        told += wide_bounds(policy, noise[HISTOGRAMS])
     return tuple(told)
 
 

@@ -79,7 +79,8 @@ def test_no_released_row_breaks_a_rule_of_any_kind(fitted: tuple[Policy, Synthes
 
 
 @pytest.mark.parametrize(("kind", "change"), [
-    ("inequality", {"came": "02.01.2020", "left": "01.01.2020"}), ("when", {"age": 14, "ward": "a", "sex": "f", "floor": 1}),
+    ("inequality", {"came": "02.01.2020", "left": "01.01.2020"}),
+    ("when", {"age": 14, "band": "young", "ward": "a", "sex": "f", "floor": 1}),
     ("combinations", {"ward": "b", "floor": 1}), ("derived", {"age": 20, "band": "old", "ward": "b", "floor": 2}),
     ("derived", {"rent": 0.3, "food": 1, "total": 1.31}), ("one_hot", {"p": True, "q": True}),
     ("one_hot", {"p": False, "q": False}), ("together", {"tested": None, "result": ">9"}),

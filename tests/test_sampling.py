@@ -38,7 +38,10 @@ def fitted(text: str, table: pd.DataFrame, *changes: tuple[str, str]) -> Synthes
 @pytest.fixture(scope="module")
 def clinic(clinic_text: str, clinic_table: Callable[..., pd.DataFrame]) -> Synthesizer:
     table = clinic_table().replace({"sex": {"F": "1", "M": "2"}})
-    return fitted(clinic_text, table, ("[F, M]", "[1, 2]"), ("generator: name", "generator: email"))
+    seeded = (
+        clinic_text + "seed: 1\n"
+    )  # in a run of ten, noise makes some moments of the mark "?", and text of their column
+    return fitted(seeded, table, ("[F, M]", "[1, 2]"), ("generator: name", "generator: email"))
 
 
 # --- streaming -------------------------------------------------------------------------------------------------------

@@ -492,20 +492,21 @@ def _column_codec(
 ) -> ColumnCodec:
     """total: rows behind the counts. classes: (cells + 1,) of each cell, if constraints distinguish some.
 
-    Codes take their shares from sums of raw cells, whose noise averages out.
+    Codes take their shares from sums of raw cells, whose noise averages out; what lies in tails is estimated from all of their
+    cells, and its noise is at most that of their sum.
     """
     if classes is None:
         classes = np.zeros(domain.cells + 1, np.int64)
     shares, sigma, regular = counts.estimates[0] / total, counts.sigma / total, domain.regular
     if domain.categorical:
-        inside, used = np.maximum(shares, 0.0), np.ones(len(shares), bool)
+        inside, measured = np.maximum(shares, 0.0), np.ones(len(shares), bool)
         bins = (
             spellings(shares[:regular], sigma)
             if domain.kind == "boolean"
             else rare_together(shares[:regular], sigma, classes[:regular])
         )
     else:
-        inside, used = counts.distribution(domain.grid)
+        inside, measured = counts.distribution(domain.grid, domain.beyond)
         most = int(np.clip(round(BINS / np.sqrt(sigma)), MIN_BINS, MAX_BINS))
         bins = bin_cells(inside[:regular], most, domain.grid.starts)
     bins = np.concatenate([
@@ -514,9 +515,9 @@ def _column_codec(
     bins = np.where(bins < 0, bins[-1], bins)
     unseen = bins == bins[-1]  # no mark, and no other spelling, is invented from noise
     unseen[-1] = False
-    inside[unseen], used = 0.0, used & ~unseen
-    raw = np.bincount(bins, np.where(used, shares, 0.0))
-    return ColumnCodec.of(domain, bins.astype(np.int32), inside, raw, counts.noise_of(bins, used) / total)
+    inside[unseen] = 0.0
+    raw = np.bincount(bins, np.where(measured & ~unseen, shares, inside))
+    return ColumnCodec.of(domain, bins.astype(np.int32), inside, raw, counts.noise_of(bins, ~unseen) / total)
 
 
 def marks_apart(shares: np.ndarray, sigma: float, few: bool = False, classes: np.ndarray | None = None) -> np.ndarray:

@@ -7,6 +7,7 @@ kind each cell is; how many values are of each kind is measured as well, since o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,6 +62,21 @@ class Grid(Protocol):
 
     def value_at(self, cells: Ints, places: Floats) -> Floats:
         """Values at places from 0 to below 1 inside cells, as whole numbers."""
+
+
+def runs_of(cells: int, scales: int, alone: int = 1) -> tuple[Ints, ...]:
+    """For each of `scales` coarser scales, the run in which each cell of the scale below lies. The last cells, those of marks
+    and the blank one, are each alone.
+
+    >>> [inside.tolist() for inside in runs_of(8, 2)]
+    [[0, 0, 1, 1, 2, 2, 3, 3, 4], [0, 0, 1, 1, 2]]
+    """
+    length, found = math.ceil(round(cells ** (1 / (scales + 1)), 9)), []
+    for _ in range(scales):
+        inside = np.arange(cells) // length
+        cells = int(inside[-1]) + 1
+        found.append(np.concatenate([inside, cells + np.arange(alone)]))
+    return tuple(found)
 
 
 @dataclass(frozen=True)

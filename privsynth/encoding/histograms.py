@@ -15,10 +15,12 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from privsynth.encoding.domain import Domain
-from privsynth.encoding.grids import Grid, Intervals
+from privsynth.encoding.grids import Grid, Intervals, runs_of
 from privsynth.encoding.requests import coarser_scales
+from privsynth.encoding.tails import expected_masses, power_laws
 from privsynth.encoding.wavelets import wavelet_denoised
 from privsynth.policy.column import LETTER_CASES
 from privsynth.privacy.unit import Rows
@@ -27,24 +29,10 @@ from privsynth.table.names import case_of
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-SLOPE = 0.75  # standard deviations of a cell's noise by which a cumulated count has to rise from cell to cell
 ROUNDS = 30  # of fitting kinds of round values; after ten, shares move by less than their noise
+HEAP = 0.95  # quantile of the body that is no other value than its median where it is one heap
+BY_NOISE = 0.003  # probability that noise alone makes any cell, or any run of a scale, of an empty column stand out
 SIGNIFICANT = 3.0  # standard deviations from which a share counts as more than noise
-
-
-def runs_of(cells: int, scales: int, alone: int = 1) -> tuple[Ints, ...]:
-    """For each of `scales` coarser scales, the run in which each cell of the scale below lies. The last cells, those of marks
-    and the blank one, are each alone.
-
-    >>> [inside.tolist() for inside in runs_of(8, 2)]
-    [[0, 0, 1, 1, 2, 2, 3, 3, 4], [0, 0, 1, 1, 2]]
-    """
-    length, found = math.ceil(round(cells ** (1 / (scales + 1)), 9)), []
-    for _ in range(scales):
-        inside = np.arange(cells) // length
-        cells = int(inside[-1]) + 1
-        found.append(np.concatenate([inside, cells + np.arange(alone)]))
-    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -121,18 +109,23 @@ class ConsistentCounts:
     """Estimated counts of one column at all scales, fine first, each the sum of those below it.
 
     runs: as from `runs_of`. estimates: (cells,) counts of each scale. below: (cells,) variances of the estimates from a
-    scale and those below it alone. sigma: noise of one count as measured, at the finest scale. alone: how many of the last
-    cells hold no value. kinds: (cells,) of each cell, if the column distinguishes them, with a count for each and its noise.
+    scale and those below it alone. sigmas: noise of one count as measured at each scale. alone: how many of the last cells hold
+    no value. kinds: (cells,) of each cell, if the column distinguishes them, with a count for each and its noise.
     """
 
     runs: tuple[Ints, ...]
     estimates: tuple[Floats, ...]
     below: tuple[Floats, ...]
-    sigma: float
+    sigmas: tuple[float, ...]
     alone: int = 1
     kinds: Ints | None = None
     of_kinds: Floats | None = None
     sigma_of_kinds: float = 0.0
+
+    @property
+    def sigma(self) -> float:
+        """Noise of one count as measured, at the finest scale."""
+        return self.sigmas[0]
 
     @classmethod
     def of(cls, counts: list[Floats], sigmas: list[float], runs: tuple[Ints, ...]) -> ConsistentCounts:
@@ -147,7 +140,7 @@ class ConsistentCounts:
         for inside, own, variance in reversed(list(zip(runs, up[:-1], below[:-1], strict=True))):
             rest = (estimates[0] - np.bincount(inside, own)) / np.bincount(inside, variance)
             estimates.insert(0, own + variance * rest[inside])
-        return cls(runs, tuple(estimates), tuple(below), sigmas[0])
+        return cls(runs, tuple(estimates), tuple(below), tuple(sigmas))
 
     def noise_of(self, labels: Ints, used: NDArray[np.bool_]) -> Floats:
         """(labels,) standard deviation of the sum of estimated counts over the used cells of each label.
@@ -166,28 +159,28 @@ class ConsistentCounts:
         variance += (part**2 * self.below[-1]).sum(1)
         return np.sqrt(np.where(np.bincount(labels, used) > 0, variance, self.sigma**2))
 
-    def distribution(self, grid: Grid) -> tuple[Floats, NDArray[np.bool_]]:
-        """((cells,) shares of a number's cells, none below zero; (cells,) True between its empty tails).
+    def distribution(self, grid: Grid, beyond: bool = False) -> tuple[Floats, NDArray[np.bool_]]:
+        """((cells,) shares of a number's cells, none below zero; (cells,) False for those of its tails). grid: of the cells that
+        hold values.
 
-        From long runs down to cells: each run's share is distributed among its cells. grid: of the cells that hold values.
+        Between the first and the last cells that stand out of noise, from long runs down to cells: each run's share is
+        distributed among its cells. Beyond them as `tails` says. beyond: the first and the last cell hold what lies outside of
+        measured bounds, and no tail.
         """
-        used, values = self._between_tails(), self.estimates[0][: -self.alone]
-        used[0][: -self.alone] &= ~grid.far | self._counted(len(values))
-        alike = grid.kinds * 2 + (grid.widths == 1)
-        fine = np.append(wavelet_denoised(values, alike, self.sigma), self.estimates[0][-self.alone :])
-        counts, total = [fine, *self.estimates[1:]], max(float(self.estimates[-1].sum()), 1.0)
+        body, alone = self._body(grid), np.ones(self.alone, bool)
+        used, counts = self._between(np.append(body, alone), grid)
+        total = max(float(counts[-1].sum()), 1.0)
         share = np.zeros(len(counts[-1]))
         share[used[-1]] = to_simplex(counts[-1][used[-1]] / total)
         for scale in reversed(range(len(self.runs))):
             inside, below = self.runs[scale], np.zeros(len(counts[scale]))
             for run in np.flatnonzero(share > 0):
                 cells = np.flatnonzero((inside == run) & used[scale])
-                if not len(cells):
-                    continue
                 below[cells] = share[run] * to_simplex(counts[scale][cells] / (share[run] * total))
             share = below
-        share = share / max(share.sum(), 1e-300)
-        return self._by_kind(share, used[0], grid.widths, total), used[0]
+        share = self._by_kind(share / max(share.sum(), 1e-300), used[0], grid.widths, total)
+        rows = total * share + np.append(self._tails(body, share[: len(body)], grid, beyond), np.zeros(self.alone))
+        return np.asarray(rows / rows.sum()), np.append(body, alone)
 
     def _by_kind(self, share: Floats, used: NDArray[np.bool_], widths: Ints, total: float) -> Floats:
         """The shares moved so that the kinds of round values have the shares that were counted for them, and the longest runs
@@ -223,29 +216,67 @@ class ConsistentCounts:
             fitted = fitted * (wanted / np.maximum(np.bincount(kinds, fitted, len(wanted)), 1e-300))[kinds]
         return np.append(fitted * mass / max(fitted.sum(), 1e-300), share[len(widths) :])
 
-    def _counted(self, regular: int) -> NDArray[np.bool_]:
-        """(regular,) True for cells that hold more than noise, by themselves or in the longest run around them."""
+    def _body(self, grid: Grid) -> NDArray[np.bool_]:
+        """(cells,) True from the first to the last cell of a number that stands out of noise, by itself or in a run around it;
+        of `grid.far` cells only for those that do. All of them where none does."""
         run = np.arange(len(self.estimates[0]))
-        for inside in self.runs:
-            run = inside[run]
-        certain = self.estimates[-1] >= SIGNIFICANT * np.sqrt(self.below[-1])
-        return np.asarray((certain[run] | (self.estimates[0] >= (SIGNIFICANT + 1) * self.sigma))[:regular])
+        certain = np.zeros(len(run), bool)
+        for inside, counts, variances in zip((*self.runs, None), self.estimates, self.below, strict=True):
+            certain |= (counts >= -ndtri(BY_NOISE / len(counts)) * np.sqrt(variances))[run]
+            run = run if inside is None else inside[run]
+        certain = certain[: -self.alone]
+        found = np.flatnonzero(certain)
+        body = ~grid.far | certain
+        if len(found):
+            body[: found[0]] = body[found[-1] + 1 :] = False
+        return body if body.any() else np.ones(len(body), bool)
 
-    def _between_tails(self) -> list[NDArray[np.bool_]]:
-        """For each scale which cells lie between the empty tails; of several scales the finest is not used for it.
+    def _between(self, body: NDArray[np.bool_], grid: Grid) -> tuple[list[NDArray[np.bool_]], list[Floats]]:
+        """For each scale which runs hold cells of the body, and the estimated counts of those cells, the finest ones denoised."""
+        alike = grid.kinds * 2 + (grid.widths == 1)
+        values = wavelet_denoised(self.estimates[0][: -self.alone], alike, self.sigma)
+        fine = np.append(values, self.estimates[0][-self.alone :])
+        used, counts, beyond = [body], [np.where(body, fine, 0.0)], np.where(body, 0.0, self.estimates[0])
+        for inside, own in zip(self.runs, self.estimates[1:], strict=True):
+            beyond = np.bincount(inside, beyond)
+            counts.append(own - beyond)
+            used.append(np.bincount(inside, used[-1]) > 0)
+        return used, counts
 
-        The noise of thousands of empty cells would add up to false outliers.
+    def _tails(self, body: NDArray[np.bool_], share: Floats, grid: Grid, beyond: bool) -> Floats:
+        """(cells,) estimated counts beyond the body on both sides. share: (cells,) of the body's cells.
+
+        Values that are round in some way are as much more frequent than others as they are in the body.
         """
-        used = [np.ones(len(counts), bool) for counts in self.estimates]
-        for scale in reversed(range(min(1, len(self.runs)), len(self.estimates))):
-            noise = float(np.sqrt(self.below[scale].mean()))
-            used[scale][: -self.alone] = between_tails(self.estimates[scale][: -self.alone], noise)
-        for scale in reversed(range(len(self.runs))):
-            inside, above = self.runs[scale], used[scale + 1]
-            used[scale] &= above[inside]
-            emptied = above & (np.bincount(inside, used[scale]) == 0)
-            used[scale] |= emptied[inside]  # a run that was kept keeps its cells
-        return used
+        cells, (first, last) = np.arange(len(body)), np.flatnonzero(body)[[0, -1]]
+        values, kinds, rising = grid.value_at(cells, np.full(len(cells), 0.5)), grid.kinds, np.cumsum(share)
+        low, middle, high = np.searchsorted(rising, rising[-1] * np.array([1 - HEAP, 0.5, HEAP])).clip(first, last)
+        often = np.bincount(kinds, share) / np.maximum(np.bincount(kinds, grid.widths * body), 1.0)
+        weights, found = np.where(grid.far, 0.0, grid.widths * often[kinds]), np.zeros(len(cells))
+        if beyond:
+            weights[[0, -1]] = 0.0
+        for tail, end, side in ((cells < first, first, low), (cells > last, last, high)):
+            if weights[tail].any():
+                apart = np.abs(values[tail] - values[end]) / max(values[last] - values[first], 1.0)
+                own = power_laws(apart, weights[tail], side == middle)
+                laws = np.zeros((len(own), len(cells)))
+                laws[:, tail] = own
+                found += expected_masses(*self._masses(laws, tail)) @ laws
+        return found
+
+    def _masses(self, laws: Floats, part: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """((laws,) mass of some cells by least squares, if they follow that law; its standard deviation), by the counts of all
+        scales. laws: (laws, cells) distributions over cells with values; part: (cells,) which of them."""
+        laws = np.pad(laws, ((0, 0), (0, self.alone)))
+        counts = np.where(np.append(part, np.zeros(self.alone, bool)), self.estimates[0], 0.0)
+        precision = signal = np.zeros(len(laws))
+        for sigma, inside in zip(self.sigmas, (*self.runs, None), strict=True):
+            precision = precision + (laws**2).sum(1) / sigma**2
+            signal = signal + laws @ counts / sigma**2
+            if inside is not None:
+                first = np.flatnonzero(np.diff(inside, prepend=-1))
+                laws, counts = np.add.reduceat(laws, first, axis=1), np.add.reduceat(counts, first)
+        return signal / precision, precision**-0.5
 
 
 def _as_neighbours(share: Floats, widths: Ints, kinds: Ints) -> Floats:
@@ -282,28 +313,6 @@ def _round_values(raw: Floats, smooth: Floats, expected: Floats, counted: float,
     trust = 1 - 1 / variance if variance - 1 > SIGNIFICANT * math.sqrt(2 / len(rest)) else 0.0
     shares[rest] = left * to_simplex((even + trust * (raw[rest] - even)) / left)
     return shares
-
-
-def between_tails(counts: Floats, sigma: float) -> NDArray[np.bool_]:
-    """True between the empty tails of a column."""
-    inside = np.ones(len(counts), bool)
-    low, high = _empty_start(counts, sigma), _empty_start(counts[::-1], sigma)
-    inside[:low] = inside[len(counts) - high :] = False
-    return inside if inside.any() else np.ones(len(counts), bool)
-
-
-def _empty_start(counts: Floats, sigma: float) -> int:
-    """How many cells from the start are empty: up to where their sum begins the rise that takes it above noise.
-
-    The change point of a cumulated sum (Page 1954). A slope is subtracted first, since the lowest point of the sum of noise
-    alone can lie anywhere, and half of all empty cells would stay.
-    """
-    total = np.cumsum(counts)
-    risen = np.flatnonzero(total > SIGNIFICANT * sigma * np.sqrt(np.arange(1, len(counts) + 1)))
-    if not len(risen):
-        return 0
-    fallen = np.cumsum(counts - SLOPE * sigma)[: risen[0]]
-    return int(np.argmin(np.concatenate([[0.0], fallen])))
 
 
 def to_simplex(values: Floats) -> Floats:

@@ -32,7 +32,10 @@ MAX_TRIPLES = 300  # with the target
 PAIRS_A_COLUMN = 8  # of a wide table
 FALSE_SHARE = 0.05  # of the tables that are taken to exceed noise, about how many may be noise alone
 STRONG = 0.5  # Cramér's V from which an association would be missed by anybody
-RELATIONS, TARGET_TRIPLES = "relations", "target triples"
+RELATIONS, TARGET_TRIPLES, SECOND_LOOK = "relations", "target triples", "second look"
+# A second look: its share of the pairs' budget, and how many of them it takes. Only of LEAST_PAIRS or more, and where a cell holds
+# at most SECOND_SNR standard deviations of its noise on average: from there on it gained nothing (docs/design/second-look.md)
+SECOND_SHARE, SECOND_PAIRS, LEAST_PAIRS, SECOND_SNR = 0.4, 0.4, 10, 10.0
 SCREENING_GROUPS, TRIPLE_GROUPS = 4, 6  # of codes of a column
 # tvd3 of ctgan, vae and autoregressive against that of auto, all at their defaults: benchmarks/results/quality.jsonl
 DPSGD_ADDED, DPSGD_ROWS = "+1 to +5 %", "24,000 to 81,000"
@@ -73,6 +76,14 @@ class Facts:
         """How many tables of the target and two other columns are measured, in groups of codes."""
         others = len(self.sizes) - 1
         return min(MAX_TRIPLES, math.comb(others, 2)) if self.target and self.order == 2 else 0
+
+    @property
+    def second_look(self) -> int:
+        """How many pairs are measured twice: those that turn out to say most."""
+        pairs = math.comb(len(self.sizes), 2)
+        if self.wide or self.order > 2 or pairs < LEAST_PAIRS or self.snr(2) > SECOND_SNR:
+            return 0
+        return round(SECOND_PAIRS * pairs)
 
     def snr(self, ways: int) -> float:
         """Signal-to-noise ratio of a cell of tables of so many columns, if all such tables shared the whole budget: its mean
@@ -126,10 +137,14 @@ def marginal_requests(facts: Facts, share: float) -> list[Request]:
     elif facts.target_triples:
         after = [(TARGET_TRIPLES, "how two columns together tell the target", TARGET_SHARE, facts.target_triples)]
     left = 1 - sum(part for _, _, part, _ in before + after)
+    if facts.second_look:
+        again = "how those go together that do so most, once more"
+        after = [(SECOND_LOOK, again, SECOND_SHARE * left, facts.second_look), *after]
+        left *= 1 - SECOND_SHARE
     wanted = [*before, (MARGINALS, what, left, every), *after]
     cut = facts.pair_cells > MAX_CELLS  # which pairs fit, and so how many, is known after screening
     return [
-        Request(name, why, part * share, gaussian_of_mu, count, cut and name == MARGINALS)
+        Request(name, why, part * share, gaussian_of_mu, count, name == SECOND_LOOK or (cut and name == MARGINALS))
         for name, why, part, count in wanted
     ]
 
@@ -137,6 +152,8 @@ def marginal_requests(facts: Facts, share: float) -> list[Request]:
 def reasons_for_marginals(facts: Facts) -> list[str]:
     """Why `auto` measures marginals alone, and which: for the plan."""
     which = _higher_tables(facts) if facts.order > 2 else _pairs_alone(facts)
+    if facts.second_look:
+        which += "; pairs that say most are measured a second time"
     if facts.target_triples:
         which += "; tables of the target and two others are measured as well, with values in a few groups"
     here = f"; this policy declares {facts.rows:,}" if facts.rows is not None else ""
@@ -272,7 +289,8 @@ def expected_signal(facts: Facts, noise: Mapping[str, float]) -> list[Expected]:
     if MARGINALS in noise and pairs:
         off, tables = noise[MARGINALS], most_pairs(d) if facts.wide else pairs
         least = max(passed, _weakest(off / rows, usual, FALSE_SHARE / tables))
-        found.append(Expected(MARGINALS, "pairs of columns", off, rows / usual**2, usual, least))
+        what = "pairs of columns, at the first look" if SECOND_LOOK in noise else "pairs of columns"
+        found.append(Expected(MARGINALS, what, off, rows / usual**2, usual, least))
     return found
 
 

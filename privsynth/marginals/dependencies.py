@@ -11,6 +11,9 @@ share estimated from second answers and s its standard deviation, which follows 
 the claim's cells are summed, and, as a second estimate, all others are taken from what the line holds in the other pairs; both
 are averaged by precision.
 
+Pairs that were measured twice were chosen by their first answers (`measure.looked_at_again`), which is left out of account: one
+with such structure is chosen whatever the noise.
+
 No noisy table shows that a count is 0. A claim is made where its bound is at most a part, ALLOWED, of what independent columns
 would come to, and where exceptions are not seen: e does not exceed MISTAKES by more than noise does in one of twenty true claims.
 

@@ -23,6 +23,8 @@ from privsynth.marginals.choice import (
     NAMES,
     RELATIONS,
     SCREENING_GROUPS,
+    SECOND_LOOK,
+    SECOND_PAIRS,
     TARGET_TRIPLES,
     TRIPLE_GROUPS,
     most_pairs,
@@ -45,7 +47,9 @@ from privsynth.privacy.unit import to_shares
 from privsynth.table.private import PrivateTable
 
 TARGET_FACTOR = 3.0  # by which tables with the policy's target weigh more
+TARGET_AGAIN = 1.7  # the same at the second look: they are among its pairs by more than their share already
 SIZE_POWER = 0.33  # a table's share of the budget grows with its cells to this power
+COST_POWER = 0.66  # of a pair's cells: by which it has to say more to be measured twice, since noise adds up over them
 MOST_SCREENED = 2  # pairs that are followed as screened, for each that is measured in full
 
 
@@ -67,13 +71,17 @@ def measure_marginals(table: PrivateTable[np.ndarray], codec: Codec, target: str
     follow = {c: determined(c, codec) for c in pairs}
     fixed = {c: share for c, share in follow.items() if share is not None}
     pairs = [c for c in pairs if c not in fixed] or pairs
-    answers = noisy = _measured(MARGINALS, table, sizes, pairs, at, codec, run)
+    noisy = _measured(MARGINALS, table, sizes, pairs, at, codec, run)
+    if SECOND_LOOK in run.plan:
+        again = _measured(SECOND_LOOK, table, sizes, looked_at_again(noisy, codec), at, codec, run)
+        noisy |= {columns: averaged(noisy[columns], pair) for columns, pair in again.items()}
+    answers = noisy
     for order in (k for k in NAMES if NAMES[k] in run.plan):
         columns = [c for c in combinations(range(d), order) if order == 3 or higher.keys() >= {*combinations(c, 3)}]
         higher |= _measured(NAMES[order], table, sizes, smallest(columns, sizes, at), at, codec, run)
     higher, noisy = combined_with_margins(noisy, higher)
     codec = with_shares_of_pairs(codec, noisy)
-    possible = {c: (within(t.share, c, codec), t.sigma) for c, t in noisy.items()}
+    possible = possible_pairs(noisy, codec)
     usual = float(np.median([t.sigma for t in noisy.values()])) if noisy else 0.0
     possible |= {c: (share, usual) for c, share in fixed.items() if c not in noisy}
     targets = targets_of(denoised(possible, [c.shares for c in codec.columns]))
@@ -106,6 +114,33 @@ def determined(columns: Columns, codec: Codec) -> np.ndarray | None:
     return None
 
 
+def looked_at_again(noisy: Tables, codec: Codec) -> list[Columns]:
+    """The pairs of the second look, SECOND_PAIRS of all: those whose denoised deviation from independence, in L1, is largest for
+    its cells to the power of COST_POWER. Pairs that do not exceed noise are not among them, unless none does: then it is all.
+
+    The choice reads released tables, their stated noise and released shares of codes, so it needs no mechanism of its own.
+    """
+    shares = [column.shares for column in with_shares_of_pairs(codec, noisy).columns]
+    worth = {
+        (j, k): float(np.abs(pair.share - np.outer(shares[j], shares[k])).sum()) / pair.share.size**COST_POWER
+        for (j, k), pair in denoised(possible_pairs(noisy, codec), shares).items()
+    }
+    ranked = sorted(sorted(worth), key=lambda columns: -worth[columns])
+    return sorted(ranked[: max(1, round(SECOND_PAIRS * len(noisy)))] or noisy)
+
+
+def averaged(one: Noisy, other: Noisy) -> Noisy:
+    """Two independent measurements of a table, weighted by their precision."""
+    precisions = np.array([one.sigma, other.sigma]) ** -2.0
+    first, second = precisions / precisions.sum()
+    return Noisy(first * one.share + second * other.share, float(precisions.sum() ** -0.5))
+
+
+def possible_pairs(noisy: Tables, codec: Codec) -> dict[Columns, tuple[np.ndarray, float]]:
+    """{two columns: (released shares without those of combinations that no row has, their noise)}"""
+    return {c: (within(table.share, c, codec), table.sigma) for c, table in noisy.items()}
+
+
 def within(share: np.ndarray, columns: Columns, codec: Codec) -> np.ndarray:
     """A pair without what noise says of combinations that no row has. To fit it to its margins afterwards, or to judge it against
     these margins within the walls instead of against independence, made NIST's k-marginal lower by 2 to 3 points of 1,000."""
@@ -132,9 +167,8 @@ def tables_of(
     name: str, event: Gaussian, sizes: tuple[int, ...], columns: list[Columns], target: int | None
 ) -> Marginals:
     """The mechanism that measures these tables, with the budget split among them by released sizes and the public target."""
-    wanted = [
-        (TARGET_FACTOR if target in table else 1.0) * float(cells_of(table, sizes)) ** SIZE_POWER for table in columns
-    ]
+    factor = TARGET_AGAIN if name == SECOND_LOOK else TARGET_FACTOR
+    wanted = [(factor if target in table else 1.0) * float(cells_of(table, sizes)) ** SIZE_POWER for table in columns]
     return Marginals(event, sizes, tuple(columns), tuple(to_shares(np.array(wanted)).tolist()), name)
 
 

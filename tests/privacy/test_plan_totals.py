@@ -111,7 +111,7 @@ def test_without_anchor_dp_sgd_has_it_all() -> None:
     assert [item.name for item in plan.items] == ["unit numbers", "unreadable cells", "histograms", "dp-sgd"]
     with_it = check_epsilon(path, 0.5, "{name: ctgan, options: {steps: 20}}")
     assert [item.name for item in with_it.items] == [
-        "unit numbers", "unreadable cells", "histograms", "marginals", "target triples", "dp-sgd",
+        "unit numbers", "unreadable cells", "histograms", "marginals", "second look", "target triples", "dp-sgd",
     ]  # fmt: skip
     assert plan["dp-sgd"].noise_multiplier < with_it["dp-sgd"].noise_multiplier
 
@@ -153,7 +153,7 @@ def test_every_measurement_stands_in_the_plan() -> None:
     plan = make_plan(replace(policy, model=policy.model.model_copy(update={"columns": columns})))
     assert {item.name for item in plan.items} == {
         "unit numbers", "unreadable cells", "unit sizes", "bounds: charge", "categories: postcode", "categories: payer",
-        "histograms", "marginals", "target triples",
+        "histograms", "marginals", "second look", "target triples",
     }  # fmt: skip
     deltas = [item.event.delta for item in plan.items if item.name.startswith("categories")]
     assert sum(deltas) == pytest.approx(0.1 * plan.delta)

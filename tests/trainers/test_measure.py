@@ -45,17 +45,24 @@ def shares_of(p: Policy) -> dict[str, float]:
 
 
 def test_public_facts_decide_what_is_measured() -> None:
-    assert shares_of(policy(8, rows=400, target=False)) == {"marginals": 1.0}
+    assert shares_of(policy(8, rows=400, target=False)) == pytest.approx({"marginals": 0.6, "second look": 0.4})
     assert shares_of(policy(2, rows=400)) == {"marginals": 1.0}
-    assert list(shares_of(policy(8, rows=400))) == ["marginals", "target triples"]
-    assert list(shares_of(policy(8, rows=None))) == [
-        "marginals",
-        "target triples",
-    ]  # a measured number of rows is not public
+    looks = ["marginals", "second look", "target triples"]
+    assert list(shares_of(policy(8, rows=400))) == looks
+    assert list(shares_of(policy(8, rows=None))) == looks  # a measured number of rows is not public
     assert list(shares_of(policy(8, rows=900_000))) == ["marginals", "triples", "quadruples"]
     assert list(shares_of(policy(8, rows=9_000))) == ["marginals", "triples"]
     assert list(shares_of(policy(40))) == ["relations", "marginals", "target triples"]
     assert shares_of(policy(8, rows=400))["target triples"] == pytest.approx(rules.TARGET_SHARE)
+
+
+def test_a_second_look_is_for_many_pairs_that_noise_blurs() -> None:
+    """Not for few pairs, where most say much, nor where the first look is clear."""
+    assert [rules.Facts((4,) * d, 400, 1.0, False).second_look for d in (4, 5, 8)] == [0, 4, 11]
+    blurred, clear = (rules.Facts((30,) * 8, rows, 1.0, False) for rows in (47_000, 48_000))
+    assert blurred.snr(2) < rules.SECOND_SNR < clear.snr(2) and blurred.order == clear.order == 2
+    assert (blurred.second_look, clear.second_look) == (11, 0)
+    assert rules.Facts((4,) * 37, 400, 1.0, False).second_look == 0  # wide: screened before
 
 
 def test_the_signal_to_noise_ratio_is_rows_in_a_cell_over_its_noise() -> None:
@@ -194,6 +201,40 @@ def related(n: int, columns: int, size: int, seed: int = 0) -> np.ndarray:
     alike = rng.random((n, columns // 2)) < 0.7
     rows[:, 1::2] = np.where(alike, rows[:, 0::2], rows[:, 1::2])
     return rows.astype(np.int32)
+
+
+def test_pairs_that_say_most_are_measured_twice_and_averaged() -> None:
+    rows = related(N, 8, 5)
+    marginal_model, (first, second) = measured(rows, (5,) * 8, ["marginals", "second look"], "c7")
+    strong = {(0, 1), (2, 3), (4, 5), (6, 7)}
+    assert len(first.tables) == 28 and set(second.tables) >= strong and len(second.tables) <= 11
+    ratio = np.array(second.shares) / second.shares[second.tables.index((0, 1))]
+    assert ratio[second.tables.index((6, 7))] == pytest.approx(m.TARGET_AGAIN, rel=1e-6)
+    noise = {c: s / N for c, s in zip(first.tables, first.sigmas, strict=True)}
+    again = {c: s / N for c, s in zip(second.tables, second.sigmas, strict=True)}
+    by_pair = {g.columns: g.sigma for g in marginal_model.targets}
+    for c in strong:  # what is left of noise is never more than both looks together have
+        assert by_pair[c] <= (noise[c] ** -2 + again[c] ** -2) ** -0.5 * 1.001 < noise[c]
+
+
+def test_two_looks_are_weighted_by_their_precision() -> None:
+    rng, seen = np.random.default_rng(0), []
+    for _ in range(2000):
+        one, other = (m.Noisy(rng.normal(0.25, sigma, (2, 2)), sigma) for sigma in (0.01, 0.02))
+        seen.append(m.averaged(one, other))
+    assert seen[0].sigma == pytest.approx((0.01**-2 + 0.02**-2) ** -0.5)
+    assert np.std([table.share[0, 0] for table in seen]) == pytest.approx(seen[0].sigma, rel=0.1)  # six standard errors
+
+
+def test_where_noise_drowns_every_pair_all_are_measured_twice() -> None:
+    rows = np.random.default_rng(0).integers(0, 4, (N, 6)).astype(np.int32)
+    codec = codec_of(rows, (4,) * 6)
+    independent = {c: m.Noisy(np.outer(*(codec.columns[j].shares for j in c)), 0.01) for c in combinations(range(6), 2)}
+    chosen = m.looked_at_again(independent, codec)
+    assert chosen and set(chosen) <= set(independent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(m, "denoised", lambda *_: {})
+        assert m.looked_at_again(independent, codec) == sorted(independent)
 
 
 def test_triples_with_the_target_come_in_groups_after_pairs() -> None:

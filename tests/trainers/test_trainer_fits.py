@@ -110,8 +110,8 @@ def test_measured_counts_and_units_are_charged_too(own_ledger: str) -> None:
     fit(by_unit, table(), ledger=ledger)
     charged = [json.loads(e["body"])["name"] for e in ledger.entries() if e["kind"] == "charge"]
     assert charged == [
-        "unit numbers", "unreadable cells", "row count", "histograms", "marginals",
-        "unit numbers", "unreadable cells", "unit sizes", "histograms", "marginals",
+        "unit numbers", "unreadable cells", "row count", "histograms", "marginals", "second look",
+        "unit numbers", "unreadable cells", "unit sizes", "histograms", "marginals", "second look",
     ]  # fmt: skip
 
 
