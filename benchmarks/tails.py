@@ -13,9 +13,10 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from privsynth.encoding.codec import ColumnCodec, _column_codec
+from privsynth.encoding.column_codec import ColumnCodec
 from privsynth.encoding.domain import ColumnDomain, Domain
 from privsynth.encoding.histograms import Scales
+from privsynth.encoding.learning import column_codec
 from privsynth.privacy.events import Gaussian
 from privsynth.privacy.mechanisms.tables import Histograms
 from privsynth.privacy.unit import Rows
@@ -57,7 +58,7 @@ def figures(name: str, rows: int, wide: float, noise: float, seed: int) -> dict[
     cells = scales.encode(Rows(pd.DataFrame({"x": values}), np.arange(rows))).values
     exact = [np.bincount(cells[:, j], minlength=k).astype(float) for j, k in enumerate(scales.sizes)]
     noisy = [counts + rng.normal(0, s, len(counts)) for counts, s in zip(exact, mechanism.sigmas, strict=True)]
-    alone = _column_codec(column, scales.consistent(noisy, mechanism.sigmas)[0], float(rows))
+    alone = column_codec(column, scales.consistent(noisy, mechanism.sigmas)[0], float(rows))
     shares = np.bincount(alone.bins[cells[:, 0]], minlength=alone.size) / rows
     paired = alone.with_shares(shares, np.full(alone.size, 1e-9))
     found = {"bounds": wide} | errors(alone, exact[0], values, "")

@@ -15,7 +15,8 @@ from privsynth import evidence as e
 from privsynth.audit.attack import attack
 from privsynth.audit.compare import categorical
 from privsynth.audit.tables import AuditTables
-from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.codec import Codec
+from privsynth.encoding.column_codec import ColumnCodec
 from privsynth.encoding.copula import LAST
 from privsynth.encoding.domain import OTHER, STRATUM, ColumnDomain
 from privsynth.encoding.histograms import to_simplex

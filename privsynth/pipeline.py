@@ -109,8 +109,8 @@ def _learn(
     policy: Policy, plan: Plan, data: Data, account: Reservation, holdout: float, clock: Clock
 ) -> tuple[Synthesizer, Intake]:  # fmt: skip
     """Read, bound and split, learn the domain, encode, train."""
-    from privsynth.encoding.codec import learn_codec
     from privsynth.encoding.domain import learn_domain
+    from privsynth.encoding.learning import learn_codec
     from privsynth.encoding.readable import refuse_unreadable
     from privsynth.sampling.output import Layout
     from privsynth.table.fingerprint import fingerprint

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.codec import Codec
+from privsynth.encoding.column_codec import ColumnCodec
 from privsynth.encoding.copula import FARTHEST, MOST, Copula, _truncated, bin_edges, stratified_places
 from privsynth.encoding.domain import ColumnDomain, Domain
 

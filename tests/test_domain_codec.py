@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privsynth.encoding.codec import MAX_BINS, Codec, ColumnCodec, bin_cells, marks_apart
+from privsynth.encoding.bins import MAX_BINS, bin_cells, marks_apart
+from privsynth.encoding.codec import Codec
+from privsynth.encoding.column_codec import ColumnCodec
 from privsynth.encoding.domain import OTHER, STRATUM, ColumnDomain, Domain, _with_clocks, _with_gaps, strata
 from privsynth.encoding.grids import FEW, Intervals, number_edges
 from privsynth.encoding.histograms import to_simplex

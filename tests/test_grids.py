@@ -130,7 +130,7 @@ def test_what_lies_outside_goes_to_the_cells_at_the_ends_and_what_is_none_to_non
 @FIXED
 @given(columns(), st.integers(0, 2**32 - 1))
 def test_no_cell_and_no_run_from_cut_to_cut_reaches_across_a_cut(made: Bounds, seed: int) -> None:
-    """`starts` marks the first cell behind each cut; bins begin there (`codec.bin_cells`)."""
+    """`starts` marks the first cell behind each cut; bins begin there (`bins.bin_cells`)."""
     grid, values = made.grid, values_of(made, seed)
     cells = grid.cell_of(values.astype(float))
     part = np.searchsorted(np.unique(made.cuts), values, side="right")  # how many cuts lie at or below each value

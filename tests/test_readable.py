@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import privsynth
-from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.codec import Codec
+from privsynth.encoding.column_codec import ColumnCodec
 from privsynth.encoding.domain import MEASURED, ColumnDomain, Domain
 from privsynth.encoding.lost import failures, losses, lost_share, remarks
 from privsynth.encoding.readable import Readability

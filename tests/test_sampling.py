@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from privsynth import Policy, Synthesizer
-from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.codec import Codec
+from privsynth.encoding.column_codec import ColumnCodec
 from privsynth.encoding.domain import STRATUM, ColumnDomain, Domain
 from privsynth.errors import InputError
 from privsynth.evidence import Privacy

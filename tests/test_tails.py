@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from privsynth.encoding.codec import _column_codec
 from privsynth.encoding.domain import ColumnDomain, Domain
 from privsynth.encoding.grids import Intervals
 from privsynth.encoding.histograms import ConsistentCounts, Scales
+from privsynth.encoding.learning import column_codec
 from privsynth.planning import make_plan
 from privsynth.policy import Policy
 from privsynth.privacy.events import Gaussian
@@ -47,7 +47,7 @@ class Learned:
         self.counts, self.rows = scales.consistent(noisy, mechanism.sigmas)[0], len(values)
         self.regular = len(self.column.grid.widths)
         self.middle = self.column.grid.value_at(np.arange(self.regular), np.full(self.regular, 0.5))
-        self.share = _column_codec(self.column, self.counts, float(len(values))).density[: self.regular]
+        self.share = column_codec(self.column, self.counts, float(len(values))).density[: self.regular]
         self.there = np.flatnonzero(exact[0][: self.regular])
 
     @property

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.codec import Codec
+from privsynth.encoding.column_codec import ColumnCodec
 from privsynth.encoding.domain import OTHER
 from privsynth.encoding.histograms import SIGNIFICANT
 from privsynth.encoding.requests import hidden_units

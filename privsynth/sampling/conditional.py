@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from privsynth.encoding.codec import Codec, rounded
+from privsynth.encoding.codec import Codec
+from privsynth.encoding.decoding import rounded
 from privsynth.encoding.domain import ColumnDomain
 from privsynth.errors import InputError, Problem
 from privsynth.policy.column import TRUTHS

@@ -17,7 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.codec import Codec
+from privsynth.encoding.column_codec import ColumnCodec
 from privsynth.policy import Policy
 from privsynth.policy.column import CATEGORICAL, TEMPORAL, TRUTHS, Column
 from privsynth.policy.constraints.chains import at_least

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.codec import Codec
+from privsynth.encoding.column_codec import ColumnCodec
 from privsynth.encoding.domain import OTHER
 from privsynth.errors import InputError, Problem
 from privsynth.marginals.dependencies import ERROR, Claim, Side, claims

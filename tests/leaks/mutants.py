@@ -29,7 +29,7 @@ import torch
 from privsynth import evidence, pipeline
 from privsynth import planning as plan
 from privsynth.audit import scene
-from privsynth.encoding import codec, domain
+from privsynth.encoding import domain, learning
 from privsynth.errors import InputError, Problem
 from privsynth.ledger import ledger
 from privsynth.privacy import accountant, noise, unit
@@ -215,7 +215,7 @@ def exact_frequencies_of_categories(patch: pytest.MonkeyPatch) -> None:
 
 def frequencies_counted_beside_the_mechanism(patch: pytest.MonkeyPatch) -> None:
     """The histograms are measured, and the shares of categories are then counted all the same."""
-    honest = codec.learn_codec
+    honest = learning.learn_codec
 
     def learn_codec(domain: Any, private: Any, run: Any, *known: Any) -> Any:
         learned = honest(domain, private, run, *known)
@@ -224,7 +224,7 @@ def frequencies_counted_beside_the_mechanism(patch: pytest.MonkeyPatch) -> None:
         exactly = [c.with_shares(share, c.noise) for c, share in zip(learned.columns, exact, strict=True)]
         return replace(learned, columns=tuple(exactly))
 
-    put(patch, codec, "learn_codec", learn_codec)
+    put(patch, learning, "learn_codec", learn_codec)
 
 
 def _described_by_its_rows(patch: pytest.MonkeyPatch, kind: str, read: Callable[[Any, pd.Series], Any]) -> None:

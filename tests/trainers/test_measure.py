@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from privsynth import Policy
-from privsynth.encoding.codec import MOST_APART, Codec, ColumnCodec, Groups, rare_together
+from privsynth.encoding.bins import MOST_APART, rare_together
+from privsynth.encoding.codec import Codec, Groups
+from privsynth.encoding.column_codec import ColumnCodec
 from privsynth.encoding.domain import ColumnDomain, Domain
 from privsynth.marginals import choice as rules
 from privsynth.marginals import measure as m

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.codec import Codec
+from privsynth.encoding.column_codec import ColumnCodec
 from privsynth.encoding.domain import ColumnDomain, Domain
 from privsynth.marginals import population as marginal_model
 from privsynth.marginals.gibbs import Layout

@@ -17,7 +17,8 @@ import torch
 from scipy.stats import binom
 
 from privsynth import Policy, fit
-from privsynth.encoding.codec import Codec, ColumnCodec
+from privsynth.encoding.codec import Codec
+from privsynth.encoding.column_codec import ColumnCodec
 from privsynth.encoding.domain import ColumnDomain, Domain
 from privsynth.marginals import gibbs, population
 from privsynth.marginals.population import MIN_FITTED, MarginalModel, TargetMarginal, blocks_of, whole_counts
