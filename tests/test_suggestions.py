@@ -84,7 +84,7 @@ def test_nothing_is_found_where_nothing_is() -> None:
 
 @pytest.mark.statistical
 def test_a_dependency_with_exceptions_is_none() -> None:
-    """One row of twenty in another ward, 60 tables: exceptions are seen, or the bound is too high, with a probability of 99 %.
+    """One row of twenty in another ward, 60 tables of little noise: exceptions are seen, with a probability of 99 % at least.
     More than five of 60 with one of 3e-5."""
     alarms = 0
     for seed in range(60):
