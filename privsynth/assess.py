@@ -15,6 +15,7 @@ from privsynth import evidence as e
 from privsynth.audit.attack import attack
 from privsynth.audit.compare import categorical
 from privsynth.audit.tables import AuditTables
+from privsynth.audit.verdicts import Decision, decide
 from privsynth.encoding.codec import Codec
 from privsynth.encoding.column_codec import ColumnCodec
 from privsynth.encoding.copula import LAST
@@ -66,7 +67,7 @@ def assess(
     tables = AuditTables(
         made, used, unused, train.units if by_unit else None, holdout.units if by_unit else None, roles
     )  # fmt: skip
-    thresholds, effort = policy.model.thresholds.model_dump(), policy.model.audit.effort
+    thresholds, effort = policy.model.thresholds.values, policy.model.audit.effort
     audit = clock("attacking", lambda: attack(tables, thresholds, effort, rng, clock.inner))
     kinds: dict[str, str] = {name: columns[name].kind for name in made}
     groups = [name for name in made if roles[name] == "quasi_identifier" and columns[name].categorical]
@@ -154,7 +155,7 @@ def gather(
 ) -> e.Evidence:  # fmt: skip
     """One `Evidence` (internal version) of the whole run. typed, released: the synthetic table, as sampled and as it leaves."""
     rules = broken_when_released(released, synthesizer.layout, policy.knowledge)
-    verdict, reasons = judge(policy, assessment.audit, [*failures(synthesizer.codec), *broken_promises(rules)])
+    decided = judge(policy, assessment.audit, [*failures(synthesizer.codec), *broken_promises(rules)])
     noisy, distance = noisy_histograms(synthesizer, typed)
     utility = assessment.utility.model_copy(update={
         "columns": [*assessment.utility.columns, *noisy], "tvd1_noisy": distance,
@@ -162,7 +163,8 @@ def gather(
     })  # fmt: skip
     model = policy.model
     return e.Evidence(
-        verdict=verdict, reasons=reasons, dataset=_dataset(policy, synthesizer.codec, plan), privacy=plan.privacy(),
+        verdict=decided.verdict, reasons=decided.reasons, conditions=decided.conditions,
+        dataset=_dataset(policy, synthesizer.codec, plan), privacy=plan.privacy(),
         trainer=e.TrainerFacts(name=plan.trainer, options=dict(model.trainer.options), notes=list(plan.reasons)),
         audit=assessment.audit, utility=utility, handling=_handling(policy, intake), books=books,
         report=e.ReportMeta(
@@ -177,18 +179,15 @@ def gather(
     )  # fmt: skip
 
 
-_FAMILIES = {
-    "membership": "membership inference",
-    "singling_out": "singling out",
-    "linkability": "linkability",
-    "inference": "attribute inference",
-}
-
-
-def judge(policy: Policy, audit: e.Audit, failed: list[str]) -> tuple[e.Verdict, list[str]]:
-    """The verdict, and its reasons as text without any figure of a private row. failed: by `lost.failures`, `broken_promises`."""
-    verdict, reasons = _by_attacks(policy, audit)
-    return ("release_with_conditions" if failed and verdict == "release" else verdict), [*reasons, *failed]
+def judge(policy: Policy, audit: e.Audit, failed: list[str]) -> Decision:
+    """The verdict, its reasons and conditions, as text without any figure of a private row. failed: by `lost.failures`,
+    `broken_promises`."""
+    if policy.model.seed is not None:
+        decided = Decision("do_not_release", ["The policy has a seed: whoever knows it can subtract the noise."])
+    else:
+        decided = decide(audit.families, policy.model.thresholds.when_inconclusive)
+    verdict = "release_with_conditions" if failed and decided.verdict == "release" else decided.verdict
+    return Decision(verdict, [*decided.reasons, *failed], decided.conditions)
 
 
 def broken_promises(rules: dict[str, int]) -> list[str]:
@@ -198,27 +197,6 @@ def broken_promises(rules: dict[str, int]) -> list[str]:
         "privsynth; please report it."
         for stated, rows in rules.items() if rows
     ]  # fmt: skip
-
-
-def _by_attacks(policy: Policy, audit: e.Audit) -> tuple[e.Verdict, list[str]]:
-    if policy.model.seed is not None:
-        return "do_not_release", ["The policy has a seed: whoever knows it can subtract the noise."]
-    families = {
-        v: dict.fromkeys(_FAMILIES[f.family] for f in audit.findings if f.verdict == v) for v in ("fail", "no_power")
-    }
-    if families["fail"]:
-        return "do_not_release", [f"Attacks by {name} exceeded the policy's threshold." for name in families["fail"]]
-    if families["no_power"] or not audit.findings:
-        if not audit.findings:
-            return "release_with_conditions", ["No attack was run. The privacy claim rests on its proof alone."]
-        names = ", ".join(families["no_power"])
-        return "release_with_conditions", [
-            f"No attack exceeded the policy's thresholds, but not every attack by {names} had the power to detect a leak. "
-            "There the privacy claim rests on its proof alone."
-        ]
-    return "release", [
-        "Every attack stayed within the policy's thresholds, and each had the power to detect planted training records."
-    ]
 
 
 def _described(policy: Policy, codec: Codec, name: str) -> str:

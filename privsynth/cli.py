@@ -378,7 +378,8 @@ def _print_outcome(outcome: Outcome, as_json: bool) -> None:
     evidence, folder = outcome.evidence, outcome.folder
     if as_json:
         _print_json({
-            "verdict": evidence.verdict, "reasons": evidence.reasons, "remarks": evidence.dataset.remarks,
+            "verdict": evidence.verdict, "reasons": evidence.reasons, "conditions": evidence.conditions,
+            "remarks": evidence.dataset.remarks,
             "epsilon": evidence.privacy.epsilon, "delta": evidence.privacy.delta,
             "release": str(folder / "release") if outcome.released else None,
             "dossier": str(folder / "dossier"), "seconds": evidence.seconds,
@@ -387,6 +388,8 @@ def _print_outcome(outcome: Outcome, as_json: bool) -> None:
     typer.echo(f"Verdict: {evidence.verdict.replace('_', ' ')}")
     for reason in evidence.reasons:
         typer.echo(f"  {reason}")
+    for condition in evidence.conditions:
+        typer.echo(f"condition: {condition}")
     for remark in evidence.dataset.remarks:
         if remark not in evidence.reasons:
             typer.echo(f"note: {remark}")
@@ -398,9 +401,14 @@ def _print_outcome(outcome: Outcome, as_json: bool) -> None:
 
 
 def _print_audit(found: ByHand, inferred: bool) -> None:
+    from privsynth.report.words import smallest
+
     for finding in found.findings:
         value = "-" if finding.value is None else f"{finding.value:.3f} [{finding.low:.3f}, {finding.high:.3f}]"
-        typer.echo(f"{finding.verdict:<9} {finding.attack}: {finding.statistic} {value}, threshold {finding.threshold}")
+        power = "" if finding.smallest_leak is None else f", finds {smallest(finding.smallest_leak)}"
+        typer.echo(
+            f"{finding.verdict:<12} {finding.attack}: {finding.statistic} {value}, threshold {finding.threshold}{power}"
+        )
     for line in found.left_out:
         typer.echo(f"not attacked: {line}")
     if inferred:

@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 Verdict = Literal["release", "release_with_conditions", "do_not_release"]
-FindingVerdict = Literal["pass", "fail", "no_power"]
+FindingVerdict = Literal["pass", "fail", "inconclusive", "no_power", "diagnostic"]
+Family = Literal["membership", "copying", "singling_out", "linkability", "inference"]
 
 
 class _Part(BaseModel):
@@ -64,16 +65,25 @@ class Finding(_Part):
     """One attack's result. `value` is None in the public version."""
 
     attack: str  # e.g. "membership: closest record"
-    family: Literal["membership", "singling_out", "linkability", "inference"]
+    family: Family
+    question: str = ""  # attacks with the same one can stand in for each other
     statistic: str  # what `value` is, e.g. "TPR at 1 % FPR"
     value: float | None
-    low: float | None  # interval: at least 95 %, wider where a family has several attacks
+    low: float | None  # interval of the confidence `level`
     high: float | None
+    level: float | None = None  # at least 0.95, more where a family has several attacks
     baseline: float | None  # the same figure for a naive guess, or for people who were not in the data
-    threshold: float | None  # fixed beforehand by the policy; None: a diagnostic
+    threshold: float | None  # fixed beforehand by the policy
     verdict: FindingVerdict
-    power: float | None  # estimated probability that the attack detects the positive control
+    why: str = ""  # the reason for the verdict, as a sentence
+    people_needed: int | None = None  # on each side, to decide what is inconclusive
+    power: (
+        float | None
+    )  # estimated probability that the attack finds it if every tenth person of the training data is copied
+    smallest_leak: float | None = None  # share of copied people that is found with a probability of 95 %
+    assumes: str = ""  # what the attacker knows
     meaning: str = ""  # what the figure shows and what it does not, one or two sentences
+    seconds: float | None = None  # that it took, its controls included
     roc: list[tuple[float, float]] | None = None  # (fpr, tpr) of a membership attack
     auc: tuple[float, float, float] | None = None  # (value, low, high): area under that curve
 
@@ -83,6 +93,7 @@ class Control(_Part):
 
     attack: str
     kind: Literal["positive", "negative"]  # copies of training records were planted / no attacked person is in it
+    share: float | None = None  # of the training people who were planted
     value: float | None
     low: float | None
     high: float | None
@@ -104,6 +115,10 @@ class Audit(_Part):
     controls: list[Control] = Field(default_factory=list)
     identifier_risk: list[IdentifierRisk] = Field(default_factory=list)
     verdict: Literal["pass", "fail"] = "pass"
+    families: dict[Family, FindingVerdict] = Field(
+        default_factory=dict
+    )  # the worst answer to any of a family's questions
+    false_alarms: float | None = None  # probability, at most, that a table within all thresholds fails
     targets: int | None = None  # people attacked on each side
     not_tested: list[str] = Field(default_factory=list)  # what no audit here covers: public
     left_out: list[str] = Field(default_factory=list)  # what was left out because of these rows: internal
@@ -286,26 +301,16 @@ class Provenance(_Part):
     synthetic_sha256: str | None = None
 
 
-def _by_family(findings: list[Finding]) -> list[Finding]:
-    """One finding without figures for each family: fail if any attack failed, else no_power if any had no power."""
-    worst: dict[str, Finding] = {}
-    order = ("pass", "no_power", "fail")
-    for found in findings:
-        seen = worst.get(found.family)
-        verdict = found.verdict if seen is None else max(seen.verdict, found.verdict, key=order.index)
-        worst[found.family] = Finding(
-            attack=found.family.replace("_", " "),
-            family=found.family,
-            statistic="verdict over all attacks of the family",
-            value=None,
-            low=None,
-            high=None,
-            baseline=None,
-            threshold=found.threshold,
-            verdict=verdict,
-            power=None,
+def _by_family(audit: Audit) -> list[Finding]:
+    """One finding without figures for each family of attacks."""
+    threshold = {found.family: found.threshold for found in audit.findings}
+    return [
+        Finding(
+            attack=family.replace("_", " "), family=family, statistic="verdict over all attacks of the family", value=None,
+            low=None, high=None, baseline=None, threshold=threshold.get(family), verdict=verdict, power=None,
         )
-    return list(worst.values())
+        for family, verdict in audit.families.items()
+    ]  # fmt: skip
 
 
 class Evidence(_Part):
@@ -313,6 +318,7 @@ class Evidence(_Part):
     visibility: Literal["public", "internal"] = "internal"
     verdict: Verdict
     reasons: list[str] = Field(default_factory=list)  # why this verdict, as text without any private figure
+    conditions: list[str] = Field(default_factory=list)  # what has to be met for a release, likewise
     dataset: Dataset
     privacy: Privacy
     trainer: TrainerFacts
@@ -328,11 +334,15 @@ class Evidence(_Part):
         """The version that may be published: the claim, what was measured with noise, a verdict for each family of attacks.
 
         It omits every figure computed on private rows that the budget does not cover, and also the single attacks and
-        their controls, whose outcomes are information about the rows. At most four verdicts of three values and the
+        their controls, whose outcomes are information about the rows. One verdict of five values for each family and the
         decision itself remain.
         """
         audit = Audit(
-            findings=_by_family(self.audit.findings), verdict=self.audit.verdict, not_tested=self.audit.not_tested
+            findings=_by_family(self.audit),
+            verdict=self.audit.verdict,
+            families=self.audit.families,
+            false_alarms=self.audit.false_alarms,
+            not_tested=self.audit.not_tested,
         )
         noisy = [c for c in self.utility.columns if c.reference_name != "real"]
         own = self.utility

@@ -6,30 +6,30 @@ them. So a high figure fails a release, and a low one proves nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from privsynth.audit.base import Attack, Family
+from privsynth.audit.base import Attack
 from privsynth.audit.coding import SCALE, Coded
 from privsynth.audit.kernels import nearest
 from privsynth.audit.membership import STATISTIC, measure_scores
 from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement
+from privsynth.evidence import Family
 
 
-@dataclass(frozen=True)
-class ClosestRecord:
+class ClosestRecord(Attack):
     """Predicts "member" for a person who has a synthetic record very close to them."""
 
-    name: str = "membership: closest record"
+    name = "membership: closest record"
     family: Family = "membership"
-    statistic: str = STATISTIC
-    threshold_key: str = "membership_tpr_at_1pct_fpr"
-    meaning: str = (
+    statistic = STATISTIC
+    threshold_key = "membership_tpr_at_1pct_fpr"
+    assumes = "An attacker who has the synthetic table and knows the record that is looked for."
+    diagnostic = True
+    meaning = (
         "Share of the people in the training data who are identified as such, at a false-positive rate of 1 %, because a "
-        "synthetic record lies closer to them than to people who were not in the data. This is a diagnostic: a "
-        "high figure shows copying; a low one alone proves nothing, since leaks without close records escape it."
+        "synthetic record lies closer to them than to people who were not in the data. A high figure shows copying; "
+        "a low one proves nothing, since leaks without close records escape it: it can fail a table but never pass it."
     )
 
     def run(self, released: Coded, scene: Scene, rng: np.random.Generator, confidence: float) -> Measurement:

@@ -73,7 +73,7 @@ def comparable(synthetic: Any, train: Any, holdout: Any, policy: Any) -> tuple[C
     policy = policy if policy is None or isinstance(policy, Policy) else Policy.load(Path(policy))
     raws = [_table(str(t) if isinstance(t, PathLike) else t, policy) for t in (synthetic, train, holdout)]
     if policy is None:
-        return _inferred(raws), Thresholds().model_dump(), "standard"
+        return _inferred(raws), Thresholds().values, "standard"
     columns = policy.model.columns
     modelled = [name for name, column in columns.items() if column.modelled]
     names, left_out = _in_all(modelled, raws)
@@ -83,7 +83,7 @@ def comparable(synthetic: Any, train: Any, holdout: Any, policy: Any) -> tuple[C
     units = _units(raws[1:], policy)
     return (
         _compared(found, kinds, roles, units, left_out),
-        policy.model.thresholds.model_dump(),
+        policy.model.thresholds.values,
         policy.model.audit.effort,
     )
 

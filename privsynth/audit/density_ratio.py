@@ -7,29 +7,28 @@ row, which a classifier or a normalising flow would smooth away, and needs no tr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from privsynth.audit.base import Attack, Family
+from privsynth.audit.base import Attack
 from privsynth.audit.coding import SCALE, Coded
 from privsynth.audit.kernels import nearest
 from privsynth.audit.membership import STATISTIC, measure_scores
 from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement
+from privsynth.evidence import Family
 
 _SMALLEST = SCALE / 4  # a quarter of a column, added to both distances: avoids division by zero and reduces noise
 
 
-@dataclass(frozen=True)
-class DensityRatio:
+class DensityRatio(Attack):
     """Predicts "member" for a person to whom the synthetic table is closer than a sample of the population is."""
 
-    name: str = "membership: density ratio"
+    name = "membership: density ratio"
     family: Family = "membership"
-    statistic: str = STATISTIC
-    threshold_key: str = "membership_tpr_at_1pct_fpr"
-    meaning: str = (
+    statistic = STATISTIC
+    threshold_key = "membership_tpr_at_1pct_fpr"
+    assumes = "An attacker who has the synthetic table and other people's records of the same population, and knows the record."
+    meaning = (
         "Share of the people in the training data who are identified as such, at a false-positive rate of 1 %, by an "
         "attacker who compares the synthetic table with other people of the same population. The attack detects where "
         "the table is too dense around a person; attackers who hold the model or train their own may detect more."

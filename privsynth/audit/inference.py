@@ -10,7 +10,7 @@ common value: guessing the most common value is wrong for all of them, a rare va
 and where nearly everybody has the same value nothing else could show a leak. People are selected by their own values
 and by counts over members and non-members together, so the selection favours neither.
 
-The second attack is left out, and `untested` says so, where even the rarest quasi-identifiers are shared by several
+The second attack is left out, and `needs` says so, where even the rarest quasi-identifiers are shared by several
 people in the training data: that attacker would not succeed even on a table that copied everybody, so a low figure
 would prove nothing.
 
@@ -24,11 +24,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from privsynth.audit.base import Attack, Family, advantage
+from privsynth.audit.base import Attack, advantage
 from privsynth.audit.coding import SCALE, Coded
 from privsynth.audit.kernels import vote
 from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement
+from privsynth.evidence import Family
 
 MAX_SECRETS = 3
 _RAREST = 0.1  # share of people whom the second attacker attacks,
@@ -36,31 +37,41 @@ _FEWEST = 400  # but at least so many members and as many non-members: with fewe
 
 
 @dataclass(frozen=True)
-class Inference:
+class Inference(Attack):
     """Guesses column `secret` from the columns `known`; `rare`: attacks only people whose known values are rare."""
 
     secret: int
     known: tuple[int, ...]
     title: str  # the secret's column name
     rare: bool
+
     family: Family = "inference"
-    statistic: str = "success rate, members minus non-members"
-    threshold_key: str = "inference"
+    statistic = "success rate, members minus non-members"
+    threshold_key = "inference"
 
     @property
     def name(self) -> str:
         return f"inference: {self.title} from {'quasi-identifiers' if self.rare else 'all else'}"
 
     @property
+    def question(self) -> str:
+        return f"inference: {self.title}"
+
+    @property
+    def assumes(self) -> str:
+        return f"An attacker who has the synthetic table and knows {self._known} of a person."
+
+    @property
+    def _known(self) -> str:
+        if self.rare:
+            return "the quasi-identifiers (tested on the people whose combinations are rarest)"
+        return "every other column"
+
+    @property
     def meaning(self) -> str:
-        who = (
-            "the quasi-identifiers (tested on the people whose combinations are rarest)"
-            if self.rare
-            else "every other column"
-        )
         return (
             f"How much more often {self.title} is guessed correctly for people in the training data than for people who "
-            f"were not in the data, by an attacker who knows {who}. Tested on people whose value is not the most common "
+            f"were not in the data, by an attacker who knows {self._known}. Tested on people whose value is not the most common "
             "one, so that guessing the most common value is never right; a number counts as right if it falls into the "
             "right one of about 20 bins. The success rate for people who were not in the data is knowledge about the "
             "population, not a leak."
@@ -79,6 +90,22 @@ class Inference:
             for side in sides
         )
         return advantage(members.astype(float), non_members.astype(float), confidence)
+
+    def needs(self, scene: Scene) -> str:
+        """The second attack: at least half of the members to be attacked share their known values with at most one other member."""
+        if not self.rare:
+            return ""
+        chosen, known = self.people(scene)[0], list(self.known)
+        stack = np.concatenate([chosen.cells[:, known], scene.train.cells[:, known]])
+        _, group = np.unique(stack, axis=0, return_inverse=True)
+        group = group.ravel()
+        size = np.bincount(group[len(chosen) :], minlength=len(stack))[group[: len(chosen)]]
+        if len(size) and np.median(size) <= 2:
+            return ""
+        return (
+            f"Guessing {self.title} from the quasi-identifiers alone: too many people share even the rarest combinations, "
+            "so this attack could not detect a leak."
+        )
 
     def people(self, scene: Scene) -> tuple[Coded, Coded]:
         """Members and non-members who are attacked: as many of either, at most `scene.targets`."""
@@ -122,39 +149,18 @@ def secrets(scene: Scene) -> list[int]:
 
 
 def attacks(scene: Scene) -> list[Attack]:
-    """Two for each secret, or one where quasi-identifiers do not distinguish people; none if there is a single column."""
+    """Two for each secret, if there are quasi-identifiers and other columns; none if there is a single column."""
     found: list[Attack] = []
     for secret in secrets(scene):
         rest = tuple(i for i in range(len(scene.names)) if i != secret)
         if rest:
             found.append(Inference(secret, rest, scene.names[secret], rare=False))
         second = _from_quasi_identifiers(scene, secret)
-        if second and second.known != rest and _distinguishes(scene, second):
+        if second and second.known != rest:
             found.append(second)
     return found
-
-
-def untested(scene: Scene) -> list[str]:
-    """Attacks that were left out because they could not have found anything."""
-    planned = [_from_quasi_identifiers(scene, secret) for secret in secrets(scene)]
-    return [
-        f"Guessing {one.title} from the quasi-identifiers alone: too many people share even the rarest combinations, "
-        "so this attack could not detect a leak."
-        for one in planned
-        if one and not _distinguishes(scene, one)
-    ]
 
 
 def _from_quasi_identifiers(scene: Scene, secret: int) -> Inference | None:
     known = tuple(i for i in scene.index("quasi_identifier") if i != secret)
     return Inference(secret, known, scene.names[secret], rare=True) if known else None
-
-
-def _distinguishes(scene: Scene, one: Inference) -> bool:
-    """Whether at least half of the members to be attacked share their known values with at most one other member."""
-    chosen, known = one.people(scene)[0], list(one.known)
-    stack = np.concatenate([chosen.cells[:, known], scene.train.cells[:, known]])
-    _, group = np.unique(stack, axis=0, return_inverse=True)
-    group = group.ravel()
-    size = np.bincount(group[len(chosen) :], minlength=len(stack))[group[: len(chosen)]]
-    return bool(len(size) and np.median(size) <= 2)

@@ -127,3 +127,39 @@ def isolations(columns: np.ndarray, source_rows: np.ndarray, orders: np.ndarray,
                     break
             hits[p] += match
     return hits
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def heaviest(
+    below: np.ndarray, upto: np.ndarray, table_below: np.ndarray, table_upto: np.ndarray, categorical: np.ndarray,
+    weights: np.ndarray, without: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """The heaviest match of each target with a row of the table (`linked_records`): (float32[t] weight, int64[t] row number).
+
+    `below`, `upto`: int32[t, d], those of the table int32[m, d]; `categorical`: bool[d]; `weights`: float32[real + 1] by the
+    number of real values between two; `without`: int64[t] number of the row that does not count for each target, -1 for none.
+    (0, 0) where no row has anything in common. Fastest if columns with large weights come first.
+    """
+    count, width = below.shape
+    found, where = np.zeros(count, np.float32), np.zeros(count, np.int64)
+    for i in prange(count):
+        rest = np.zeros(width + 1, np.float32)  # what the columns from each one on can add at most
+        for c in range(width - 1, -1, -1):
+            rest[c] = rest[c + 1] + weights[upto[i, c] - below[i, c]]
+        best, row = np.float32(0), 0
+        for r in range(table_below.shape[0]):
+            if r == without[i]:
+                continue
+            total = np.float32(0)
+            for c in range(width):
+                if not categorical[c]:
+                    first, last = min(below[i, c], table_below[r, c]), max(upto[i, c], table_upto[r, c])
+                    total += weights[last - first]
+                elif below[i, c] == table_below[r, c]:
+                    total += weights[upto[i, c] - below[i, c]]
+                if total + rest[c + 1] <= best:
+                    break
+            if total > best:
+                best, row = total, r
+        found[i], where[i] = best, row
+    return found, where

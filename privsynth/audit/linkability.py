@@ -15,30 +15,42 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from privsynth.audit.base import Attack, Family, advantage
+from privsynth.audit.base import Attack, advantage
 from privsynth.audit.coding import SCALE, Coded
 from privsynth.audit.kernels import joined
 from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement
+from privsynth.evidence import Family
 
 CANDIDATES = 10
 _MIN_GROUPS = 5  # with fewer, the variance between groups cannot be estimated
 
 
 @dataclass(frozen=True)
-class Linkage:
+class Linkage(Attack):
     """Joins half A to one of ten halves B. `left`, `right`: column numbers; `what` names half A."""
 
     left: tuple[int, ...]
     right: tuple[int, ...]
     what: str
     family: Family = "linkability"
-    statistic: str = "success rate, members minus non-members"
-    threshold_key: str = "linkability"
+    statistic = "success rate, members minus non-members"
+    threshold_key = "linkability"
+
+    @property
+    def question(self) -> str:
+        return self.name
 
     @property
     def name(self) -> str:
         return f"linkability: {self.what}"
+
+    @property
+    def assumes(self) -> str:
+        return (
+            f"An attacker who has the synthetic table, knows {self.what} of a person from one source, and from another the rest "
+            f"of {CANDIDATES} records, one of them that person's."
+        )
 
     @property
     def meaning(self) -> str:

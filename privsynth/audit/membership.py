@@ -1,10 +1,10 @@
-"""What both membership attacks share: scores of members and non-members -> TPR at 1 % FPR, ROC and AUC."""
+"""What membership attacks share: scores of members and non-members -> TPR at 1 % FPR, ROC and AUC."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from privsynth.audit.statistics import Measurement, auc_delong, exact_test, roc_points, tpr_at_fpr, tpr_error
+from privsynth.audit.statistics import Measurement, auc_delong, roc_points, tpr_at_fpr, tpr_error
 
 FALSE_POSITIVES = 0.01
 STATISTIC = "TPR at 1 % FPR"
@@ -15,15 +15,13 @@ def measure_scores(members: np.ndarray, non_members: np.ndarray, confidence: flo
     if len(members) == 0 or len(non_members) == 0:
         return Measurement.nothing()
     value, low, high = tpr_at_fpr(members, non_members, FALSE_POSITIVES, confidence)
-    significant, critical_value = exact_test(members, non_members, FALSE_POSITIVES, (1 - confidence) / 2)
     return Measurement(
         value,
         low,
         high,
         baseline=FALSE_POSITIVES,
-        significant=significant,
         error=tpr_error(members, non_members, FALSE_POSITIVES),
-        critical_value=critical_value,
+        people=min(len(members), len(non_members)),
         roc=roc_points(members, non_members),
         auc=auc_delong(members, non_members, confidence),
     )

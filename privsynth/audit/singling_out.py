@@ -11,26 +11,25 @@ to them, for members and non-members alike. That makes the attacker stronger tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from privsynth.audit.base import Attack, Family, advantage
+from privsynth.audit.base import Attack, advantage
 from privsynth.audit.coding import SCALE, Coded
 from privsynth.audit.kernels import isolations, nearest
 from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement
+from privsynth.evidence import Family
 
 
-@dataclass(frozen=True)
-class SinglingOut:
+class SinglingOut(Attack):
     """Predicates derived from the synthetic rows closest to each tested person."""
 
-    name: str = "singling out: predicates"
+    name = "singling out: predicates"
     family: Family = "singling_out"
-    statistic: str = "success rate, members minus non-members"
-    threshold_key: str = "singling_out"
-    meaning: str = (
+    statistic = "success rate, members minus non-members"
+    threshold_key = "singling_out"
+    assumes = "An attacker who has the synthetic table alone and describes one person by it."
+    meaning = (
         "How much more often a description derived from one synthetic record fits exactly one person in the training "
         "data than exactly one of as many people who were not in the data. The success rate for people who were not in "
         "the data is chance and general knowledge. Descriptions combine values and bins; no other kind was tested."

@@ -1,41 +1,12 @@
-"""Intervals for rates, differences, areas and true-positive rates; and the rule that turns them into a verdict.
-
-The rule (`verdict`). An attack measures a `value` with an interval [low, high] at a confidence stated beforehand, and
-whether the value is `significant`: a difference of success rates is significant if low > 0; a true-positive rate is
-significant if an exact test (`exact_test`) rejects that members score as non-members do. The test is needed besides
-the interval: below about 450 people in each group no interval of a rate at 1 % false positives excludes anything, yet
-a table of copies is easily detected.
-
-* fail      value > threshold, and significant: the leak is larger than allowed, and chance does not explain it.
-* pass      high <= threshold, the attack finds the positive control with a power of at least 0.8, and it finds nothing
-            in the negative control.
-* no_power  everything else: a value above the threshold that chance explains, an interval too wide to exclude values
-            above the threshold, an attack that would have missed a leak.
-
-False alarms. A table that leaks nothing fails one attack with probability of at most (1 - confidence) / 2: the
-probability that a two-sided interval lies wholly above the truth, and the level of the exact test. Attacks of one
-family share 5 %: with k attacks each has the confidence 1 - 0.05 / k, so a family gives a false alarm with probability
-of at most 2.5 % and the whole audit (four families) of at most 10 %. That bound is nearly attained only where any
-significant value exceeds the threshold, that is on tables of a few dozen people; with 1,000 people in each group a
-value above 0.09 is four or more standard errors from zero, and false alarms are below 0.1 %.
-`tests/audit/test_audit_statistics.py` simulates the coverage of every interval, `tests/audit/test_attack.py` whole
-audits.
-
-Power on a positive control whose value is v with standard error s: P(N(v, s) > max(threshold, critical value)), where
-the critical value is the smallest value that would be significant.
-"""
+"""Intervals for rates, differences, areas and true-positive rates. tests/audit/test_audit_statistics.py simulates them."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import beta, binom, hypergeom, norm
 
-from privsynth.evidence import FindingVerdict
-
-MINIMUM_POWER = 0.8
 _ROC_GRID = np.unique(
     np.concatenate([[0.0, 0.001, 0.002, 0.005], np.linspace(0.01, 0.1, 10), np.linspace(0.125, 1.0, 36)])
 )
@@ -49,9 +20,8 @@ class Measurement:
     low: float | None
     high: float | None
     baseline: float | None  # success rate of non-members
-    significant: bool = False  # chance does not explain the value
     error: float = 0.0  # standard error of the value
-    critical_value: float = 1.0  # the smallest value that would be significant
+    people: int = 0  # attacked on each side
     roc: list[tuple[float, float]] | None = None
     auc: tuple[float, float, float] | None = None  # (value, low, high)
 
@@ -97,6 +67,32 @@ def newcombe(
     low = difference - np.hypot(one - low1, high2 - two)
     high = difference + np.hypot(high1 - one, two - low2)
     return max(-1.0, float(low)), min(1.0, float(high))
+
+
+def share_at_least(members: int, of: int, non_members: int, of_others: int, tail: float) -> float:
+    """Lower bound, at the level 1 - tail, on the share c of members who are marked because of a leak, from counts of those marked.
+
+    The model: each member leaks with the probability c and is then marked; all others, members or not, are exchangeable, so
+    that among the other marks the number of members is hypergeometric, whatever the cutoff. c is excluded if as many marked members
+    have a probability of at most `tail` under it. 0 if c = 0 is not excluded.
+    """
+    if of == 0 or of_others == 0:
+        return 0.0
+    leaked = np.arange(members + 1)
+    by_chance = hypergeom.sf(
+        members - leaked - 1, of - leaked + of_others, of - leaked, members + non_members - leaked
+    )  # P(so many of the others are members | so many have leaked)
+
+    def probability(share: float) -> float:
+        return float(binom.pmf(leaked, of, share) @ by_chance + binom.sf(members, of, share))
+
+    low, high = 0.0, members / of
+    if probability(0.0) > tail:
+        return 0.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (middle, high) if probability(middle) <= tail else (low, middle)
+    return low
 
 
 def auc_delong(members: np.ndarray, non_members: np.ndarray, confidence: float = 0.95) -> tuple[float, float, float]:
@@ -170,55 +166,6 @@ def tpr_error(members: np.ndarray, non_members: np.ndarray, fpr: float = 0.01) -
     step = np.sqrt(fpr * (1 - fpr) / b)
     below, value, above = _at(*_roc(members, non_members), np.clip([fpr - step, fpr, fpr + step], 0, 1))
     return float(np.hypot(np.sqrt(value * (1 - value) / a), (above - below) / 2))
-
-
-def exact_test(
-    members: np.ndarray, non_members: np.ndarray, fpr: float = 0.01, level: float = 0.025
-) -> tuple[bool, float]:
-    """Exact test that members score high more often than non-members: (rejected, smallest rate that would be rejected).
-
-    With r = ceil(fpr b), at least k members lie above the r-th highest of the b non-members if and only if the highest
-    k + r - 1 of all scores include at most r - 1 non-members. If both groups come from one distribution that number is
-    hypergeometric, whatever the distribution; ties count against rejection. (1 if no number of members would suffice.)
-    """
-    a, b = len(members), len(non_members)
-    if a == 0 or b == 0:
-        return False, 1.0
-    r = max(1, int(np.ceil(fpr * b)))
-
-    def rejection_probability(k: int) -> float:  # P(at least k members above): falls in k
-        return float(hypergeom.cdf(r - 1, a + b, b, k + r - 1))
-
-    least = bisect_left(range(1, a + 1), -level, key=lambda k: -rejection_probability(k)) + 1
-    if least > a:
-        return False, 1.0
-    return bool(np.count_nonzero(members > np.sort(non_members)[-r]) >= least), least / a
-
-
-def power(positive: Measurement, threshold: float) -> float:
-    """Estimated probability that the attack reports `fail` on the positive control, from one result there.
-
-    The module's docstring has the formula.
-    """
-    if positive.value is None:
-        return 0.0
-    critical_value = max(threshold, positive.critical_value)
-    if positive.error <= 0:
-        return float(positive.value > threshold and positive.significant)
-    return float(norm.cdf((positive.value - critical_value) / positive.error))
-
-
-def finds(measured: Measurement, threshold: float) -> bool:
-    """Whether this result fails a table: above the threshold, and significant."""
-    return measured.value is not None and measured.value > threshold and measured.significant
-
-
-def verdict(measured: Measurement, threshold: float, estimated_power: float, negative_clean: bool) -> FindingVerdict:
-    """`fail`, `pass` or `no_power`, by the rule in the module's docstring. `estimated_power`: on the positive control."""
-    if finds(measured, threshold):
-        return "fail"
-    below = measured.high is not None and measured.high <= threshold
-    return "pass" if below and estimated_power >= MINIMUM_POWER and negative_clean else "no_power"
 
 
 def _roc(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -168,12 +168,24 @@ class AuditSpec(Strict):
 
 
 class Thresholds(Strict):
-    """Maximum success of an attack, for each family; fixed before anything is measured. 0.09: EMA policy 0070, Health Canada."""
+    """Maximum success of an attack, for each family; fixed before anything is measured. 0.09: EMA policy 0070, Health Canada.
+
+    copied: of 1,000 people in the training data at most one whose record is recognised in the table beyond chance. It can only fail
+    a table: to show so few takes tens of thousands of people. when_inconclusive: what it means for the run that the audit could not
+    tell whether a threshold is kept.
+    """
 
     membership_tpr_at_1pct_fpr: float = Field(default=0.05, gt=0, le=1)
+    copied: float = Field(default=0.001, gt=0, le=1)
     singling_out: float = Field(default=0.09, gt=0, le=1)
     linkability: float = Field(default=0.09, gt=0, le=1)
     inference: float = Field(default=0.09, gt=0, le=1)
+    when_inconclusive: Literal["condition", "refuse", "note"] = "condition"
+
+    @property
+    def values(self) -> dict[str, float]:
+        """{threshold's name: its value}"""
+        return self.model_dump(exclude={"when_inconclusive"})
 
 
 class ReleaseSpec(Strict):

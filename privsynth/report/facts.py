@@ -14,9 +14,9 @@ _DATE_KINDS = ("date", "datetime", "time")
 
 
 def effective_verdict(finding: Finding, evidence: Evidence) -> str:
-    """The verdict to show: an attack that missed its positive control has no power, whatever the evidence says."""
-    missed = {c.attack for c in evidence.audit.controls if c.kind == "positive" and not c.ok}
-    return "no_power" if finding.verdict == "pass" and finding.attack in missed else finding.verdict
+    """The verdict to show: an attack that missed all its positive controls has no power, whatever the evidence says."""
+    found = [c.ok for c in evidence.audit.controls if c.kind == "positive" and c.attack == finding.attack]
+    return "no_power" if finding.verdict == "pass" and found and not any(found) else finding.verdict
 
 
 def contradictions(evidence: Evidence) -> list[str]:
@@ -32,7 +32,7 @@ def contradictions(evidence: Evidence) -> list[str]:
     for finding in audit.findings:
         if effective_verdict(finding, evidence) != finding.verdict:
             found.append(
-                f"“{finding.attack}” missed its positive control but is marked as passed. Shown here as no power."
+                f"“{finding.attack}” missed all its positive controls but is marked as passed. Shown here as no power."
             )
     broken = sum(rule.broken > 0 for rule in evidence.utility.rules or [])
     if broken and evidence.verdict == "release":
@@ -108,12 +108,20 @@ def tested(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def not_tested(evidence: Evidence) -> list[str]:
-    """What was not tested, and what was tested without power: neither is reassuring."""
+    """What was not tested, and what was tested but could not tell: neither is reassuring."""
     families = {f.family for f in evidence.audit.findings}
     blank = [title for family, title in words.FAMILY.items() if family not in families]
-    weak = [f.attack for f in evidence.audit.findings if effective_verdict(f, evidence) == "no_power"]
-    no_power = [f"No power here, so the result is inconclusive: {words.listed(weak)}"] if weak else []
-    return [*evidence.audit.not_tested, *evidence.audit.left_out, *blank, *no_power]
+    shown = {f.attack: effective_verdict(f, evidence) for f in evidence.audit.findings}
+    told = {
+        "no_power": "No power here, so the result says nothing",
+        "inconclusive": "Could not tell whether the threshold is kept",
+    }
+    weak = [
+        f"{text}: {words.listed(names)}"
+        for verdict, text in told.items()
+        if (names := [n for n, v in shown.items() if v == verdict])
+    ]
+    return [*evidence.audit.not_tested, *evidence.audit.left_out, *blank, *weak]
 
 
 def noticed(evidence: Evidence) -> list[str]:
@@ -221,21 +229,13 @@ def _claim_facts(evidence: Evidence) -> dict[str, str]:
 
 
 def _audit_facts(evidence: Evidence) -> dict[str, str]:
-    findings, controls = evidence.audit.findings, evidence.audit.controls
-    positive = [c for c in controls if c.kind == "positive"]
-    negative = [c for c in controls if c.kind == "negative"]
+    findings = evidence.audit.findings
+    kind = "family of attacks" if evidence.visibility == "public" else "attack"
+    counted = words.plural(len(findings), kind, "families of attacks" if evidence.visibility == "public" else None)
     facts = {f"{family}_result": _family_result(evidence, family) for family in words.FAMILY}
     return facts | {
-        "attacks": f"{words.plural(len(findings), 'attack')} run: "
-        f"{_tally([effective_verdict(f, evidence) for f in findings])}",
-        "controls": (
-            f"positive control detected by {sum(c.ok for c in positive)} of {words.plural(len(positive), 'attack')}, "
-            f"no false alarm on the negative control by {sum(c.ok for c in negative)} of {len(negative)}"
-            if controls
-            else "run for each attack; their results are internal"
-            if evidence.visibility == "public" and findings
-            else "no controls were run"
-        ),
+        "attacks": f"{counted} run: {_tally([effective_verdict(f, evidence) for f in findings])}",
+        "controls": _controls(evidence),
         "not_tested": words.listed(not_tested(evidence), "nothing listed"),
         "figures": (
             "the internal report contains every figure with its interval"
@@ -251,6 +251,20 @@ def _audit_facts(evidence: Evidence) -> dict[str, str]:
         ),
         "utility": _utility(evidence),
     }
+
+
+def _controls(evidence: Evidence) -> str:
+    controls = evidence.audit.controls
+    if not controls:
+        run = evidence.visibility == "public" and evidence.audit.findings
+        return "run for each attack; their results are internal" if run else "no controls were run"
+    attacks = dict.fromkeys(c.attack for c in controls)
+    found = {c.attack for c in controls if c.kind == "positive" and c.ok}
+    negative = [c for c in controls if c.kind == "negative"]
+    return (
+        f"planted training records found by {len(found)} of {words.plural(len(attacks), 'attack')}, no false alarm on the negative "
+        f"control by {sum(c.ok for c in negative)} of {len(negative)}"
+    )
 
 
 def _table_facts(evidence: Evidence) -> dict[str, str]:
@@ -275,8 +289,7 @@ def _names(columns: list[ColumnFacts]) -> str:
 
 
 def _tally(verdicts: list[str]) -> str:
-    labels = {"pass": "passed", "fail": "failed", "no_power": "with no power here"}
-    counts = [f"{verdicts.count(key)} {text}" for key, text in labels.items() if key in verdicts]
+    counts = [f"{verdicts.count(key)} {text}" for key, text in words.OUTCOME.items() if key in verdicts]
     return ", ".join(counts) or "none"
 
 
@@ -284,8 +297,12 @@ def _family_result(evidence: Evidence, family: str) -> str:
     found = [f for f in evidence.audit.findings if f.family == family]
     if not found:
         return "not tested"
-    labels = {"pass": "passed", "fail": "failed", "no_power": "no power here"}
-    return "; ".join(f"{f.attack}: {labels[effective_verdict(f, evidence)]}" for f in found)
+    return "; ".join(
+        f"{words.OUTCOME[effective_verdict(f, evidence)]}"
+        if evidence.visibility == "public"
+        else f"{f.attack}: {words.OUTCOME[effective_verdict(f, evidence)]}"
+        for f in found
+    )
 
 
 def _utility(evidence: Evidence) -> str:

@@ -34,10 +34,12 @@ class Table:
     kind: str = ""  # css class
 
 
-_CHIPS = {  # verdict -> (css class, sign, text); sign and text convey it without colour
-    "pass": ("pass", "✓", "passed"),
-    "fail": ("fail", "✕", "failed"),
-    "no_power": ("none", "?", "no power here"),
+_CHIPS = {  # verdict -> (css class, sign); sign and text convey it without colour
+    "pass": ("pass", "✓"),
+    "fail": ("fail", "✕"),
+    "inconclusive": ("warn", "?"),
+    "no_power": ("none", "?"),
+    "diagnostic": ("info", "●"),
 }
 _RELEASE = {
     "keep": "kept, sampled from the model",
@@ -119,26 +121,44 @@ def _sorted(bounds: dict[str, float]) -> list[tuple[float, float]]:
 
 
 def attacks(evidence: Evidence) -> Table:
-    """All attacks with figure, interval, baseline, threshold, verdict and power; what it means below each."""
+    """All attacks with figure, interval, baseline, threshold, verdict and power; below each what it assumes, proves, and why this
+    verdict."""
     public = evidence.visibility == "public"
-    heads = ["Attack", "Statistic", "Threshold", "Verdict"]
+    heads = ["Attacks by", "Statistic", "Threshold", "Verdict"]
     if not public:
-        heads = ["Attack", "Statistic", "Value and 95 % interval", "Baseline", "Threshold", "Power", "Verdict"]
-    rows = [Row(_attack_cells(f, evidence), f.meaning) for f in evidence.audit.findings]
-    return Table("Attacks on this release", heads, rows, () if public else (2, 3, 4, 5), "attacks")
+        heads = ["Attack", "Statistic", "Value and interval", "Baseline", "Threshold", "Finds a leak of", "Verdict"]
+    rows = [Row(_attack_cells(f, evidence), _attack_note(f, public)) for f in evidence.audit.findings]
+    return Table("Attacks on this release", heads, rows, () if public else (2, 3, 4), "attacks")
+
+
+def _attack_note(finding: Finding, public: bool) -> Markup:
+    needed = None if public else finding.people_needed
+    more = (
+        f"With about {needed:,} people on each side, and the same value, the interval would end there."
+        if needed
+        else ""
+    )
+    parts = (
+        Markup("<b>{}</b> {}").format(finding.why, more) if finding.why else Markup(""),
+        finding.meaning,
+        finding.assumes,
+    )
+    return Markup(" ").join(part for part in parts if part)
 
 
 def _attack_cells(finding: Finding, evidence: Evidence) -> list[Cell]:
-    threshold = words.number(finding.threshold, "none: diagnostic")
-    verdict = chip(*_CHIPS[facts.effective_verdict(finding, evidence)])
+    threshold = words.number(finding.threshold, "none")
+    shown = facts.effective_verdict(finding, evidence)
+    verdict = chip(*_CHIPS[shown], words.OUTCOME[shown])
     if evidence.visibility == "public":
         return [finding.attack, _two_lines(finding.statistic, words.KEPT_INTERNAL), threshold, verdict]
     figure: Cell = words.number(finding.value)
     if words.is_figure(finding.low) and words.is_figure(finding.high):
-        figure = Markup("<b>{}</b> <span class='quiet'>{}</span>{}").format(
-            figure, words.interval(finding.low, finding.high), tiles.strip(finding)
+        level = f" {words.percent(finding.level)}" if words.is_figure(finding.level) else ""
+        figure = Markup("<b>{}</b> <span class='quiet'>{}{}</span>{}").format(
+            figure, words.interval(finding.low, finding.high), level, tiles.strip(finding)
         )
-    baseline, power = words.number(finding.baseline), words.percent(finding.power)
+    baseline, power = words.number(finding.baseline), words.smallest(finding.smallest_leak)
     statistic: Cell = finding.statistic
     if finding.auc:
         value, low, high = finding.auc
@@ -154,7 +174,11 @@ def controls(evidence: Evidence) -> Table:
         mine = [control for control in evidence.audit.controls if control.attack == attack]
         positive, negative = ([c for c in mine if c.kind == kind] for kind in ("positive", "negative"))
         rows.append(Row([attack, _outcomes(positive), _outcomes(negative)]))
-    heads = ["Attack", "Positive control: must be detected", "Negative control: must raise no alarm"]
+    heads = [
+        "Attack",
+        "Twins in which a share of the training people is planted",
+        "Negative control: must raise no alarm",
+    ]
     return Table("Controls: attacks where the right answer is known", heads, rows, (), "controls")
 
 
@@ -166,13 +190,14 @@ def _outcomes(controls: list[Control]) -> Cell:
 
 def _outcome(control: Control) -> Markup:
     if control.kind == "positive":
-        badge = chip("pass", "✓", "detected") if control.ok else chip("none", "?", "missed: no power here")
+        badge = chip("pass", "✓", "found") if control.ok else chip("none", "?", "not found")
     else:
         badge = chip("pass", "✓", "no alarm") if control.ok else chip("fail", "✕", "false alarm: do not rely on it")
+    share = f"{words.percent(control.share)} planted: " if words.is_figure(control.share) else ""
     if not words.is_figure(control.value):
-        return badge
+        return Markup("{}{}").format(share, badge)
     around = f" ({words.interval(control.low, control.high)})" if words.is_figure(control.low) else ""
-    return Markup("{} <span class='quiet'>{}{}</span>").format(badge, words.number(control.value), around)
+    return Markup("{}{} <span class='quiet'>{}{}</span>").format(share, badge, words.number(control.value), around)
 
 
 def identifiers(evidence: Evidence) -> Table:

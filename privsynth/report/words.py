@@ -24,14 +24,37 @@ VERDICT_MEANS = {
 }
 FAMILY = {
     "membership": "Membership: is this person in the table?",
+    "copying": "Copying: are people’s records in the table?",
     "singling_out": "Singling out: can one person be isolated?",
     "linkability": "Linkability: can two records be linked to one person?",
     "inference": "Inference: can a hidden value of one person be guessed?",
+}
+OUTCOME = {  # of one attack
+    "pass": "passed",
+    "fail": "failed",
+    "inconclusive": "could not tell",
+    "no_power": "no power here",
+    "diagnostic": "diagnostic, not failed",
 }
 _SUFFIX = re.compile(r"(?:[_\s.-]+|(?<=[a-z])(?=[A-Z]))(?:id|nbr|no|nr|num|number|key|code|identifier)$", re.IGNORECASE)
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
 )
+
+
+def smallest(share: float | None) -> str:
+    """The smallest leak that an attack finds, as one copied person in so many; rounded so that it promises no more.
+
+    >>> smallest(0.0083), smallest(0.4), smallest(None)
+    ('one in 120', 'two in 5', 'none')
+    """
+    if not is_figure(share):
+        return "none"
+    if share > 1 / 3:
+        return f"{math.ceil(5 * share)} in 5".replace("2 in", "two in")
+    many = 1 / share
+    step = 10 ** max(0, math.floor(math.log10(many)) - 1)
+    return f"one in {math.floor(many / step) * step:,}"
 
 
 def clean(value: object) -> object:

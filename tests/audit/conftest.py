@@ -17,7 +17,13 @@ ROLES = {
     "weight": "quasi_identifier",
     "disease": "sensitive",
 }
-THRESHOLDS = {"membership_tpr_at_1pct_fpr": 0.05, "singling_out": 0.09, "linkability": 0.09, "inference": 0.09}
+THRESHOLDS = {
+    "membership_tpr_at_1pct_fpr": 0.05,
+    "copied": 0.001,
+    "singling_out": 0.09,
+    "linkability": 0.09,
+    "inference": 0.09,
+}
 
 
 def people(rows: int, seed: int, extra: int = 2) -> pd.DataFrame:

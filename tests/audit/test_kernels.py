@@ -58,7 +58,7 @@ def test_distance_is_gower(values: list[float | None], data: st.DataObject) -> N
     """0 to itself, symmetric, 1 from missing to present, and never more than 1 a column."""
     letters = data.draw(st.lists(st.sampled_from(["a", "b", None]), min_size=len(values), max_size=len(values)))
     frame = pd.DataFrame({"x": np.array(values, float), "c": pd.Categorical(letters, categories=["a", "b"])})
-    coded = Coder.fit(frame).encode(frame)
+    coded = Coder.fit(frame, (frame,)).encode(frame)
     x = distances(coded.close[:, :1], coded.close[:, :1])
     both = distances(coded.close, coded.close)
     missing = frame["x"].isna().to_numpy()
@@ -67,10 +67,10 @@ def test_distance_is_gower(values: list[float | None], data: st.DataObject) -> N
     different = frame["c"].cat.codes.to_numpy()[:, None] != frame["c"].cat.codes.to_numpy()[None, :]
     assert np.array_equal(both - x, different * SCALE)
     assert (coded.cells >= 0).all()
-    assert all((coded.cells[:, i] < size).all() for i, size in enumerate(Coder.fit(frame).sizes))
+    assert all((coded.cells[:, i] < size).all() for i, size in enumerate(Coder.fit(frame, (frame,)).sizes))
 
 
 def test_infinite_values_count_as_missing() -> None:
     frame = pd.DataFrame({"x": [1.0, np.inf, np.nan, -np.inf]})
-    coded = Coder.fit(frame).encode(frame)
+    coded = Coder.fit(frame, (frame,)).encode(frame)
     assert len(np.unique(coded.cells[1:])) == 1

@@ -80,7 +80,7 @@ def test_first_screen_says_claim_risk_tested_and_not_tested(face: str) -> None:
     for said in ("1.0e-6", "one patient", "add or remove one unit", "What was tested", "What was not tested"):
         assert said in first
     assert "An attacker who knows everything except whether one patient is in the table" in first
-    assert "Timing of the run" in first and "1 with no power here" in first
+    assert "Timing of the run" in first and "no power here" in first
 
 
 @FACES
@@ -165,16 +165,13 @@ def test_public_face_holds_no_internal_figure() -> None:
     mislabelled = evidence().model_copy(update={"visibility": "public"})  # figures left in: the report must cut them
     for html in (page("public"), report(mislabelled)):
         for name, value in SENTINELS.items():
-            shown = {str(value), words.number(value), f"{value:,}"} | (
-                {words.percent(value)} if name == "power" else set()
-            )
+            shown = {str(value), words.number(value), f"{value:,}"} | ({words.smallest(value)} if name == "smallest" else set())
             assert not any(re.search(rf"(?<![\d.,]){re.escape(s)}(?![\d.,])", html) for s in shown), name
         assert words.WHY_INTERNAL in text(html)
         assert "measured, kept internal" in html and ">real<" not in html
     shown = text(page())
-    assert all(words.number(SENTINELS[name]) in shown for name in ("value", "low", "high", "power", "control", "group")
-               if name != "power")  # fmt: skip
-    assert words.percent(SENTINELS["power"]) in shown and words.count(SENTINELS["units"]) in shown
+    assert all(words.number(SENTINELS[name]) in shown for name in ("value", "low", "high", "control", "group"))
+    assert words.smallest(SENTINELS["smallest"]) in shown and words.count(SENTINELS["units"]) in shown
 
 
 def test_no_power_is_never_safe() -> None:
@@ -183,7 +180,7 @@ def test_no_power_is_never_safe() -> None:
     whole.audit.findings[2] = finding
     assert facts.effective_verdict(finding, whole) == "no_power"
     html = report(whole)
-    assert "no power here" in html and "missed its positive control but is marked as passed" in html
+    assert "no power here" in html and "missed all its positive controls but is marked as passed" in html
 
 
 def test_contradictions_are_said_on_the_first_screen() -> None:
