@@ -7,10 +7,11 @@ rows that the budget does not cover. It keeps the claim, the verdicts and what w
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION = "1.1"
 
@@ -110,6 +111,23 @@ class IdentifierRisk(_Part):
     meaning: str = ""
 
 
+_WORST: tuple[FindingVerdict, ...] = ("diagnostic", "pass", "no_power", "inconclusive", "fail")
+
+
+def by_family(findings: Iterable[Finding]) -> dict[Family, FindingVerdict]:
+    """The worst answer to any of a family's questions. An attack without power counts only where no other one passed with the same
+    question; one that is diagnostic only where there is nothing else."""
+    questions: dict[tuple[Family, str], set[FindingVerdict]] = {}
+    for found in findings:
+        questions.setdefault((found.family, found.question), set()).add(found.verdict)
+    worst: dict[Family, FindingVerdict] = {}
+    for (family, _), verdicts in questions.items():
+        answers = verdicts - {"no_power"} if "pass" in verdicts else verdicts
+        answer = max(answers, key=_WORST.index)
+        worst[family] = max(answer, worst.get(family, answer), key=_WORST.index)
+    return worst
+
+
 class Audit(_Part):
     findings: list[Finding] = Field(default_factory=list)
     controls: list[Control] = Field(default_factory=list)
@@ -122,6 +140,12 @@ class Audit(_Part):
     targets: int | None = None  # people attacked on each side
     not_tested: list[str] = Field(default_factory=list)  # what no audit here covers: public
     left_out: list[str] = Field(default_factory=list)  # what was left out because of these rows: internal
+
+    @model_validator(mode="after")
+    def _complete(self) -> Audit:
+        """Evidence of 0.1.0 has no families."""
+        self.families = self.families or by_family(self.findings)
+        return self
 
 
 class ColumnUtility(_Part):

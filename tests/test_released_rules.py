@@ -129,7 +129,7 @@ columns: {x: {kind: integer, bounds: [0, 9]}, y: {kind: integer, bounds: [0, 9]}
         attack="a", family="membership", statistic="s", value=0.0, low=0.0, high=0.0, baseline=0.0, threshold=1.0,
         verdict="pass", power=1.0,
     )  # fmt: skip
-    audit = Audit(findings=[passed], families={"membership": "pass"})
+    audit = Audit(findings=[passed])
     assert broken_promises({"x < y": 0}) == [] and judge(policy, audit, []).verdict == "release"
     decided = judge(policy, audit, broken_promises({"x < y": 0, "x is 3": 1_200}))
     last = decided.reasons[-1]

@@ -21,7 +21,7 @@ from privsynth.audit.quasi_identifiers import identifier_risk
 from privsynth.audit.scene import PLANTED_SHARES, Scene, prepare
 from privsynth.audit.statistics import Measurement
 from privsynth.audit.tables import AuditTables
-from privsynth.audit.verdicts import by_family, finds, judge, power, smallest_leak
+from privsynth.audit.verdicts import finds, judge, power, smallest_leak
 from privsynth.evidence import Audit, Control, Finding
 from privsynth.progress import Progress, silent
 
@@ -114,7 +114,6 @@ def attack(
         controls=[control for trial in trials for control in _controls(trial)],
         identifier_risk=risks,
         verdict="fail" if any(f.verdict == "fail" for f in findings) else "pass",
-        families=by_family(findings),
         false_alarms=len(families) * FAMILY_ERROR / 2,
         targets=scene.targets,
         not_tested=list(NOT_TESTED),

@@ -24,14 +24,14 @@ the standard error of the value; between two twins low and s are interpolated.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from scipy.stats import norm
 
 from privsynth.audit.statistics import Measurement
-from privsynth.evidence import Family, Finding, FindingVerdict, Verdict
+from privsynth.evidence import Family, FindingVerdict, Verdict
 
 SURE = 0.95  # with this probability the smallest leak is found
 WhenInconclusive = Literal["condition", "refuse", "note"]
@@ -42,7 +42,6 @@ TITLES: dict[Family, str] = {
     "linkability": "linkability",
     "inference": "attribute inference",
 }
-_WORST: tuple[FindingVerdict, ...] = ("diagnostic", "pass", "no_power", "inconclusive", "fail")
 
 
 @dataclass(frozen=True)
@@ -120,20 +119,6 @@ def _needed(people: int, distance: float, half_width: float) -> int | None:
     exact = people * (half_width / distance) ** 2
     step = 10 ** max(0, math.floor(math.log10(exact)) - 1)
     return int(math.ceil(exact / step - 1e-9) * step)
-
-
-def by_family(findings: Iterable[Finding]) -> dict[Family, FindingVerdict]:
-    """The worst answer to any of a family's questions. An attack without power counts only where no other one passed with the same
-    question; one that is diagnostic only where there is nothing else."""
-    questions: dict[tuple[Family, str], set[FindingVerdict]] = {}
-    for found in findings:
-        questions.setdefault((found.family, found.question), set()).add(found.verdict)
-    worst: dict[Family, FindingVerdict] = {}
-    for (family, _), verdicts in questions.items():
-        answers = verdicts - {"no_power"} if "pass" in verdicts else verdicts
-        answer = max(answers, key=_WORST.index)
-        worst[family] = max(answer, worst.get(family, answer), key=_WORST.index)
-    return worst
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from privsynth.audit.base import advantage
 from privsynth.audit.statistics import (
     auc_delong,
     clopper_pearson,
