@@ -13,7 +13,7 @@ import typer
 from privsynth.errors import InputError, PrivsynthError, Problem
 
 if TYPE_CHECKING:
-    from privsynth.audit.compare import ByHand
+    from privsynth.evidence import ByHand
     from privsynth.pipeline import Outcome
     from privsynth.policy import Policy
     from privsynth.privacy.plan import Plan
@@ -201,10 +201,10 @@ def audit_command(
 
 @app.command("report")
 def report_command(
-    evidence: Annotated[Path, typer.Argument(metavar="EVIDENCE", help="evidence.json that `privsynth run` wrote.")],
+    evidence: Annotated[Path, typer.Argument(metavar="EVIDENCE", help="evidence.json of a run, or output of `audit --json`.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="HTML file.")],
 ) -> None:  # fmt: skip
-    """Render the report of an evidence.json again."""
+    """Render the report of an evidence.json again, or an audit by hand as a page."""
     from privsynth.report import report
 
     report(evidence, out)

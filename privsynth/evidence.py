@@ -148,6 +148,15 @@ class Audit(_Part):
         return self
 
 
+class ByHand(Audit):
+    """The audit of three tables by `privsynth.audit`, and how their cells could be read. All of it is internal."""
+
+    kinds: dict[str, str] = {}  # column -> what it was compared as
+    unreadable: dict[
+        str, dict[str, float]
+    ] = {}  # column -> table -> share of its cells with a value that could not be read
+
+
 class ColumnUtility(_Part):
     """Histogram of one column: `labels[i]` has share `synthetic[i]`, and `reference[i]` in the reference table.
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from privsynth.audit.compare import ByHand
+    from privsynth.evidence import ByHand
     from privsynth.policy import Policy
 
     Table: TypeAlias = pd.DataFrame | str | PathLike[str]
@@ -35,7 +35,8 @@ def audit(
     import numpy as np
 
     from privsynth.audit.attack import attack
-    from privsynth.audit.compare import ByHand, comparable
+    from privsynth.audit.compare import comparable
+    from privsynth.evidence import ByHand
 
     tables, thresholds, default_effort = comparable(synthetic, train, holdout, policy)
     found = attack(tables, thresholds, effort or default_effort, rng or np.random.default_rng(), progress)

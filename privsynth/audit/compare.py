@@ -24,7 +24,6 @@ from privsynth.audit.tables import AuditTables
 from privsynth.audit.writings import another_way
 from privsynth.encoding.domain import OTHER
 from privsynth.errors import InputError, Problem
-from privsynth.evidence import Audit
 from privsynth.policy import Policy
 from privsynth.policy.identifiers import PREFIX
 from privsynth.policy.model import CsvSpec, DatasetSpec, Thresholds
@@ -38,15 +37,6 @@ from privsynth.table.values import Form, NumberReader
 ID_LIKE = 0.5  # a text column in which more than this share of the values is distinct is taken for an identifier
 MOST = 0.9  # without a policy, share of the cells of the real tables that decides a column's kind
 TABLES = ("synthetic", "train", "holdout")
-
-
-class ByHand(Audit):
-    """The audit of three tables by `privsynth.audit`, and how their cells could be read. All of it is internal."""
-
-    kinds: dict[str, str] = {}  # column -> what it was compared as
-    unreadable: dict[
-        str, dict[str, float]
-    ] = {}  # column -> table -> share of its cells with a value that could not be read
 
 
 @dataclass(frozen=True)

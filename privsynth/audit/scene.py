@@ -38,7 +38,8 @@ class Scene:
     train: Coded  # all training people, one row each: first the members
     members: Coded
     non_members: Coded
-    reference: Coded
+    reference: Coded  # all rows of these people
+    reference_people: Coded  # one row each
     targets: int  # attacks that do not select people use the first so many `members` and `non_members`
     most: int  # people who are attacked on each side by attacks that need many
     repeats: int  # predicates per person in the singling-out attack
@@ -68,10 +69,11 @@ class Scene:
 
     @cached_property
     def tested(self) -> tuple[Coded, Coded]:
-        """All people of the training data, and all that were held out as targets or as the reference, up to `most` each. They begin
-        with `members` and `non_members`."""
+        """All people of the training data, and all that were held out as targets or as the reference, up to `most` each: one row of
+        each, since a person's rows are alike. They begin with `members` and `non_members`."""
         members = self.train.take(np.arange(min(len(self.train), self.most)))
-        others = self.reference.take(np.arange(min(len(self.reference), max(0, self.most - len(self.non_members)))))
+        others = self.reference_people
+        others = others.take(np.arange(min(len(others), max(0, self.most - len(self.non_members)))))
         return members, Coded.joined([self.non_members, others])
 
     @cached_property
@@ -108,6 +110,7 @@ def prepare(tables: AuditTables, effort: str, rng: np.random.Generator) -> Scene
         members=train.take(people[:pool]),
         non_members=holdout.take(rest[:pool]),
         reference=holdout.take(reference),
+        reference_people=holdout.take(rest[pool:][: (len(rest) - pool) // 2]),
         targets=targets,
         most=_POOL * TARGETS[effort],
         repeats=REPEATS[effort],

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from privsynth.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from privsynth.evidence import Evidence
+    from privsynth.evidence import ByHand, Evidence
 
-    Source = Evidence | Mapping[str, Any] | str | PathLike[str]
+    Source = Evidence | ByHand | Mapping[str, Any] | str | PathLike[str]
 
 __all__ = ["report"]
 
@@ -26,12 +26,15 @@ MAX_BYTES, MAX_FAULTS = 2**24, 1_000  # size of an evidence.json; invalid fields
 def report(evidence: Source, out: str | PathLike[str] | None = None) -> str:
     """Render the report of `evidence` (an `Evidence`, a dict or a path to evidence.json); write it to `out` if given.
 
-    `evidence.visibility` says whether that is the public or the internal version. Same evidence, same bytes.
+    `evidence.visibility` says whether that is the public or the internal version. An audit by hand (`privsynth.audit`, or what
+    `privsynth audit --json` printed) becomes a page of its own, which is internal. Same evidence, same bytes.
     Raises `InputError` for evidence that cannot be read or names an unknown framework.
     """
-    from privsynth.report.render import render
+    from privsynth.evidence import Evidence
+    from privsynth.report.render import render, render_audit
 
-    html = render(_load(evidence))
+    loaded = _load(evidence)
+    html = render(loaded) if isinstance(loaded, Evidence) else render_audit(loaded)
     if out is not None:
         try:
             Path(out).write_text(html, encoding="utf-8", newline="\n")
@@ -41,18 +44,20 @@ def report(evidence: Source, out: str | PathLike[str] | None = None) -> str:
     return html
 
 
-def _load(source: Source) -> Evidence:
+def _load(source: Source) -> Evidence | ByHand:
     from pydantic import ValidationError
 
-    from privsynth.evidence import Evidence
-    from privsynth.report.check import faults
+    from privsynth.evidence import ByHand, Evidence
+    from privsynth.report.check import audit_faults, faults
 
-    if isinstance(source, Evidence):
+    if isinstance(source, Evidence | ByHand):
         return source
     place = "evidence" if isinstance(source, Mapping) else str(source)
-    hint = "give the evidence.json that `privsynth run` wrote, unchanged"
+    hint = "give the evidence.json that `privsynth run` wrote, or what `privsynth audit --json` printed, unchanged"
     try:
-        evidence = Evidence.model_validate(source if isinstance(source, Mapping) else _read(Path(source)))
+        read = source if isinstance(source, Mapping) else _read(Path(source))
+        by_hand = isinstance(read, Mapping) and "findings" in read
+        evidence = ByHand.model_validate(read) if by_hand else Evidence.model_validate(read)
     except OSError as error:
         raise InputError(Problem(place, f"cannot read the evidence: {error.strerror}", hint)) from error
     except ValidationError as error:
@@ -60,8 +65,9 @@ def _load(source: Source) -> Evidence:
         raise InputError(Problem(place, _what_is_wrong([_fault(each) for each in errors]), hint)) from error
     except ValueError as error:  # not JSON, or not UTF-8; the text of the error could quote the file, so it is left out
         raise InputError(Problem(place, "this is not a JSON file", hint)) from error
-    if wrong := list(islice(faults(evidence), MAX_FAULTS)):
-        raise InputError(Problem(place, _what_is_wrong(wrong), hint))
+    wrong = audit_faults(evidence) if isinstance(evidence, ByHand) else faults(evidence)
+    if told := list(islice(wrong, MAX_FAULTS)):
+        raise InputError(Problem(place, _what_is_wrong(told), hint))
     return evidence
 
 

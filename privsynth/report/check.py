@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from privsynth.evidence import Evidence
+from privsynth.evidence import Audit, ByHand, Evidence
 
 LARGEST = 1e15  # largest number that is shown
 MIN_RATE = 1e-15  # smallest rate for which a bound is shown
 DEEPEST = 50  # largest nesting of lists and objects
-MAX_ATTACKS = 200  # each is compared with all controls, and shown
+MAX_ATTACKS = 500  # each is compared with all controls, and shown
 
 
 def faults(evidence: Evidence) -> Iterator[str]:
@@ -23,10 +23,20 @@ def faults(evidence: Evidence) -> Iterator[str]:
             yield f"privacy.risk.{name}: must map rates above 0 and up to 1 to bounds from 0 to 1"
     if not (evidence.privacy.epsilon >= 0 and 0 <= evidence.privacy.delta <= 1):
         yield "privacy: epsilon must not be negative, and delta must lie from 0 to 1"
-    if max(len(evidence.audit.findings), len(evidence.audit.controls)) > MAX_ATTACKS:
-        yield f"audit: must hold at most {MAX_ATTACKS} findings and controls"
+    yield from _size(evidence.audit)
     if evidence.utility.correlations is not None:
         yield from _correlations(evidence.utility.correlations)
+
+
+def audit_faults(audit: ByHand) -> Iterator[str]:
+    """The same of an audit by hand."""
+    yield from _numbers(audit.model_dump(), ())
+    yield from _size(audit)
+
+
+def _size(audit: Audit) -> Iterator[str]:
+    if max(len(audit.findings), len(audit.controls)) > MAX_ATTACKS:
+        yield f"audit: must hold at most {MAX_ATTACKS} findings and controls"
 
 
 def _numbers(value: Any, place: tuple[str, ...]) -> Iterator[str]:

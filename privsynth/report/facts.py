@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 
-from privsynth.evidence import ColumnFacts, Evidence, Finding, NumberUtility, Retention, Separation
+from privsynth.evidence import Audit, ByHand, ColumnFacts, Evidence, Finding, NumberUtility, Retention, Separation
 from privsynth.report import words
 
 _DATE_KINDS = ("date", "datetime", "time")
 
 
-def effective_verdict(finding: Finding, evidence: Evidence) -> str:
+def effective_verdict(finding: Finding, audit: Audit) -> str:
     """The verdict to show: an attack that missed all its positive controls has no power, whatever the evidence says."""
-    found = [c.ok for c in evidence.audit.controls if c.kind == "positive" and c.attack == finding.attack]
+    found = [c.ok for c in audit.controls if c.kind == "positive" and c.attack == finding.attack]
     return "no_power" if finding.verdict == "pass" and found and not any(found) else finding.verdict
 
 
@@ -30,7 +30,7 @@ def contradictions(evidence: Evidence) -> list[str]:
     if released and not audit.findings:
         found.append("The verdict allows release, although no attack was run.")
     for finding in audit.findings:
-        if effective_verdict(finding, evidence) != finding.verdict:
+        if effective_verdict(finding, evidence.audit) != finding.verdict:
             found.append(
                 f"“{finding.attack}” missed all its positive controls but is marked as passed. Shown here as no power."
             )
@@ -98,20 +98,20 @@ def claim(evidence: Evidence) -> str:
     )
 
 
-def tested(evidence: Evidence) -> list[tuple[str, str]]:
+def tested(audit: Audit) -> list[tuple[str, str]]:
     """Each family of attacks with its results as text."""
     results = []
     for family, title in words.FAMILY.items():
-        verdicts = [effective_verdict(f, evidence) for f in evidence.audit.findings if f.family == family]
+        verdicts = [effective_verdict(f, audit) for f in audit.findings if f.family == family]
         results.append((title, _tally(verdicts) if verdicts else "not tested"))
     return results
 
 
-def not_tested(evidence: Evidence) -> list[str]:
+def not_tested(audit: Audit) -> list[str]:
     """What was not tested, and what was tested but could not tell: neither is reassuring."""
-    families = {f.family for f in evidence.audit.findings}
+    families = {f.family for f in audit.findings}
     blank = [title for family, title in words.FAMILY.items() if family not in families]
-    shown = {f.attack: effective_verdict(f, evidence) for f in evidence.audit.findings}
+    shown = {f.attack: effective_verdict(f, audit) for f in audit.findings}
     told = {
         "no_power": "No power here, so the result says nothing",
         "inconclusive": "Could not tell whether the threshold is kept",
@@ -121,7 +121,17 @@ def not_tested(evidence: Evidence) -> list[str]:
         for verdict, text in told.items()
         if (names := [n for n, v in shown.items() if v == verdict])
     ]
-    return [*evidence.audit.not_tested, *evidence.audit.left_out, *blank, *weak]
+    return [*audit.not_tested, *audit.left_out, *blank, *weak]
+
+
+def unreadable(audit: ByHand) -> list[str]:
+    """Columns of which a table holds values that could not be read, and so were not compared as what they are."""
+    return [
+        f"{name}, as {audit.kinds.get(name, 'is told')}: {words.percent(share)} of the {table} table"
+        for name, shares in audit.unreadable.items()
+        for table, share in shares.items()
+        if share > 0
+    ]
 
 
 def noticed(evidence: Evidence) -> list[str]:
@@ -234,9 +244,9 @@ def _audit_facts(evidence: Evidence) -> dict[str, str]:
     counted = words.plural(len(findings), kind, "families of attacks" if evidence.visibility == "public" else None)
     facts = {f"{family}_result": _family_result(evidence, family) for family in words.FAMILY}
     return facts | {
-        "attacks": f"{counted} run: {_tally([effective_verdict(f, evidence) for f in findings])}",
-        "controls": _controls(evidence),
-        "not_tested": words.listed(not_tested(evidence), "nothing listed"),
+        "attacks": f"{counted} run: {_tally([effective_verdict(f, evidence.audit) for f in findings])}",
+        "controls": controls(evidence.audit, evidence.visibility == "public"),
+        "not_tested": words.listed(not_tested(evidence.audit), "nothing listed"),
         "figures": (
             "the internal report contains every figure with its interval"
             if evidence.visibility == "public"
@@ -253,10 +263,11 @@ def _audit_facts(evidence: Evidence) -> dict[str, str]:
     }
 
 
-def _controls(evidence: Evidence) -> str:
-    controls = evidence.audit.controls
+def controls(audit: Audit, public: bool) -> str:
+    """How the controls went, in a phrase."""
+    controls = audit.controls
     if not controls:
-        run = evidence.visibility == "public" and evidence.audit.findings
+        run = public and audit.findings
         return "run for each attack; their results are internal" if run else "no controls were run"
     attacks = dict.fromkeys(c.attack for c in controls)
     found = {c.attack for c in controls if c.kind == "positive" and c.ok}
@@ -298,9 +309,9 @@ def _family_result(evidence: Evidence, family: str) -> str:
     if not found:
         return "not tested"
     return "; ".join(
-        f"{words.OUTCOME[effective_verdict(f, evidence)]}"
+        f"{words.OUTCOME[effective_verdict(f, evidence.audit)]}"
         if evidence.visibility == "public"
-        else f"{f.attack}: {words.OUTCOME[effective_verdict(f, evidence)]}"
+        else f"{f.attack}: {words.OUTCOME[effective_verdict(f, evidence.audit)]}"
         for f in found
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from privsynth.evidence import Evidence
+from privsynth.evidence import Audit, ByHand, Evidence
 from privsynth.report import charts, facts, tables, tiles, words
 from privsynth.report.frameworks import load_framework
 
@@ -19,6 +19,34 @@ _TEMPLATES = Path(__file__).parent / "templates"
 def render(evidence: Evidence) -> str:
     """The report of one evidence as a self-contained HTML page."""
     return _environment().get_template("report.html.j2").render(_context(_restricted(evidence)))
+
+
+def render_audit(audit: ByHand) -> str:
+    """An audit by hand as a page: internal, since its figures are of private rows."""
+    audit = ByHand.model_validate(words.clean(audit.model_dump()))
+    known = audit.kinds.items()
+    return (
+        _environment()
+        .get_template("audit.html.j2")
+        .render(
+            {
+                "e": {"audit": audit},
+                "public": False,
+                "words": words,
+                "style": _style(),
+                "facts": {
+                    "controls": facts.controls(audit, public=False),
+                    "quasi_identifiers": "as the policy declares them",
+                },
+                "tested": facts.tested(audit),
+                "not_tested": facts.not_tested(audit),
+                "kinds": words.listed([f"{name} ({kind})" for name, kind in known], most=len(known)),
+                "unreadable": facts.unreadable(audit),
+                "tables": _audit_tables(audit, public=False),
+                "roc": "",
+            }
+        )
+    )
 
 
 def _restricted(evidence: Evidence) -> Evidence:
@@ -32,13 +60,13 @@ def _context(evidence: Evidence) -> dict[str, Any]:
         "e": evidence,
         "public": evidence.visibility == "public",
         "words": words,
-        "style": Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        "style": _style(),
         "facts": facts.vocabulary(evidence),
         "bounds": facts.bounds(evidence),
         "contradictions": facts.contradictions(evidence),
         "noticed": facts.noticed(evidence),
-        "tested": facts.tested(evidence),
-        "not_tested": facts.not_tested(evidence),
+        "tested": facts.tested(evidence.audit),
+        "not_tested": facts.not_tested(evidence.audit),
         "means": facts.means(evidence.utility.numbers),
         "rules_kept": facts.rules_kept(evidence),
         "regenerated": [c.name for c in evidence.dataset.columns if c.release == "regenerate"],
@@ -53,12 +81,24 @@ def _context(evidence: Evidence) -> dict[str, Any]:
     }
 
 
+def _style() -> Markup:
+    return Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))
+
+
 def _tables(evidence: Evidence) -> dict[str, tables.Table]:
     makers = (
         tables.ledger, tables.risk, tables.inference, tables.reconstruction, tables.singling_out,
-        tables.attacks, tables.controls, tables.identifiers, tables.utility, tables.numbers, tables.groups, tables.columns,
+        tables.utility, tables.numbers, tables.groups, tables.columns,
     )  # fmt: skip
-    return {make.__name__: make(evidence) for make in makers}
+    return {make.__name__: make(evidence) for make in makers} | _audit_tables(
+        evidence.audit, evidence.visibility == "public"
+    )
+
+
+def _audit_tables(audit: Audit, public: bool) -> dict[str, tables.Table]:
+    return {
+        "attacks": tables.attacks(audit, public), "controls": tables.controls(audit), "identifiers": tables.identifiers(audit),
+    }  # fmt: skip
 
 
 def _sections(evidence: Evidence) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from privsynth.evidence import Control, Evidence, Finding, Utility
+from privsynth.evidence import Audit, Control, Evidence, Finding, Utility
 from privsynth.report import facts, tiles, words
 from privsynth.report.frameworks import SUPPORT, Framework
 
@@ -120,14 +120,13 @@ def _sorted(bounds: dict[str, float]) -> list[tuple[float, float]]:
     return sorted((float(rate), bound) for rate, bound in bounds.items())
 
 
-def attacks(evidence: Evidence) -> Table:
+def attacks(audit: Audit, public: bool) -> Table:
     """All attacks with figure, interval, baseline, threshold, verdict and power; below each what it assumes, proves, and why this
     verdict."""
-    public = evidence.visibility == "public"
     heads = ["Attacks by", "Statistic", "Threshold", "Verdict"]
     if not public:
         heads = ["Attack", "Statistic", "Value and interval", "Baseline", "Threshold", "Finds a leak of", "Verdict"]
-    rows = [Row(_attack_cells(f, evidence), _attack_note(f, public)) for f in evidence.audit.findings]
+    rows = [Row(_attack_cells(f, audit, public), _attack_note(f, public)) for f in audit.findings]
     return Table("Attacks on this release", heads, rows, () if public else (2, 3, 4), "attacks")
 
 
@@ -146,11 +145,11 @@ def _attack_note(finding: Finding, public: bool) -> Markup:
     return Markup(" ").join(part for part in parts if part)
 
 
-def _attack_cells(finding: Finding, evidence: Evidence) -> list[Cell]:
+def _attack_cells(finding: Finding, audit: Audit, public: bool) -> list[Cell]:
     threshold = words.number(finding.threshold, "none")
-    shown = facts.effective_verdict(finding, evidence)
+    shown = facts.effective_verdict(finding, audit)
     verdict = chip(*_CHIPS[shown], words.OUTCOME[shown])
-    if evidence.visibility == "public":
+    if public:
         return [finding.attack, _two_lines(finding.statistic, words.KEPT_INTERNAL), threshold, verdict]
     figure: Cell = words.number(finding.value)
     if words.is_figure(finding.low) and words.is_figure(finding.high):
@@ -167,11 +166,11 @@ def _attack_cells(finding: Finding, evidence: Evidence) -> list[Cell]:
     return [finding.attack, statistic, figure, baseline, threshold, power, verdict]
 
 
-def controls(evidence: Evidence) -> Table:
+def controls(audit: Audit) -> Table:
     """Results of each attack where the right answer is known: one row per attack, one column per kind of control."""
     rows = []
-    for attack in dict.fromkeys(control.attack for control in evidence.audit.controls):
-        mine = [control for control in evidence.audit.controls if control.attack == attack]
+    for attack in dict.fromkeys(control.attack for control in audit.controls):
+        mine = [control for control in audit.controls if control.attack == attack]
         positive, negative = ([c for c in mine if c.kind == kind] for kind in ("positive", "negative"))
         rows.append(Row([attack, _outcomes(positive), _outcomes(negative)]))
     heads = [
@@ -200,11 +199,10 @@ def _outcome(control: Control) -> Markup:
     return Markup("{}{} <span class='quiet'>{}{}</span>").format(share, badge, words.number(control.value), around)
 
 
-def identifiers(evidence: Evidence) -> Table:
+def identifiers(audit: Audit) -> Table:
     """Figures on quasi-identifiers. Internal: the public version has none."""
     rows = [
-        Row([r.name, words.number(r.value), words.number(r.baseline, "–"), r.meaning])
-        for r in evidence.audit.identifier_risk
+        Row([r.name, words.number(r.value), words.number(r.baseline, "–"), r.meaning]) for r in audit.identifier_risk
     ]
     return Table("Risk from quasi-identifiers", ["Figure", "Value", "Baseline", "Meaning"], rows, (1, 2), "meaning")
 

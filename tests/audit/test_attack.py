@@ -140,7 +140,8 @@ def test_a_person_is_attacked_once(tables: Make) -> None:
     scene = prepare(units, "standard", np.random.default_rng(0))
     assert scene.targets == 60 and len(scene.members) == len(scene.non_members) == 60  # 60 % of 100 people
     assert len(scene.train) == 100
-    assert len(scene.reference) == len(scene.negative_control) == 20 * 5
+    assert len(scene.reference) == len(scene.negative_control) == 20 * 5 and len(scene.reference_people) == 20
+    assert [len(side) for side in scene.tested] == [100, 80] and len(scene.everybody) == 180
     rows = one_row_each(np.arange(1000) // 10, np.random.default_rng(1))
     assert sorted(rows // 10) == list(range(100))
 

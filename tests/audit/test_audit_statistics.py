@@ -125,8 +125,8 @@ def test_tpr_at_fpr_covers(shift: float, n: int) -> None:
 @pytest.mark.statistical
 @pytest.mark.parametrize("share", [0.0, 0.002, 0.05])
 def test_share_at_least_covers(share: float) -> None:
-    """Seeded. Of 2,000 members a share leaks and is marked, all others are marked alike; the bound is above the share in at most 2.5 %
-    of tables, here with a margin of 3.3 standard errors."""
+    """Seeded. Of 2,000 members a share leaks and is marked, all others are marked alike; the bound exceeds the share in at most
+    2.5 % of tables, here with a margin of 3.3 standard errors."""
     rng, above = np.random.default_rng(6), []
     for _ in range(400):
         leaked = rng.binomial(2000, share)
