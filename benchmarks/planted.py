@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,9 +184,11 @@ def numeric(fitted: pd.DataFrame, frame: pd.DataFrame) -> np.ndarray:
     return np.hstack(parts)
 
 
-def scenes(folder: Path, rows: int, seed: int) -> Iterator[tuple[str, str, People, pd.DataFrame]]:
+def scenes(
+    folder: Path, tables: Sequence[str], rows: int, seed: int
+) -> Iterator[tuple[str, str, People, pd.DataFrame]]:
     """(real table, leak, people, synthetic table)"""
-    for name in ("adult", "credit_default", "diabetes130"):
+    for name in tables:
         people = People.of(folder / f"{name}.csv.gz", rows, np.random.default_rng([seed, len(name)]))
         for title, make in LEAKS.items():
             yield name, title, people, make(people, np.random.default_rng([seed, len(title)]))

@@ -153,7 +153,7 @@ def _attack_cells(finding: Finding, audit: Audit, public: bool) -> list[Cell]:
         return [finding.attack, _two_lines(finding.statistic, words.KEPT_INTERNAL), threshold, verdict]
     figure: Cell = words.number(finding.value)
     if words.is_figure(finding.low) and words.is_figure(finding.high):
-        level = f" {words.percent(finding.level)}" if words.is_figure(finding.level) else ""
+        level = f" ({words.percent(finding.level)})" if words.is_figure(finding.level) else ""
         figure = Markup("<b>{}</b> <span class='quiet'>{}{}</span>{}").format(
             figure, words.interval(finding.low, finding.high), level, tiles.strip(finding)
         )
