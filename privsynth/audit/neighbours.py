@@ -57,24 +57,57 @@ def within(targets: np.ndarray, table: np.ndarray, radii: np.ndarray, scale: np.
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def best_agreement(targets: np.ndarray, table: np.ndarray, weight: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """The largest sum of agreement weights that any row of `table` reaches with each target: float32[t].
+def best_agreement(
+    targets: np.ndarray, table: np.ndarray, weight: np.ndarray, order: np.ndarray, level: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The row of `table` that agrees best with each target: (float32[t] its sum of weights, int64[t] its number).
 
-    `targets`: int32[t, d], `table`: int32[m, d]; `weight`: float32[t, d, q], what agreement at each level is worth;
-    `level`: int64[s], the level of each distance, the last for all that are farther.
+    `targets`: int32[t, w], `table`: int32[m, w] with m >= 1; `weight`: float32[t, w, q], what a distance of each level is
+    worth, nowhere more than level 0; `order`: int64[t, w], columns by what they are worth at level 0, the most first;
+    `level`: int64[s], the level of each distance, the last for all that are farther. Of tied rows the first.
     """
     count, rows, width, far = targets.shape[0], table.shape[0], targets.shape[1], level.shape[0] - 1
-    found = np.full(count, -np.inf, np.float32)
+    found, where = np.full(count, -np.inf, np.float32), np.zeros(count, np.int64)
+    rest = np.zeros((count, width + 1), np.float32)  # what the columns that come later are worth at most
+    for i in range(count):
+        for c in range(width - 1, -1, -1):
+            rest[i, c] = rest[i, c + 1] + weight[i, order[i, c], 0]
     for chunk in prange((count + _CHUNK - 1) // _CHUNK):
         first, last = chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK)
         for start in range(0, rows, _BLOCK):
             stop = min(rows, start + _BLOCK)
             for i in range(first, last):
-                best = found[i]
+                best, row = found[i], where[i]
                 for r in range(start, stop):
                     total = np.float32(0)
                     for c in range(width):
-                        total += weight[i, c, level[min(abs(targets[i, c] - table[r, c]), far)]]
-                    best = max(best, total)
-                found[i] = best
-    return found
+                        if total + rest[i, c] <= best:
+                            break
+                        column = order[i, c]
+                        total += weight[i, column, level[min(abs(targets[i, column] - table[r, column]), far)]]
+                    if total > best:
+                        best, row = total, r
+                found[i], where[i] = best, row
+    return found, where
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def log_sum_agreement(rows: np.ndarray, people: np.ndarray, weight: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """log of the sum over `people` of exp(sum of weights with which they agree with each row): float64[m].
+
+    `rows`: int32[m, w], `people`: int32[n, w], `weight`: float32[n, w, q], `level` as above.
+    """
+    count, others, width, far = rows.shape[0], people.shape[0], rows.shape[1], level.shape[0] - 1
+    result = np.empty(count)
+    for r in prange(count):
+        top, total = -np.inf, 0.0
+        for i in range(others):
+            agreed = np.float32(0)
+            for c in range(width):
+                agreed += weight[i, c, level[min(abs(people[i, c] - rows[r, c]), far)]]
+            if agreed > top:
+                total, top = total * np.exp(top - agreed) + 1, agreed
+            else:
+                total += np.exp(agreed - top)
+        result[r] = top + np.log(total)
+    return result
