@@ -40,11 +40,11 @@ def weights(people: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return worth
 
 
-def closest(people: np.ndarray, table: np.ndarray, worth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The row of `table` that points most strongly at each person: (float64[t] how strongly, int64[t] its number)."""
+def closest(people: np.ndarray, table: np.ndarray, worth: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """The k rows that point most strongly at each person: (float64[t, k] how strongly, int64[t, k] their numbers)."""
     order = np.argsort(-worth[:, :, 0], axis=1, kind="stable")
-    strength, row = best_agreement(people, table, worth, order, _LEVEL)
-    return strength.astype(float), row
+    strength, rows = best_agreement(people, table, worth, order, _LEVEL, k)
+    return strength.astype(float), rows
 
 
 def log_density(rows: np.ndarray, reference: np.ndarray) -> np.ndarray:

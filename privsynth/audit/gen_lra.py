@@ -55,8 +55,8 @@ class LikelihoodRatio:
 def likelihood_ratio(targets: np.ndarray, released: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Log-likelihood ratio of the synthetic row near each target, up to a constant: float[t]. All in `Coded.close`."""
     strength, row = closest(targets, released, weights(targets, reference))
-    rows, number = np.unique(row, return_inverse=True)
-    return strength - log_density(released[rows], reference)[number]
+    rows, number = np.unique(row[:, 0], return_inverse=True)
+    return strength[:, 0] - log_density(released[rows], reference)[number]
 
 
 def attacks(scene: Scene) -> list[Attack]:

@@ -1,8 +1,7 @@
 """Membership inference by a classifier that has learned from other people what the surroundings of a member look like.
 
-What is seen of a person: how far the nearest synthetic rows and the nearest people of the reference are, how many synthetic rows
-lie within the latter's distances, how many cells they share, how strongly a row points at them (`agreement`), how rare
-they are. No single one of these sees every leak (arXiv 2509.18014); gradient-boosted trees weigh them for this very table.
+What is seen of a person: how far the nearest synthetic rows and the nearest people of the reference are, how many cells
+the nearest ones share with them, how strongly a row points at them (`agreement`), how rare they are. No single one of these sees every leak (arXiv 2509.18014); gradient-boosted trees weigh them for this very table.
 
 The classifier learns from members and non-members of the pool who are not scored. Learning from one half and scoring the other
 and then the reverse would use everybody twice, but leaves the two halves' results dependent: where by chance members
@@ -21,13 +20,13 @@ from privsynth.audit.agreement import closest, weights
 from privsynth.audit.base import Attack, Family
 from privsynth.audit.coding import SCALE, Coded
 from privsynth.audit.membership import STATISTIC, measure_scores
-from privsynth.audit.neighbours import k_nearest, within
+from privsynth.audit.neighbours import k_nearest
 from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement
 
 NEAREST = (1, 5, 20)
 _FEWEST = 50  # members and as many non-members to learn from: with fewer no classifier is better than a guess
-_MOST = 2000  # more teach little: 1,000 are as good as 2,000 on each planted leak
+_MOST = 2000  # members, and as many non-members, to learn from; the cost is theirs as much as that of those scored
 _SMALLEST = SCALE / 4  # as in `density_ratio`
 
 
@@ -75,7 +74,7 @@ def surroundings(people: Coded, released: Coded, scene: Scene) -> np.ndarray:
     ranks = [min(k, here.shape[1], there.shape[1]) - 1 for k in NEAREST]
     near, far = (np.log(distance[:, ranks] + _SMALLEST) for distance in (here, there))
     worth = weights(people.close, others.close)
-    pointed, baseline = (closest(people.close, table.close, worth)[0] for table in (released, others))
+    pointed, baseline = (closest(people.close, table.close, worth)[0][:, 0] for table in (released, others))
     same, same_there = (
         (people.cells == table.cells[which[:, 0]]).mean(axis=1) for table, which in ((released, row), (others, other))
     )
@@ -84,7 +83,6 @@ def surroundings(people: Coded, released: Coded, scene: Scene) -> np.ndarray:
             near,
             far,
             far - near,
-            np.log1p(within(people.close, released.close, there[:, ranks], scale)),
             same,
             same_there,
             pointed,

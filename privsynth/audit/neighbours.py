@@ -35,39 +35,17 @@ def k_nearest(targets: np.ndarray, table: np.ndarray, k: int, scale: np.int32) -
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def within(targets: np.ndarray, table: np.ndarray, radii: np.ndarray, scale: np.int32) -> np.ndarray:
-    """Number of rows of `table` at most so far from each target: int64[t, q].
-
-    `targets`: int32[t, w], `table`: int32[m, w], `radii`: int32[t, q], increasing in each row; `scale`: int32.
-    """
-    count, rows, several = targets.shape[0], table.shape[0], radii.shape[1]
-    inside = np.zeros((count, several), np.int64)
-    for chunk in prange((count + _CHUNK - 1) // _CHUNK):
-        first, last = chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK)
-        for start in range(0, rows, _BLOCK):
-            stop = min(rows, start + _BLOCK)
-            for i in range(first, last):
-                for r in range(start, stop):
-                    distance = _distance(targets[i], table[r], scale)
-                    q = several - 1
-                    while q >= 0 and distance <= radii[i, q]:
-                        inside[i, q] += 1
-                        q -= 1
-    return inside
-
-
-@njit(cache=True, nogil=True, parallel=True)
 def best_agreement(
-    targets: np.ndarray, table: np.ndarray, weight: np.ndarray, order: np.ndarray, level: np.ndarray
+    targets: np.ndarray, table: np.ndarray, weight: np.ndarray, order: np.ndarray, level: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The row of `table` that agrees best with each target: (float32[t] its sum of weights, int64[t] its number).
+    """The k rows of `table` that agree best with each target: (float32[t, k] sums of weights, int64[t, k] row numbers).
 
-    `targets`: int32[t, w], `table`: int32[m, w] with m >= 1; `weight`: float32[t, w, q], what a distance of each level is
+    `targets`: int32[t, w], `table`: int32[m, w] with m >= k; `weight`: float32[t, w, q], what a distance of each level is
     worth, nowhere more than level 0; `order`: int64[t, w], columns by what they are worth at level 0, the most first;
     `level`: int64[s], the level of each distance, the last for all that are farther. Of tied rows the first.
     """
     count, rows, width, far = targets.shape[0], table.shape[0], targets.shape[1], level.shape[0] - 1
-    found, where = np.full(count, -np.inf, np.float32), np.zeros(count, np.int64)
+    found, where = np.full((count, k), -np.inf, np.float32), np.zeros((count, k), np.int64)
     rest = np.zeros((count, width + 1), np.float32)  # what the columns that come later are worth at most
     for i in range(count):
         for c in range(width - 1, -1, -1):
@@ -77,17 +55,21 @@ def best_agreement(
         for start in range(0, rows, _BLOCK):
             stop = min(rows, start + _BLOCK)
             for i in range(first, last):
-                best, row = found[i], where[i]
+                least = found[i, k - 1]
                 for r in range(start, stop):
                     total = np.float32(0)
                     for c in range(width):
-                        if total + rest[i, c] <= best:
+                        if total + rest[i, c] <= least:
                             break
                         column = order[i, c]
                         total += weight[i, column, level[min(abs(targets[i, column] - table[r, column]), far)]]
-                    if total > best:
-                        best, row = total, r
-                found[i], where[i] = best, row
+                    if total > least:
+                        place = k - 1
+                        while place > 0 and found[i, place - 1] < total:
+                            found[i, place], where[i, place] = found[i, place - 1], where[i, place - 1]
+                            place -= 1
+                        found[i, place], where[i, place] = total, r
+                        least = found[i, k - 1]
     return found, where
 
 
