@@ -56,7 +56,8 @@ def likelihood_ratio(targets: np.ndarray, released: np.ndarray, reference: np.nd
     """Log-likelihood ratio of the synthetic row near each target, up to a constant: float[t]. All in `Coded.close`."""
     strength, row = closest(targets, released, weights(targets, reference))
     rows, number = np.unique(row[:, 0], return_inverse=True)
-    return strength[:, 0] - log_density(released[rows], reference)[number]
+    ratio: np.ndarray = strength[:, 0] - log_density(released[rows], reference)[number]
+    return ratio
 
 
 def attacks(scene: Scene) -> list[Attack]:

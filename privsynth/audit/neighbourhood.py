@@ -1,13 +1,15 @@
 """Membership inference by a classifier that has learned from other people what the surroundings of a member look like.
 
 What is seen of a person: how far the nearest synthetic rows and the nearest people of the reference are, how many cells
-the nearest ones share with them, how strongly a row points at them (`agreement`), how rare they are. No single one of these sees every leak (arXiv 2509.18014); gradient-boosted trees weigh them for this very table.
+the nearest ones share with them, how strongly a row points at them (`agreement`), how rare they are. No single one of these
+sees every leak (arXiv 2509.18014); gradient-boosted trees weigh them for this very table.
 
-The classifier learns from members and non-members of the pool who are not scored. Learning from one half and scoring the other
-and then the reverse would use everybody twice, but leaves the two halves' results dependent: where by chance members
-lie nearer in both halves, both classifiers learn that and both are right, where in one only, both are wrong, so a
-table that leaks nothing is reported up to twice as often as stated. With one classifier, fixed before the scored people are
-looked at, members and non-members among them are exchangeable, and the test is exact.
+The classifier learns from members and non-members of the pool who are not scored. Learning from one half, scoring the
+other, and then the reverse would use everybody twice, but leaves the two halves' results dependent: where by chance
+members lie nearer in both halves, both classifiers learn that and both are right; where in one only, both are wrong. So a
+table that leaks nothing would be reported up to twice as often as stated. With one
+classifier, fixed before the scored people are looked at, members and non-members among them are exchangeable, and the
+test is exact.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy as np
 from privsynth.audit.agreement import closest, weights
 from privsynth.audit.base import Attack, Family
 from privsynth.audit.coding import SCALE, Coded
+from privsynth.audit.exposed import rarity
 from privsynth.audit.membership import STATISTIC, measure_scores
 from privsynth.audit.neighbours import k_nearest
 from privsynth.audit.scene import Scene
@@ -91,18 +94,6 @@ def surroundings(people: Coded, released: Coded, scene: Scene) -> np.ndarray:
             rarity(people, scene),
         ]
     )
-
-
-def rarity(people: Coded, scene: Scene) -> np.ndarray:
-    """Sum over columns of minus log of the share of the reference in the person's cell: float[t]. Public.
-
-    Every person counts themselves as one more, so that a value nobody in the reference has is finitely rare.
-    """
-    total, count = np.zeros(len(people)), len(scene.reference)
-    for column, size in enumerate(scene.sizes):
-        held = np.bincount(scene.reference.cells[:, column], minlength=size)
-        total += np.log(count + 1) - np.log(held[people.cells[:, column]] + 1)
-    return total
 
 
 def _learn(members: np.ndarray, non_members: np.ndarray, seed: int):  # type: ignore[no-untyped-def]  # sklearn is untyped

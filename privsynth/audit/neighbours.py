@@ -82,7 +82,7 @@ def log_sum_agreement(rows: np.ndarray, people: np.ndarray, weight: np.ndarray, 
     count, others, width, far = rows.shape[0], people.shape[0], rows.shape[1], level.shape[0] - 1
     result = np.empty(count)
     for r in prange(count):
-        top, total = -np.inf, 0.0
+        top, total = np.float32(-np.inf), 0.0
         for i in range(others):
             agreed = np.float32(0)
             for c in range(width):

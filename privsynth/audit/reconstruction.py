@@ -104,7 +104,10 @@ def _trials(share: np.ndarray) -> float:
 def attacks(scene: Scene) -> list[Attack]:
     """From the quasi-identifiers, if any are declared, and from every second column; none for a single column."""
     width = len(scene.names)
-    splits = [(tuple(scene.index("quasi_identifier")), "the quasi-identifiers"), (tuple(range(0, width, 2)), "half of the columns")]
+    splits = [
+        (tuple(scene.index("quasi_identifier")), "the quasi-identifiers"),
+        (tuple(range(0, width, 2)), "half of the columns"),
+    ]
     return [
         Reconstruction(known, tuple(i for i in range(width) if i not in known), what)
         for known, what in splits
