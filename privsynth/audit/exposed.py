@@ -104,16 +104,17 @@ def by_group(
     columns: tuple[int, ...], released: Coded, scene: Scene, confidence: float
 ) -> list[tuple[int, int, Measurement]]:
     """(column, cell, measurement) of each category with enough people. All intervals hold together at `confidence`."""
-    sides = [side.take(np.arange(scene.targets)) for side in (scene.members, scene.non_members)]
+    members, non_members = (side.take(np.arange(scene.targets)) for side in (scene.members, scene.non_members))
     held = [
         (column, cell, *chosen)
         for column in columns
         for cell in range(scene.sizes[column])
-        if min(map(np.count_nonzero, chosen := [side.cells[:, column] == cell for side in sides])) >= FEWEST
+        if min(map(np.count_nonzero, chosen := [side.cells[:, column] == cell for side in (members, non_members)]))
+        >= FEWEST
     ]
     if not held:
         return []
-    one, two = _scores(*sides, released, scene)
+    one, two = _scores(members, non_members, released, scene)
     level = 1 - (1 - confidence) / len(held)
     return [(column, cell, measure_scores(one[some], two[others], level)) for column, cell, some, others in held]
 
