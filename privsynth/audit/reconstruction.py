@@ -29,6 +29,7 @@ from privsynth.audit.statistics import Measurement
 
 _VOTERS = 50
 _POWER = 4
+_BLOCK = 500  # people whose voters are compared with each other at a time: 10 MB
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,24 @@ class Reconstruction:
 
 
 def guess(people: Coded, released: Coded, scene: Scene, known: list[int], hidden: list[int]) -> np.ndarray:
-    """Cells of the hidden columns: int64[t, hidden]."""
+    """Cells of the hidden columns: int32[t, hidden]."""
     seen, table, others = (side.columns(known) for side in (people, released, scene.reference))
     strength, rows = closest(seen, table, weights(seen, others), min(_VOTERS, len(released)))
     voice = np.exp(_POWER * (strength - strength[:, :1]))
-    guessed = np.empty((len(people), len(hidden)), np.int64)
+    guessed = np.empty((len(people), len(hidden)), np.int32)
     for i, column in enumerate(hidden):
-        votes = np.zeros((len(people), scene.sizes[column]))
-        np.add.at(votes, (np.arange(len(people))[:, None], released.cells[rows, column]), voice)
-        guessed[:, i] = (votes * _rarity(scene, column)).argmax(axis=1)
+        rarity = _rarity(scene, column)
+        for start in range(0, len(people), _BLOCK):
+            some = slice(start, start + _BLOCK)
+            guessed[some, i] = _elect(released.cells[rows[some], column], voice[some], rarity)
     return guessed
+
+
+def _elect(values: np.ndarray, voice: np.ndarray, rarity: np.ndarray) -> np.ndarray:
+    """Of each row's `values`, int[t, k], the one with the largest sum of voices times its rarity: int[t]. Ties: the first."""
+    votes = np.einsum("tij,tj->ti", (values[:, :, None] == values[:, None, :]).astype(float), voice)
+    elected: np.ndarray = np.take_along_axis(values, (votes * rarity[values]).argmax(axis=1)[:, None], axis=1)[:, 0]
+    return elected
 
 
 def rarity_weighted(guessed: np.ndarray, true: np.ndarray, scene: Scene, columns: list[int]) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from privsynth.audit.base import advantage
-from privsynth.audit.reconstruction import Reconstruction, _trials, attacks, guess, rarity_weighted
+from privsynth.audit.reconstruction import Reconstruction, _elect, _trials, attacks, guess, rarity_weighted
 from privsynth.audit.scene import Scene, prepare
 from privsynth.audit.tables import AuditTables
 
@@ -61,6 +61,12 @@ def test_the_row_that_agrees_is_believed(tables: Make) -> None:
     hidden = [i for i in range(len(scene.names)) if i % 2]
     guessed = guess(copied, scene.members, scene, known, hidden)
     assert np.mean(guessed == copied.cells[:, hidden]) > 0.98
+
+
+def test_votes_by_strength_and_rarity() -> None:
+    values, rarity = np.array([[0, 1, 1], [0, 1, 1], [2, 0, 0]]), np.array([1.0, 1.0, 4.0])
+    voice = np.array([[1.0, 0.4, 0.3], [1.0, 0.8, 0.3], [1.0, 1.0, 1.0]])
+    assert _elect(values, voice, rarity).tolist() == [0, 1, 2]  # the strongest alone, two together, the rarer one
 
 
 def test_the_interval_of_a_difference_of_shares_covers() -> None:
