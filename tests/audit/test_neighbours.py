@@ -45,6 +45,15 @@ def test_best_agreement_skips_no_row_that_is_better() -> None:
     assert np.allclose(found, np.take_along_axis(total, expected, axis=1))
 
 
+def test_a_row_that_is_hardly_better_is_not_skipped() -> None:
+    person = np.full((1, 4), 5, np.int32)
+    table = np.array([[5, 5, 5, 6], [5, 5, 5, 5], [5, 5, 5, 4]], np.int32)
+    weight = np.ones((1, 4, LEVEL[-1] + 1), np.float32)
+    weight[:, :, 1:] = 0.75
+    found, row = best_agreement(person, table, weight, np.arange(4)[None, :], LEVEL, 1)
+    assert row[0, 0] == 1 and found[0, 0] == 4
+
+
 def test_log_sum_agreement() -> None:
     rng = np.random.default_rng(2)
     rows, people = codes(rng, 40), codes(rng, 60)
