@@ -9,8 +9,9 @@ up to a constant,
     log(1 + K(s, x) / sum over r of K(s, r)).
 
 K is the product kernel of `agreement`, for numbers and categories alike, which a Gaussian kernel is not. One synthetic
-row is judged, that which points most strongly at x: a second and third one dilute the trace of a single copy (five
-rows find a third of what one finds in adult). Only the order of scores counts, so the `1 +` is left out.
+row is judged, that which points most strongly at x: more of them dilute the trace of a single copy (of five rows, by a kernel
+on Gower's distance, less than a fifth of what one finds in a copied table). Only the order of scores counts, so the
+`1 +` is left out.
 """
 
 from __future__ import annotations
