@@ -17,7 +17,7 @@ SCHEMA_VERSION = "1.1"
 
 Verdict = Literal["release", "release_with_conditions", "do_not_release"]
 FindingVerdict = Literal["pass", "fail", "inconclusive", "no_power", "diagnostic"]
-Family = Literal["membership", "copying", "singling_out", "linkability", "inference"]
+Family = Literal["membership", "copying", "exposed", "singling_out", "linkability", "inference"]
 
 
 class _Part(BaseModel):

@@ -14,7 +14,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from privsynth.audit import closest_record, density_ratio, inference, linkability, linked_records, singling_out
+from privsynth.audit import (
+    closest_record,
+    density_ratio,
+    exposed,
+    gen_lra,
+    inference,
+    linkability,
+    linked_records,
+    neighbourhood,
+    reconstruction,
+    singling_out,
+)
 from privsynth.audit.base import Attack
 from privsynth.audit.coding import Coded
 from privsynth.audit.quasi_identifiers import identifier_risk
@@ -29,9 +40,13 @@ ATTACKS: list[Callable[[Scene], list[Attack]]] = [
     linked_records.attacks,
     closest_record.attacks,
     density_ratio.attacks,
+    gen_lra.attacks,
+    neighbourhood.attacks,
+    exposed.attacks,
     singling_out.attacks,
     linkability.attacks,
     inference.attacks,
+    reconstruction.attacks,
 ]
 FAMILY_ERROR = 0.05  # shared by the intervals of a family's attacks
 USUAL_LEAK = 0.1  # share of copied people at which `power` is told
@@ -42,7 +57,6 @@ NOT_TESTED = [
     "A lower bound on epsilon by canaries: the audit tests consequences of the mathematical claim, not the claim itself.",
     "Shadow models: attackers who train many models of their own to learn how one person's presence changes the output.",
     "Attackers who combine several releases of the same data, or this release with other published tables.",
-    "The most exposed people one by one: the figures are averages over randomly drawn people.",
 ]
 
 

@@ -16,27 +16,26 @@ on Gower's distance, less than a fifth of what one finds in a copied table). Onl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from privsynth.audit.agreement import closest, log_density, weights
-from privsynth.audit.base import Attack, Family
+from privsynth.audit.base import Attack
 from privsynth.audit.coding import Coded
 from privsynth.audit.membership import STATISTIC, measure_scores
 from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement
+from privsynth.evidence import Family
 
 
-@dataclass(frozen=True)
-class LikelihoodRatio:
+class LikelihoodRatio(Attack):
     """Predicts "member" for a person whose presence makes the synthetic row that points at them likelier."""
 
-    name: str = "membership: likelihood ratio"
+    name = "membership: likelihood ratio"
     family: Family = "membership"
-    statistic: str = STATISTIC
-    threshold_key: str = "membership_tpr_at_1pct_fpr"
-    meaning: str = (
+    statistic = STATISTIC
+    threshold_key = "membership_tpr_at_1pct_fpr"
+    assumes = "An attacker who has the synthetic table and other people's records of the same population, and knows the record."
+    meaning = (
         "Share of the people in the training data who are identified as such, at a false-positive rate of 1 %, by an "
         "attacker who asks whether the synthetic record that agrees best with a person, rare values counting more, is "
         "explained better by that person than by other people of the same population. The attack detects copies, those "

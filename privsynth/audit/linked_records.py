@@ -48,9 +48,17 @@ class Scores:
             None  # a table, the largest weights in it, and their rows
         )
 
+    @classmethod
+    def shared(cls, scene: Scene) -> Scores:
+        """The one of this scene: several attacks judge the same scores."""
+        scores: Scores = scene.memo.setdefault("linked records", cls())
+        return scores
+
     def of(self, released: Coded, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-        """Of the members and non-members in `scene.tested`: float[m], float[n]."""
+        """Of the members and non-members in `scene.tested`: float[m], float[n]; empty if there is nothing to compare."""
         members, non_members = map(len, scene.tested)
+        if not (len(released) and members and non_members):
+            return np.empty(0), np.empty(0)
         if self._last is None or self._last[0] is not released:
             linkage, people = Linkage(scene), np.arange(members + non_members)
             if self._there is None:
@@ -116,8 +124,6 @@ class LinkedMembers(Attack):
     )
 
     def run(self, released: Coded, scene: Scene, rng: np.random.Generator, confidence: float) -> Measurement:
-        if len(released) == 0 or len(scene.members) == 0:
-            return Measurement.nothing()
         members, non_members = self.scores.of(released, scene)
         return measure_scores(members[: len(scene.members)], non_members[: len(scene.non_members)], confidence)
 
@@ -141,8 +147,6 @@ class Recognised(Attack):
     )
 
     def run(self, released: Coded, scene: Scene, rng: np.random.Generator, confidence: float) -> Measurement:
-        if len(released) == 0 or len(scene.members) == 0:
-            return Measurement.nothing()
         return recognised(*self.scores.of(released, scene), confidence)
 
 
@@ -152,6 +156,8 @@ def recognised(members: np.ndarray, non_members: np.ndarray, confidence: float) 
 
     members, non_members: scores, float[m] and float[n].
     """
+    if not (len(members) and len(non_members)):
+        return Measurement.nothing()
     m, n, tail = len(members), len(non_members), (1 - confidence) / 2 / len(LEVELS)
     ordered = np.sort(np.concatenate([members, non_members]))[::-1]
     found: list[Measurement] = []
@@ -169,5 +175,5 @@ def recognised(members: np.ndarray, non_members: np.ndarray, confidence: float) 
 
 def attacks(scene: Scene) -> list[Attack]:
     """The same scores as membership and as a share of people."""
-    scores = Scores()
+    scores = Scores.shared(scene)
     return [LinkedMembers(scores), Recognised(scores)]

@@ -14,18 +14,17 @@ test is exact.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from privsynth.audit.agreement import closest, weights
-from privsynth.audit.base import Attack, Family
+from privsynth.audit.base import Attack
 from privsynth.audit.coding import SCALE, Coded
 from privsynth.audit.exposed import rarity
 from privsynth.audit.membership import STATISTIC, measure_scores
 from privsynth.audit.neighbours import k_nearest
 from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement
+from privsynth.evidence import Family
 
 NEAREST = (1, 5, 20)
 _FEWEST = 50  # members and as many non-members to learn from: with fewer no classifier is better than a guess
@@ -33,15 +32,15 @@ _MOST = 2000  # members, and as many non-members, to learn from; the cost is the
 _SMALLEST = SCALE / 4  # as in `density_ratio`
 
 
-@dataclass(frozen=True)
-class Neighbourhood:
+class Neighbourhood(Attack):
     """Predicts "member" for a person whose surroundings look like those of known members."""
 
-    name: str = "membership: neighbourhood"
+    name = "membership: neighbourhood"
     family: Family = "membership"
-    statistic: str = STATISTIC
-    threshold_key: str = "membership_tpr_at_1pct_fpr"
-    meaning: str = (
+    statistic = STATISTIC
+    threshold_key = "membership_tpr_at_1pct_fpr"
+    assumes = "An attacker who has the synthetic table, knows the record, and of thousands of others whether they were in the data."
+    meaning = (
         "Share of the people in the training data who are identified as such, at a false-positive rate of 1 %, by an "
         "attacker who knows of other people whether they are in the data, and has learned from them how the synthetic "
         "records around a member differ from those around anybody else. Such an attacker knows more than most; who "

@@ -24,10 +24,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from privsynth.audit.agreement import closest, weights
-from privsynth.audit.base import Attack, Family, advantage
+from privsynth.audit.base import Attack, advantage
 from privsynth.audit.coding import Coded
 from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement
+from privsynth.evidence import Family
 
 _VOTERS = 50
 _POWER = 4
@@ -35,15 +36,23 @@ _BLOCK = 500  # people whose voters are compared with each other at a time: 10 M
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class Reconstruction(Attack):
     """Guesses the columns `hidden` from the columns `known`; `what` names the latter."""
 
     known: tuple[int, ...]
     hidden: tuple[int, ...]
     what: str
     family: Family = "inference"
-    statistic: str = "share of hidden cells guessed, weighted by rarity, members minus non-members"
-    threshold_key: str = "inference"
+    statistic = "share of hidden cells guessed, weighted by rarity, members minus non-members"
+    threshold_key = "inference"
+
+    @property
+    def question(self) -> str:
+        return self.name
+
+    @property
+    def assumes(self) -> str:
+        return f"An attacker who has the synthetic table and knows {self.what} of a person exactly."
 
     @property
     def name(self) -> str:
@@ -62,7 +71,7 @@ class Reconstruction:
         if len(released) == 0 or len(scene.reference) == 0 or scene.targets == 0:
             return Measurement.nothing()
         sides = [side.take(np.arange(scene.targets)) for side in (scene.members, scene.non_members)]
-        both = Coded(*(np.concatenate(parts) for parts in zip(*((s.close, s.cells) for s in sides), strict=True)))
+        both = Coded.joined(sides)
         guessed = guess(both, released, scene, list(self.known), list(self.hidden))
         share = rarity_weighted(guessed, both.cells[:, list(self.hidden)], scene, list(self.hidden))
         members, non_members = np.split(share, 2)

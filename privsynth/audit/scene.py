@@ -9,8 +9,9 @@ people is planted in each, those of a smaller share in all with a larger one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,7 @@ class Scene:
     places: np.ndarray  # rows of the synthetic table in random order: where people are planted
     order: np.ndarray  # of the members, and of the other training people: who is planted first
     real: int  # real rows that `below` and `upto` count
+    memo: dict[str, Any] = field(default_factory=dict)  # what several attacks use, by what it is
 
     def index(self, *roles: str) -> list[int]:
         """Numbers of the columns with one of these roles: by role as given, then as in the table."""

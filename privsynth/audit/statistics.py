@@ -171,7 +171,7 @@ def tpr_error(members: np.ndarray, non_members: np.ndarray, fpr: float = 0.01) -
 def _roc(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Attainable points of the ROC curve from (0, 0) to (1, 1): one for each distinct score, float[k] each."""
     cutoffs = np.unique(np.concatenate([members, non_members]))
-    fpr, tpr = (1 - np.searchsorted(np.sort(x), cutoffs, "left")[::-1] / len(x) for x in (non_members, members))
+    fpr, tpr = ((len(x) - np.searchsorted(np.sort(x), cutoffs, "left")[::-1]) / len(x) for x in (non_members, members))
     return np.concatenate([[0.0], fpr]), np.concatenate([[0.0], tpr])
 
 

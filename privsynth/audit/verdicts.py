@@ -38,6 +38,7 @@ WhenInconclusive = Literal["condition", "refuse", "note"]
 TITLES: dict[Family, str] = {
     "membership": "membership inference",
     "copying": "copied records",
+    "exposed": "membership of the most exposed people",
     "singling_out": "singling out",
     "linkability": "linkability",
     "inference": "attribute inference",

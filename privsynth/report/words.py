@@ -25,6 +25,7 @@ VERDICT_MEANS = {
 FAMILY = {
     "membership": "Membership: is this person in the table?",
     "copying": "Copying: are people’s records in the table?",
+    "exposed": "Exposure: are those with rare records, or a group, in the table?",
     "singling_out": "Singling out: can one person be isolated?",
     "linkability": "Linkability: can two records be linked to one person?",
     "inference": "Inference: can a hidden value of one person be guessed?",

@@ -12,7 +12,7 @@ from privsynth.audit.coding import Coder
 
 def coded(letters: str, numbers: list[float]) -> np.ndarray:
     frame = pd.DataFrame({"c": pd.Categorical(list(letters), list("abz")), "x": np.array(numbers, float)})
-    return Coder.fit(pd.DataFrame({"c": frame["c"], "x": np.linspace(0, 1, len(frame))})).encode(frame).close
+    return Coder.fit(pd.DataFrame({"c": frame["c"], "x": np.linspace(0, 1, len(frame))}), (frame,)).encode(frame).close
 
 
 def test_rare_agreement_is_worth_more() -> None:

@@ -39,7 +39,7 @@ def run(tables: AuditTables, thresholds: dict[str, float], seed: int = 0, effort
 
 @pytest.mark.statistical
 def test_nothing_is_found_where_nothing_is(tables: Make, thresholds: dict[str, float]) -> None:
-    """20 seeded tables, 10 findings each: the bound on false alarms is 12.5 % per table, the seeds give none or one."""
+    """20 seeded tables, 16 findings each: the bound on false alarms is 15 % per table, the seeds give none or one."""
     audits = [run(tables(3000, 1000, 3000, seed), thresholds, seed, "quick") for seed in range(20)]
     failed = [f.attack for audit in audits for f in audit.findings if f.verdict == "fail"]
     assert len(failed) <= 1, failed
@@ -48,7 +48,7 @@ def test_nothing_is_found_where_nothing_is(tables: Make, thresholds: dict[str, f
 
 
 def test_every_attack_finds_copies(tables: Make, thresholds: dict[str, float]) -> None:
-    audit = run(leak(tables(4000, 1000, 4000, 50), 0.5), thresholds)
+    audit = run(leak(tables(4000, 2500, 4000, 50), 0.5), thresholds)
     assert {f.verdict for f in audit.findings} == {"fail"}, [(f.attack, f.value, f.low) for f in audit.findings]
     assert {f.family for f in audit.findings} == set(audit.families) == set(TITLES)
     assert set(audit.families.values()) == {"fail"}
@@ -62,7 +62,7 @@ def test_a_clean_table_passes_with_power(tables: Make, thresholds: dict[str, flo
     assert {f.verdict for f in audit.findings} == {"pass", "diagnostic"}, [
         (f.attack, f.value, f.high, f.smallest_leak) for f in audit.findings
     ]
-    assert audit.families == {family: "diagnostic" if family == "copying" else "pass" for family in TITLES}
+    assert audit.families == {family: "diagnostic" if family in ("copying", "exposed") else "pass" for family in TITLES}
     recognised = next(f for f in audit.findings if f.family == "copying")
     assert all(0 < f.smallest_leak < 0.4 for f in audit.findings) and recognised.smallest_leak < 0.02
     largest = [c for c in audit.controls if c.share == PLANTED_SHARES[0]]
@@ -157,7 +157,7 @@ def _copying(tables: AuditTables, threshold: float) -> str:
 def test_one_copied_person_in_a_hundred_fails_a_table(tables: Make, thresholds: dict[str, float]) -> None:
     """Seeded. Also of half the columns only, and never where nobody is copied."""
     whole = tables(5000, 4000, 5000, 170)
-    half = leak(whole, 0.05)
+    half = leak(whole, 0.3)
     for name in list(half.synthetic.columns)[1::2]:
         half.synthetic[name] = whole.synthetic[name].array
     verdicts = [_copying(made, thresholds["copied"]) for made in (whole, leak(whole, 0.01), half)]

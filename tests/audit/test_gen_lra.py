@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from privsynth.audit.closest_record import ClosestRecord
-from privsynth.audit.coding import Coded
 from privsynth.audit.gen_lra import LikelihoodRatio, attacks, likelihood_ratio
 from privsynth.audit.scene import prepare
 from privsynth.audit.tables import AuditTables
@@ -31,15 +30,15 @@ def with_columns_changed(tables: AuditTables, share: float) -> AuditTables:
 def test_copies_with_columns_changed_are_found(tables: Make) -> None:
     scene = prepare(with_columns_changed(tables(3000, 1500, 3000, 1), 0.3), "standard", np.random.default_rng(0))
     found, missed = (each.run(scene.synthetic, scene, RNG, 0.95) for each in (LikelihoodRatio(), ClosestRecord()))
-    assert found.significant and found.value > 0.2 and found.auc[1] > 0.6
+    assert found.low > 0.05 and found.value > 0.2 and found.auc[1] > 0.6
     assert missed.value < 0.5 * found.value
 
 
 def test_nothing_is_found_in_a_sound_table(tables: Make) -> None:
-    """Seeded: P(significant) is at most 2.5 %, and that the interval of the AUC excludes one half at most 5 %."""
+    """Seeded: P(low > 0.01, guessing) is at most 2.5 %, P(the interval of the AUC excludes one half) 5 %."""
     scene = prepare(tables(3000, 1500, 3000, 2), "standard", np.random.default_rng(0))
     measured = LikelihoodRatio().run(scene.synthetic, scene, RNG, 0.95)
-    assert not measured.significant and measured.auc[1] < 0.5 < measured.auc[2]
+    assert measured.low < 0.01 and measured.auc[1] < 0.5 < measured.auc[2]
 
 
 def test_the_ratio_is_that_of_two_densities() -> None:
@@ -53,6 +52,6 @@ def test_the_ratio_is_that_of_two_densities() -> None:
 
 def test_too_few_is_nothing(tables: Make) -> None:
     scene = prepare(tables(10, 1, 10, 3), "standard", np.random.default_rng(0))
-    empty = Coded(scene.synthetic.close[:0], scene.synthetic.cells[:0])
+    empty = scene.synthetic.take(np.arange(0))
     assert attacks(scene)[0].run(empty, scene, RNG, 0.95).value is None
     assert LikelihoodRatio().run(scene.synthetic, scene, RNG, 0.95).value is None  # no reference
