@@ -171,7 +171,7 @@ def test_bounds_rise_to_the_truth() -> None:
     assert 1.0 < one.mu <= 1.6
     assert 1.55 < many.mu < stated.mu <= 1.6
     assert one.epsilon < one.epsilon_of_mu
-    assert 5.0 < many.epsilon < many.epsilon_of_mu <= gaussian_epsilon(1.6, DELTA)
+    assert 3.5 < many.epsilon < many.epsilon_of_mu <= gaussian_epsilon(1.6, DELTA)
 
 
 def test_noise_of_half_its_size_shows() -> None:
