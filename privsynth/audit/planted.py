@@ -1,0 +1,81 @@
+"""Canaries: units that are added to a table so that a mechanism shows whether it noticed them. All from public facts but
+how often values occur in the table, which the audit may know.
+
+* `rare`: in every column the value that occurs least.
+* `extreme`: declared upper bounds, the last declared category.
+* `unseen`: declared categories that nobody has; elsewhere the most frequent value.
+* `copies`: as many equal rows as one unit may have (`unit.max_rows`); only where units may have several.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pandas as pd
+
+from privsynth.errors import InputError, Problem
+from privsynth.policy import Policy
+from privsynth.policy.column import TEMPORAL, Column
+from privsynth.privacy.noise import Randomness
+from privsynth.table.intake import take_in
+from privsynth.table.private import PrivateTable
+from privsynth.table.reader import read_table
+from privsynth.table.written import writer_of
+
+KINDS = ("rare", "extreme", "unseen", "copies")
+NAME = "canary"  # of its unit, and of what is no value
+
+
+def kinds_of(policy: Policy) -> tuple[str, ...]:
+    """The kinds of canaries that this policy can have."""
+    return KINDS if policy.unit_column is not None and policy.max_rows > 1 else KINDS[:-1]
+
+
+def canary(policy: Policy, table: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The rows of one canary, as text, in the table's columns. table: all text, as read from a CSV."""
+    if kind not in kinds_of(policy):
+        raise InputError(Problem("canary", f"kind {kind!r} is not one of {', '.join(kinds_of(policy))}"))
+    row = {name: _value(policy.model.columns[name], table[name], kind) for name in table.columns}
+    if policy.unit_column is not None:
+        row[policy.unit_column] = NAME
+        if (table[policy.unit_column] == NAME).any():
+            raise InputError(Problem("canary", "its name is taken by a unit of the table"))
+    return pd.DataFrame([row] * (policy.max_rows if kind == "copies" else 1), columns=list(table.columns))
+
+
+def neighbours(
+    policy: Policy, table: pd.DataFrame, rows: pd.DataFrame, randomness: Randomness | None = None
+) -> tuple[PrivateTable[pd.DataFrame], PrivateTable[pd.DataFrame]]:
+    """(without, with) the canary's rows, both read, typed and bounded by the policy, nobody held out. All other units have the
+    same numbers in both: their key is drawn once."""
+    key = (randomness or Randomness()).bytes(4)
+    sides = (table, pd.concat([table, rows], ignore_index=True))
+    seed = int.from_bytes(key, "little")
+    without, with_canary = (
+        take_in(read_table(side, policy.model.dataset), policy, Randomness(seed), holdout=0.0).train for side in sides
+    )
+    return without, with_canary
+
+
+def _value(column: Column, values: pd.Series, kind: str) -> str:
+    if not column.modelled:
+        return NAME
+    counted = Counter(str(value) for value in values if isinstance(value, str) and value)
+    ranked = [value for value, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0]))]
+    if kind in ("rare", "copies") or not ranked:
+        return ranked[-1] if ranked else ""
+    declared = list(column.public_categories or ())
+    if kind == "unseen":
+        return next((value for value in declared if value not in counted), ranked[0])
+    if declared:
+        return declared[-1]
+    return _text(column) if column.steps is not None else ranked[-1]
+
+
+def _text(column: Column) -> str:
+    """Its upper bound as it is written."""
+    assert column.steps is not None
+    value = column.steps[1] * column.step
+    if column.kind in TEMPORAL:
+        return writer_of(column.kind, column.format, column.step)(value)
+    return f"{value:.10g}"
