@@ -1,21 +1,26 @@
 """Canaries on the measuring stage, white box: mu measured beside mu claimed, for each mechanism and for the whole run.
 
-An audit twin measures a table, or the same table with one unit more (the canary), many times: same policy, same plan, same
-mechanisms and noise, through the same fence, on an account of its own that no ledger knows. Nothing of it is released.
-The attacker knows both tables, hears every noisy answer, and knows what each mechanism would have answered exactly on
-either table. Its score is the privacy loss of what was heard, log P(answer | with) / P(answer | without): no other score
-separates the two worlds better (Neyman and Pearson 1933), and 0 is the threshold that the noise as stated calls for,
-fixed before any run. Later mechanisms build on earlier noisy answers, as in a real run: losses add up over the run.
+An audit twin measures a table, or the same table with one unit more (the canary): same policy, same plan, same mechanisms and
+noise, through the same fence, on an account of its own that no ledger knows. Nothing of it is released. The attacker
+knows both tables, hears every noisy answer, and knows what each mechanism would have answered exactly on either table.
+Its score is the privacy loss of what it heard, log P(answer | with) / P(answer | without), by the noise as stated. If the noise
+is that, no other score separates the two worlds better (Neyman and Pearson 1933), and 0 is the threshold that it calls
+for, fixed before any run; if it is not, there may be better attacks, such as on noise that several
+cells share. Losses of all mechanisms add up to that of the run.
+
+Later mechanisms build on earlier noisy answers: what they are set up with follows from one `chain` of answers, half of the chains
+without the canary and half with it. Along a chain each mechanism then answers `draws` times in each world. A claim must hold for
+each set-up, so it must hold for these; chains are slow, draws are quick.
 
 What each figure proves:
 
-* `distance`: how far the canary moved the exact answers, in units of the stated sensitivity. Above 1 on any run is a broken
-  proof, without statistics.
-* `noise`: the spread of the noise that was drawn over the stated one, over all cells: precise to a part in a thousand, but blind
-  to noise that is not independent between cells.
-* `worlds`: lower bounds from the game itself (`worlds.two_worlds`), which assume nothing of the noise.
-
-A canary that finds nothing proves nothing about other canaries: `distance` near 1 shows that it was near the worst.
+* `distance`: how far the canary moved the exact answers, in units of the stated sensitivity. Above 1 in any chain is a broken
+  proof, without statistics. Near 1, the canary was near the worst there is; far below, the other figures prove little.
+* `noise`: the spread of all noise that was drawn over the stated one, to a part in a thousand.
+* `mu`: the gap between the two worlds over the spread of the noise along the canary's direction. It takes noise for normal.
+* `worlds`: lower bounds from the game itself (`worlds.two_worlds`), which assume nothing of the noise but that draws are
+  independent. (Set-ups differ a little between chains; a Clopper-Pearson end holds for a sum of unlike draws too:
+  Hoeffding 1956, Theorem 4.)
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, ndtri
+from numpy.typing import NDArray
 
 from privsynth.audit.worlds import Worlds, two_worlds
 from privsynth.encoding.domain import learn_domain
@@ -37,15 +42,7 @@ from privsynth.errors import Problem, Refused
 from privsynth.marginals.measure import measure_marginals
 from privsynth.policy import Policy
 from privsynth.privacy.accountant import dominating_mu
-from privsynth.privacy.events import (
-    ApproximateDP,
-    DiscreteGaussian,
-    Event,
-    Gaussian,
-    Geometric,
-    PureDP,
-    ThresholdedGaussian,
-)
+from privsynth.privacy.events import DiscreteGaussian, Event, Gaussian, ThresholdedGaussian
 from privsynth.privacy.mechanisms.base import Mechanism
 from privsynth.privacy.mechanisms.categories import OpenCategories
 from privsynth.privacy.mechanisms.counts import Counts
@@ -55,19 +52,21 @@ from privsynth.privacy.plan import Plan
 from privsynth.progress import Progress, silent
 from privsynth.table.private import Encoder, PrivateTable, Values
 
-SURE = 50.0  # privacy loss of an answer that only one of the two tables can give
+Floats = NDArray[np.float64]
 Pair = tuple[PrivateTable[pd.DataFrame], PrivateTable[pd.DataFrame]]  # without the canary, with it
+SURE = 50.0  # privacy loss of an answer that only one of the two tables can give
 
 
 @dataclass(frozen=True)
 class Heard:
-    """One answer of one mechanism. loss: log P(answer | with) / P(answer | without). distance: of the two exact answers.
-
-    squares, cells: sum of squares of its noise in units of the stated deviation, and how many there were.
+    """The answers of one mechanism along one chain. losses: (2, draws) log P(answer | with) / P(answer | without), without the
+    canary and with it; gap: how far apart their means are by the exact answers and the stated noise. distance: of the exact
+    answers. squares, cells: of all noise drawn, in units of the stated deviation.
     """
 
     event: Event
-    loss: float
+    losses: Floats
+    gap: float
     distance: float
     squares: float
     cells: int
@@ -75,14 +74,17 @@ class Heard:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one mechanism, or of the whole run, beside what it claims."""
+    """What was measured of one mechanism, or of the whole run, beside the mu that it claims. error, noise_error: standard
+    errors. distance and noise are nan for the run as a whole."""
 
     name: str
-    claimed: float  # mu
-    distance: float  # largest over all runs; of the run: nan
-    noise: float  # measured over stated; of the run: nan
-    noise_error: float  # standard error of that
+    claimed: float
+    mu: float
+    error: float
     worlds: Worlds
+    distance: float = math.nan  # largest of all chains
+    noise: float = math.nan
+    noise_error: float = math.nan
 
     @property
     def broken(self) -> bool:
@@ -106,49 +108,99 @@ class Account:
 
 
 class Twin(PrivateTable[Values]):
-    """A table in one of the two worlds, which keeps the other one beside it. heard: {mechanism: what was heard of it}."""
+    """A table in one of the two worlds, with the other one beside it. heard: {mechanism: what was heard of it}."""
 
-    __slots__ = ("beside", "heard", "own", "with_canary")
+    __slots__ = ("beside", "draws", "heard", "own", "with_canary")
 
     def __init__(
-        self, own: PrivateTable[Values], beside: PrivateTable[Values], with_canary: bool, heard: dict[str, Heard]
-    ):  # not super(): the rows stay behind the two tables' own fences
-        self.own, self.beside, self.with_canary, self.heard = own, beside, with_canary, heard
+        self, own: PrivateTable[Values], beside: PrivateTable[Values], with_canary: bool, draws: int, heard: dict[str, Heard]
+    ):  # fmt: skip  # not super(): the rows stay behind the fences of the two tables
+        self.own, self.beside, self.with_canary, self.draws, self.heard = own, beside, with_canary, draws, heard
 
     def measure(self, mechanism: Mechanism[Any, Any, Any], run: Any) -> Any:
-        """As in the world it is in; what the other world would have been asked is noted, and nothing of it goes on."""
-        taps: list[tuple[Any, Any]] = []
+        """The answer of the world that it is in. What the other world was asked is heard, and does not go on."""
+        exact: list[Any] = []
         with_noise = mechanism.noised
 
-        def listen(exact: Any, randomness: Randomness) -> Any:
-            noisy = with_noise(exact, randomness) if not taps else exact
-            taps.append((exact, noisy))
-            return noisy
+        def tapped(answer: Any, randomness: Randomness) -> Any:
+            exact.append(answer)
+            return with_noise(answer, randomness)
 
-        object.__setattr__(mechanism, "noised", listen)  # of this one object, frozen as it is
+        object.__setattr__(mechanism, "noised", tapped)  # of this one object, frozen as it is
         try:
             released = self.own.measure(mechanism, run)
             self.beside.measure(mechanism, Account(run.plan, run.randomness))
         finally:
             object.__delattr__(mechanism, "noised")
-        (exact, noisy), (other, _) = taps
-        tables = (other, exact) if self.with_canary else (exact, other)
-        residuals = _residuals(mechanism, exact, noisy)
-        self.heard[mechanism.name] = Heard(
-            mechanism.event, privacy_loss(mechanism, noisy, *tables), mechanism.distance(exact, other),
-            float((residuals**2).sum()), len(residuals),
-        )  # fmt: skip
+        own, beside = exact
+        without, with_canary = (beside, own) if self.with_canary else (own, beside)
+        self.heard[mechanism.name] = hear(mechanism, without, with_canary, self.draws, run.randomness)
         return released
 
     def encoded(self, encoder: Encoder) -> PrivateTable[np.ndarray]:
-        return Twin(self.own.encoded(encoder), self.beside.encoded(encoder), self.with_canary, self.heard)
+        own, beside = self.own.encoded(encoder), self.beside.encoded(encoder)
+        return Twin(own, beside, self.with_canary, self.draws, self.heard)
 
 
-def listen(policy: Policy, plan: Plan, tables: Pair, with_canary: bool, randomness: Randomness) -> dict[str, Heard]:
-    """Measures one world once, with all that measuring takes from histograms to the last table; fits nothing."""
+def hear(
+    mechanism: Mechanism[Any, Any, Any], without: Any, with_canary: Any, draws: int, randomness: Randomness
+) -> Heard:
+    """Draws answers to both exact answers, and compares them with these."""
+    losses, squares, cells = np.empty((2, draws)), 0.0, 0
+    for world, exact in enumerate((without, with_canary)):
+        mean = scaled(mechanism, exact)
+        for draw in range(draws):
+            noisy = mechanism.noised(exact, randomness)
+            losses[world, draw] = privacy_loss(mechanism, noisy, without, with_canary)
+            squares += float(((scaled(mechanism, noisy) - mean) ** 2).sum())
+        cells += draws * mean.size
+    one, other = (scaled(mechanism, answer) for answer in common(without, with_canary))
+    gap = float(((one - other) ** 2).sum())
+    return Heard(mechanism.event, losses, gap, mechanism.distance(without, with_canary), squares, cells)
+
+
+def privacy_loss(mechanism: Mechanism[Any, Any, Any], noisy: Any, without: Any, with_canary: Any) -> float:
+    """log P(noisy | with) / P(noisy | without), by the noise that the mechanism states."""
+    if isinstance(mechanism, OpenCategories):
+        lone = without.keys() ^ with_canary.keys()  # of a name that one table lacks, only its release is seen
+        if any(noisy.get(name, -math.inf) >= mechanism.threshold for name in lone):
+            return SURE if lone <= with_canary.keys() else -SURE
+    heard, a, b = (scaled(mechanism, answer) for answer in common(noisy, without, with_canary))
+    return float((heard - (a + b) / 2) @ (b - a))
+
+
+def common(*answers: Any) -> tuple[Any, ...]:
+    """Of counts by name, those of names that are in all of them; other answers as they are."""
+    if not isinstance(answers[0], dict) or not all(isinstance(name, str) for answer in answers for name in answer):
+        return answers
+    both = set.intersection(*(set(answer) for answer in answers))
+    return tuple({name: answer[name] for name in both} for answer in answers)
+
+
+def scaled(mechanism: Mechanism[Any, Any, Any], answer: Any) -> Floats:
+    """(cells,) an answer in units of the stated deviation of its noise."""
+    match mechanism:
+        case Histograms():
+            return np.concatenate([count / sigma for count, sigma in zip(answer, mechanism.sigmas, strict=True)])
+        case Marginals():
+            tables = zip(mechanism.tables, mechanism.sigmas, strict=True)
+            return np.concatenate([answer[table].ravel() / sigma for table, sigma in tables])
+        case OpenCategories():
+            return np.array([answer[name] for name in sorted(answer)]) / mechanism.event.noise_multiplier
+        case Counts(event=DiscreteGaussian(sigma)):
+            return np.asarray(answer / sigma)
+    raise TypeError(
+        f"{type(mechanism).__name__} with {type(mechanism.event).__name__} is no mechanism of the measuring stage"
+    )
+
+
+def listen(
+    policy: Policy, plan: Plan, tables: Pair, with_canary: bool, draws: int, randomness: Randomness
+) -> dict[str, Heard]:  # fmt: skip
+    """One chain: measures one world, with all that measuring takes from histograms to the last table; fits nothing."""
     heard: dict[str, Heard] = {}
     own, beside = reversed(tables) if with_canary else tables
-    table, account = Twin(own, beside, with_canary, heard), Account(plan, randomness)
+    table, account = Twin(own, beside, with_canary, draws, heard), Account(plan, randomness)
     lost = refuse_unreadable(policy, table, account)
     domain = learn_domain(policy, table, account, 1.0, lost)
     codec = learn_codec(domain, table, account, policy.knowledge)
@@ -158,36 +210,33 @@ def listen(policy: Policy, plan: Plan, tables: Pair, with_canary: bool, randomne
 
 
 def audit_measuring(
-    policy: Policy, plan: Plan, tables: Pair, runs: int, *, confidence: float = 0.95, seed: int | None = None,
-    progress: Progress = silent,
+    policy: Policy, plan: Plan, tables: Pair, chains: int = 20, draws: int = 100, *, confidence: float = 0.95,
+    seed: int | None = None, progress: Progress = silent,
 ) -> list[Measured]:  # fmt: skip
-    """Every mechanism that was heard, in the order of the plan, and the whole run last. runs: in each world.
+    """Every mechanism that was heard, in the order of the plan, and the whole run last.
 
-    All bounds hold together with the stated confidence. seed: of development, as in a policy.
+    Each world has chains * draws scores. All bounds hold together with the stated confidence. seed: of development, as in a
+    policy.
     """
-    worlds: tuple[list[dict[str, Heard]], list[dict[str, Heard]]] = ([], [])
-    for turn in range(2 * runs):
+    runs = []
+    for turn in range(chains):
         randomness = Randomness(None if seed is None else seed * 1_000_003 + turn)
-        worlds[turn % 2].append(listen(policy, plan, tables, bool(turn % 2), randomness))
-        progress("audit twin", (turn + 1) / (2 * runs))
-    names = [item.name for item in plan.items if item.name in worlds[0][0]]
+        runs.append(listen(policy, plan, tables, bool(turn % 2), draws, randomness))
+        progress("audit twin", (turn + 1) / chains)
+    names = [item.name for item in plan.items if item.name in runs[0]]
     each = 1 - (1 - confidence) / (len(names) + 1)
-    found = [
-        _measured(name, [run[name] for run in worlds[0]], [run[name] for run in worlds[1]], plan.delta, each) for name in names
-    ]
-    without, with_canary = (np.array([sum(heard.loss for heard in run.values()) for run in world]) for world in worlds)
+    found = [_measured(name, [run[name] for run in runs], plan.delta, each) for name in names]
+    losses = [np.sum([heard.losses for heard in run.values()], axis=0) for run in runs]
+    gaps = [sum(heard.gap for heard in run.values()) for run in runs]
     claimed = claimed_mu(plan[name] for name in names)
-    total = two_worlds(without, with_canary, plan.delta, each, threshold=0.0)
-    return [*found, Measured("whole run", claimed, math.nan, math.nan, math.nan, total)]
+    return [*found, Measured("whole run", claimed, *_mu(losses, gaps), _worlds(losses, plan.delta, each))]
 
 
 def claimed_mu(events: Iterable[Event]) -> float:
-    """mu of a Gaussian that dominates these events together, but with the deltas that they state.
+    """mu of a Gaussian that dominates these events together, but for the deltas that they state.
 
-    Pure epsilon is dominated by the Gaussian through the corner of its trade-off curve.
-
-    >>> round(claimed_mu([Gaussian(2.0), Gaussian(2.0)]), 4), round(claimed_mu([PureDP(1.0)]), 3)
-    (0.7071, 1.232)
+    >>> round(claimed_mu([Gaussian(2.0), Gaussian(2.0)]), 4)
+    0.7071
     """
     return math.sqrt(sum(_claimed(event) ** 2 for event in events))
 
@@ -198,62 +247,29 @@ def _claimed(event: Event) -> float:
             return event.mu
         case DiscreteGaussian(sigma) | ThresholdedGaussian(sigma, _):
             return dominating_mu(sigma)
-        case PureDP(epsilon) | Geometric(epsilon) | ApproximateDP(epsilon, _):
-            return float(-2 * ndtri(expit(-epsilon)))
     raise TypeError(f"the measuring stage has no {type(event).__name__}")
 
 
-def privacy_loss(mechanism: Mechanism[Any, Any, Any], noisy: Any, without: Any, with_canary: Any) -> float:
-    """log P(noisy | with) / P(noisy | without), by the noise that the mechanism states."""
-    if isinstance(mechanism, OpenCategories):
-        both = without.keys() & with_canary.keys()
-        lone = (without.keys() | with_canary.keys()) - both  # seen only if it is released
-        if any(noisy.get(name, -math.inf) >= mechanism.threshold for name in lone):
-            return SURE if lone <= with_canary.keys() else -SURE
-        noisy, without, with_canary = ({n: counts[n] for n in both} for counts in (noisy, without, with_canary))
-    if isinstance(mechanism, Counts) and isinstance(mechanism.event, Geometric):
-        return float(mechanism.event.epsilon * (np.abs(noisy - without) - np.abs(noisy - with_canary)).sum())
-    answers = (_parts(mechanism, answer) for answer in (noisy, without, with_canary))
-    found = 0.0
-    for heard, a, b, sigma in zip(*answers, _sigmas(mechanism), strict=True):
-        found += float(((heard - (a + b) / 2) * (b - a)).sum()) / sigma**2
-    return found
-
-
-def _parts(mechanism: Mechanism[Any, Any, Any], answer: Any) -> list[np.ndarray]:
-    """An answer as arrays, each with one spread of noise."""
-    if isinstance(mechanism, Marginals):
-        return [answer[table] for table in mechanism.tables]
-    if isinstance(mechanism, OpenCategories):
-        return [np.array([answer[name] for name in sorted(answer)], float)]
-    return list(answer) if isinstance(mechanism, Histograms) else [answer]
-
-
-def _sigmas(mechanism: Mechanism[Any, Any, Any]) -> list[float]:
-    """The stated deviation of the noise of each part."""
-    if isinstance(mechanism, (Histograms, Marginals)):
-        return [float(sigma) for sigma in mechanism.sigmas]
-    if isinstance(mechanism, Counts):
-        return [mechanism.sigma]
-    if isinstance(mechanism, OpenCategories):
-        return [mechanism.event.noise_multiplier]
-    raise TypeError(f"{type(mechanism).__name__} is no mechanism of the measuring stage")
-
-
-def _residuals(mechanism: Mechanism[Any, Any, Any], exact: Any, noisy: Any) -> np.ndarray:
-    """(cells,) the noise of every cell in units of its stated deviation."""
-    parts = zip(_parts(mechanism, exact), _parts(mechanism, noisy), _sigmas(mechanism), strict=True)
-    return np.concatenate([((b - a) / sigma).ravel() for a, b, sigma in parts])
-
-
-def _measured(
-    name: str, without: Sequence[Heard], with_canary: Sequence[Heard], delta: float, confidence: float
-) -> Measured:  # fmt: skip
-    every = [*without, *with_canary]
-    cells = sum(heard.cells for heard in every)
-    noise = math.sqrt(sum(heard.squares for heard in every) / max(1, cells))
-    losses, losses_with = (np.array([heard.loss for heard in world]) for world in (without, with_canary))
+def _measured(name: str, heard: Sequence[Heard], delta: float, confidence: float) -> Measured:
+    losses, cells = [each.losses for each in heard], max(1, sum(each.cells for each in heard))
+    noise = math.sqrt(sum(each.squares for each in heard) / cells)
     return Measured(
-        name, _claimed(every[0].event), max(heard.distance for heard in every), noise, noise / math.sqrt(2 * max(1, cells)),
-        two_worlds(losses, losses_with, delta, confidence, threshold=0.0),
+        name, _claimed(heard[0].event), *_mu(losses, [each.gap for each in heard]), _worlds(losses, delta, confidence),
+        max(each.distance for each in heard), noise, noise / math.sqrt(2 * cells),
     )  # fmt: skip
+
+
+def _worlds(losses: Sequence[Floats], delta: float, confidence: float) -> Worlds:
+    without, with_canary = np.concatenate(losses, axis=1)
+    return two_worlds(without, with_canary, delta, confidence, threshold=0.0)
+
+
+def _mu(losses: Sequence[Floats], gaps: Sequence[float]) -> tuple[float, float]:
+    """(mu, its standard error): the stated gap over the measured spread of losses about their stated means."""
+    means = np.array([[-0.5], [0.5]])
+    off = [(a - means * gap) / math.sqrt(gap) for a, gap in zip(losses, gaps, strict=True) if gap > 0]
+    if not off:  # the canary moved nothing that was heard
+        return 0.0, 0.0
+    spread = math.sqrt(float((np.concatenate(off, axis=1) ** 2).mean()))
+    mu = math.sqrt(float(np.mean(gaps))) / spread if spread > 0 else math.inf
+    return mu, mu / math.sqrt(2 * sum(each.size for each in off))

@@ -64,7 +64,7 @@ def _value(column: Column, values: pd.Series, kind: str) -> str:
     ranked = [value for value, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0]))]
     if kind in ("rare", "copies") or not ranked:
         return ranked[-1] if ranked else ""
-    declared = list(column.public_categories or ())
+    declared = column.categories if isinstance(column.categories, list) else []
     if kind == "unseen":
         return next((value for value in declared if value not in counted), ranked[0])
     if declared:
