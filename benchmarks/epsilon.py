@@ -1,15 +1,17 @@
-"""epsilon bounded from below: python benchmarks/epsilon.py [--part bounds coverage canaries] [--jax PYTHON] [--data ../shared/data]
+"""epsilon bounded from below: python benchmarks/epsilon.py [--part bounds coverage canaries gradients] [--jax PYTHON]
 
 bounds: of the Gaussian mechanism at epsilon = 1, 2, 4, 8, delta 1e-5, from one run with many canaries and from many runs, beside
 those of jax_privacy 2.0.0 on the same scores. PYTHON: an interpreter of an environment of its own in which jax_privacy is
 installed (`pip install jax_privacy==2.0.0`); without one its columns are left out. coverage: how often bounds lie above the truth,
-of 1,000 seeded audits each. canaries: mu measured beside mu claimed, for every mechanism of the measuring stage on the real tables.
+of 1,000 seeded audits each. canaries: mu measured beside mu claimed, for every mechanism of the measuring stage. gradients: the
+same for DP-SGD.
 Each part writes its own section of results/epsilon.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import re
@@ -30,22 +32,35 @@ from privsynth.audit.worlds import epsilon_at, two_worlds, upper_rates
 from privsynth.planning import make_plan
 from privsynth.policy import Policy
 from privsynth.privacy.accountant import gaussian_mu
+from privsynth.simulate.loans import finance
+from privsynth.simulate.patients import hospital
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "epsilon.md"
+PARTS = ("bounds", "coverage", "canaries", "gradients")
 EPSILONS, DELTA, CONFIDENCE = (1.0, 2.0, 4.0, 8.0), 1e-5, 0.95
 SIZES = (1_000, 10_000)  # canaries of one run, or runs of each world
 AUDITS, COVERED = 1_000, 300
-POLICIES = {"credit-default": "credit_default.csv.gz", "hospital-readmissions": "diabetes130.csv.gz"}
-ROWS = 2_000  # of each real table: noise does not depend on how many there are
-CHAINS, DRAWS = 4, 100
+ROWS, PEOPLE = 2_000, 500  # of real and invented tables: noise does not depend on how many there are
 BOUNDS = (
     "one run, any mechanism", "one run, mu-GDP", "many runs, any mechanism", "many runs, mu-GDP",
     "many runs, mu-GDP, threshold stated",
 )  # fmt: skip
 CANARIES = (
-    "policy", "canary", "mechanism", "distance", "noise", "mu claimed", "mu measured", "measured / claimed", "at least", "broken"
+    "policy", "canary", "mechanism", "distance", "noise", "mu claimed", "mu measured", "measured / claimed", "at least",
+    "epsilon at least", "broken",
 )  # fmt: skip
+MEASURED = (
+    "`demo-hospital`: 500 invented patients, 4 chains of 250 answers in each world; `credit-default`: the first 2,000 rows, 4 "
+    "chains of 100; policies of `policies/`. distance: of exact answers, in units of the stated sensitivity. noise: measured over "
+    "stated deviation. mu measured: gap over spread along the canary, with its standard error. at least: lower bound of the game; "
+    "all bounds of one canary hold together with 95 %."
+)
+GRADIENTS = (
+    "500 invented loan applications; all of the trainer's budget on 20 steps of DP-SGD, everybody in each of them; 2,000 answers "
+    "of each step in each world. mu measured of `vae`, and of runs with it: by the game, since its gradients vary with latent "
+    "noise. epsilon at least: what the lower bound on mu means at delta = 1e-5."
+)
 ABSOLUTE = (
     "`epsilon_from_gdp` of jax_privacy takes the absolute value of Phi^-1(1 - fpr) - Phi^-1(fnr) at upper ends of both rates. "
     "Where that is negative, the upper ends allow everything, and its absolute value bounds nothing: hence figures above the "
@@ -55,14 +70,14 @@ ABSOLUTE = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", nargs="+", default=["bounds", "coverage", "canaries"])
+    parser.add_argument("--part", nargs="+", default=list(PARTS))
     parser.add_argument("--jax", type=Path, help="a Python in whose environment jax_privacy is installed")
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     arguments = parser.parse_args()
     for part in arguments.part:
         start = time.time()
-        made = {"bounds": bounds, "coverage": coverage}
-        lines = made[part](arguments.jax) if part in made else canaries(arguments.data)
+        made = {"bounds": bounds, "coverage": coverage, "canaries": canaries, "gradients": gradients}
+        lines = made[part](arguments.jax if part in ("bounds", "coverage") else arguments.data)
         write(part, [*lines, "", f"({time.time() - start:.0f} s on a shared core)"])
 
 
@@ -72,7 +87,7 @@ def write(part: str, lines: list[str]) -> None:
     sections = dict(re.findall(r"^## (\w+)\n\n(.*?)\n(?=## |\Z)", there, re.MULTILINE | re.DOTALL))
     sections[part] = "\n".join(lines) + "\n"
     head = "Made by `python benchmarks/epsilon.py`; what each bound proves: docs/design/epsilon-from-below.md.\n\n"
-    order = [name for name in ("bounds", "coverage", "canaries") if name in sections]
+    order = [name for name in PARTS if name in sections]
     RESULTS.write_text(head + "\n".join(f"## {name}\n\n{sections[name]}" for name in order))
     print("\n".join(lines), flush=True)
 
@@ -213,25 +228,51 @@ def coverage(jax: Path | None) -> list[str]:
 
 
 def canaries(data: Path) -> list[str]:
-    lines = [
-        f"The first {ROWS:,} rows of each real table, policies of `policies/`, trainer `marginals`; {CHAINS} "
-        f"chains of {DRAWS} answers in each world. distance: of exact answers, in units of the stated sensitivity. noise: measured "
-        "over stated deviation. mu measured: gap over spread along the canary, with its standard error. at least: lower bound of "
-        "the game; all bounds of one canary hold together with 95 %.",
-        "", f"| {' | '.join(CANARIES)} |", "|---" * len(CANARIES) + "|",
-    ]  # fmt: skip
-    for name, file in POLICIES.items():
-        frame = pd.read_csv(data / file, dtype=str, keep_default_na=False, nrows=ROWS)
-        document = yaml.safe_load((HERE.parent / "policies" / f"{name}.yaml").read_text())
-        document["dataset"]["rows"], document["trainer"] = len(frame), {"name": "marginals"}
-        policy = Policy.from_text(yaml.safe_dump(document, sort_keys=False))
-        plan = make_plan(policy)
-        for kind in kinds_of(policy):
-            start = time.time()
-            tables = neighbours(policy, frame, canary(policy, frame, kind))
-            found = audit_measuring(policy, plan, tables, CHAINS, DRAWS)
-            lines += [row(name, kind, measured) for measured in found]
-            print(*lines[-len(found) :], f"{time.time() - start:.0f} s", sep="\n", flush=True)
+    """Every kind of canary on invented patients, and one on a real table."""
+    lines = [MEASURED, "", f"| {' | '.join(CANARIES)} |", "|---" * len(CANARIES) + "|"]
+    policy = changed("demo-hospital", {})
+    frame = written(hospital(PEOPLE))
+    for kind in kinds_of(policy):
+        lines += heard("demo-hospital", policy, frame, kind, 4, 250)
+    credit = pd.read_csv(data / "credit_default.csv.gz", dtype=str, keep_default_na=False, nrows=ROWS)
+    policy = changed("credit-default", {"dataset": {"rows": ROWS}, "trainer": {"name": "marginals"}})
+    return lines + heard("credit-default", policy, credit, "rare", 4, 100)
+
+
+def gradients(_: Path) -> list[str]:
+    """DP-SGD alone, with every unit in every step: one fit, whose steps each answer often."""
+    lines = [GRADIENTS, "", f"| {' | '.join(CANARIES)} |", "|---" * len(CANARIES) + "|"]
+    frame = written(finance(PEOPLE))
+    for trainer in ("ctgan", "vae"):
+        for epsilon in (4.0, 8.0):
+            options = {"anchor": 0, "steps": 20, "hidden": 8, "latent": 4, "sampling_rate": 1.0, "max_grad_norm": 0.1}
+            changes = {
+                "dataset": {"rows": PEOPLE}, "budget": {"epsilon": epsilon, "delta": DELTA},
+                "trainer": {"name": trainer, "options": options},
+            }  # fmt: skip
+            policy = changed("demo-finance", changes)
+            lines += heard(f"demo-finance, {trainer}, epsilon = {epsilon:g}", policy, frame, "extreme", 1, 2000)
+    return lines
+
+
+def changed(name: str, changes: dict[str, dict]) -> Policy:
+    """A policy of `policies/` with some keys of its sections changed."""
+    document = yaml.safe_load((HERE.parent / "policies" / f"{name}.yaml").read_text())
+    for section, keys in changes.items():
+        document[section] = (document.get(section) or {}) | keys
+    return Policy.from_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def written(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table as it is read from a CSV: all text."""
+    return pd.read_csv(io.StringIO(frame.to_csv(index=False)), dtype=str, keep_default_na=False)
+
+
+def heard(name: str, policy: Policy, frame: pd.DataFrame, kind: str, chains: int, draws: int) -> list[str]:
+    start, plan = time.time(), make_plan(policy)
+    found = audit_measuring(policy, plan, neighbours(policy, frame, canary(policy, frame, kind)), chains, draws)
+    lines = [row(name, kind, measured) for measured in found]
+    print(*lines, f"{time.time() - start:.0f} s", sep="\n", flush=True)
     return lines
 
 
@@ -242,7 +283,7 @@ def row(policy: str, kind: str, found: Measured) -> str:
     cells = (
         policy, kind, found.name, shown(found.distance, 4), shown(found.noise, 4), f"{found.claimed:.3f}",
         f"{found.mu:.3f} ± {found.error:.3f}", f"{found.mu / found.claimed:.3f}", f"{found.worlds.mu:.3f}",
-        "yes" if found.broken else "no",
+        f"{found.worlds.epsilon_of_mu:.2f}", "yes" if found.broken else "no",
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
 

@@ -26,13 +26,15 @@ What each figure proves:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from privsynth.audit.worlds import Worlds, two_worlds
 from privsynth.encoding.domain import learn_domain
@@ -41,20 +43,32 @@ from privsynth.encoding.readable import refuse_unreadable
 from privsynth.errors import Problem, Refused
 from privsynth.marginals.measure import measure_marginals
 from privsynth.policy import Policy
-from privsynth.privacy.accountant import dominating_mu
-from privsynth.privacy.events import DiscreteGaussian, Event, Gaussian, ThresholdedGaussian
+from privsynth.privacy.accountant import compose, dominating_mu
+from privsynth.privacy.events import DiscreteGaussian, Event, Gaussian, SampledGaussian, ThresholdedGaussian
+from privsynth.privacy.mechanisms import DP_SGD
 from privsynth.privacy.mechanisms.base import Mechanism
 from privsynth.privacy.mechanisms.categories import OpenCategories
 from privsynth.privacy.mechanisms.counts import Counts
 from privsynth.privacy.mechanisms.tables import MARGINALS, Histograms, Marginals
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.plan import Plan
+from privsynth.privacy.risk import max_tpr
 from privsynth.progress import Progress, silent
 from privsynth.table.private import Encoder, PrivateTable, Values
+from privsynth.trainers import trainer_of
 
 Floats = NDArray[np.float64]
-Pair = tuple[PrivateTable[pd.DataFrame], PrivateTable[pd.DataFrame]]  # without the canary, with it
 SURE = 50.0  # privacy loss of an answer that only one of the two tables can give
+FPRS = np.linspace(1e-3, 1 - 1e-3, 999)  # over which a claim is compared with that of a Gaussian
+
+
+@dataclass(frozen=True)
+class Neighbours(Generic[Values]):
+    """A table without the canary, with it, and the canary's rows alone."""
+
+    without: PrivateTable[Values]
+    with_canary: PrivateTable[Values]
+    alone: PrivateTable[Values]
 
 
 @dataclass(frozen=True)
@@ -108,17 +122,18 @@ class Account:
 
 
 class Twin(PrivateTable[Values]):
-    """A table in one of the two worlds, with the other one beside it. heard: {mechanism: what was heard of it}."""
+    """A table in one of the two worlds, with the other one and the canary alone beside it. heard: {mechanism: what was heard}."""
 
-    __slots__ = ("beside", "draws", "heard", "own", "with_canary")
+    __slots__ = ("draws", "heard", "tables", "with_canary")
 
-    def __init__(
-        self, own: PrivateTable[Values], beside: PrivateTable[Values], with_canary: bool, draws: int, heard: dict[str, Heard]
-    ):  # fmt: skip  # not super(): the rows stay behind the fences of the two tables
-        self.own, self.beside, self.with_canary, self.draws, self.heard = own, beside, with_canary, draws, heard
+    def __init__(self, tables: Neighbours[Values], with_canary: bool, draws: int, heard: dict[str, Heard]):
+        # not super(): the rows stay behind the fences of the tables
+        self.tables, self.with_canary, self.draws, self.heard = tables, with_canary, draws, heard
 
     def measure(self, mechanism: Mechanism[Any, Any, Any], run: Any) -> Any:
         """The answer of the world that it is in. What the other world was asked is heard, and does not go on."""
+        if mechanism.name == DP_SGD:
+            return self._measure_steps(mechanism, run)
         exact: list[Any] = []
         with_noise = mechanism.noised
 
@@ -126,20 +141,43 @@ class Twin(PrivateTable[Values]):
             exact.append(answer)
             return with_noise(answer, randomness)
 
-        object.__setattr__(mechanism, "noised", tapped)  # of this one object, frozen as it is
-        try:
-            released = self.own.measure(mechanism, run)
-            self.beside.measure(mechanism, Account(run.plan, run.randomness))
-        finally:
-            object.__delattr__(mechanism, "noised")
-        own, beside = exact
-        without, with_canary = (beside, own) if self.with_canary else (own, beside)
+        with _in_place(mechanism, tapped):
+            released = self._own.measure(mechanism, run)
+            beside = self.tables.without if self.with_canary else self.tables.with_canary
+            beside.measure(mechanism, Account(run.plan, run.randomness))
+        without, with_canary = reversed(exact) if self.with_canary else exact
         self.heard[mechanism.name] = hear(mechanism, without, with_canary, self.draws, run.randomness)
         return released
 
+    def _measure_steps(self, mechanism: Mechanism[Any, Any, Any], run: Any) -> Any:
+        from privsynth.audit.gradients import Steps
+
+        alone: Any = self.tables.alone
+        steps = Steps(mechanism, alone, run.plan, self.draws)  # type: ignore[arg-type]  # no other has this name
+        with _in_place(mechanism, steps.noised):
+            released = self._own.measure(mechanism, run)
+        self.heard[mechanism.name] = Heard(
+            mechanism.event, steps.losses, steps.gap, steps.distance, steps.squares, steps.cells
+        )
+        return released
+
+    @property
+    def _own(self) -> PrivateTable[Values]:
+        return self.tables.with_canary if self.with_canary else self.tables.without
+
     def encoded(self, encoder: Encoder) -> PrivateTable[np.ndarray]:
-        own, beside = self.own.encoded(encoder), self.beside.encoded(encoder)
-        return Twin(own, beside, self.with_canary, self.draws, self.heard)
+        sides = (table.encoded(encoder) for table in (self.tables.without, self.tables.with_canary, self.tables.alone))
+        return Twin(Neighbours(*sides), self.with_canary, self.draws, self.heard)
+
+
+@contextmanager
+def _in_place(mechanism: Mechanism[Any, Any, Any], noised: Callable[[Any, Randomness], Any]) -> Iterator[None]:
+    """Within the block this one mechanism, frozen as it is, draws its noise by `noised`."""
+    object.__setattr__(mechanism, "noised", noised)
+    try:
+        yield
+    finally:
+        object.__delattr__(mechanism, "noised")
 
 
 def hear(
@@ -195,22 +233,25 @@ def scaled(mechanism: Mechanism[Any, Any, Any], answer: Any) -> Floats:
 
 
 def listen(
-    policy: Policy, plan: Plan, tables: Pair, with_canary: bool, draws: int, randomness: Randomness
-) -> dict[str, Heard]:  # fmt: skip
-    """One chain: measures one world, with all that measuring takes from histograms to the last table; fits nothing."""
+    policy: Policy, plan: Plan, tables: Neighbours[pd.DataFrame], with_canary: bool, draws: int, randomness: Randomness
+) -> dict[str, Heard]:
+    """One chain: measures one world, with all that measuring takes from histograms to the last table, and fits nothing; where
+    the plan has DP-SGD, with a whole fit."""
     heard: dict[str, Heard] = {}
-    own, beside = reversed(tables) if with_canary else tables
-    table, account = Twin(own, beside, with_canary, draws, heard), Account(plan, randomness)
+    table, account = Twin(tables, with_canary, draws, heard), Account(plan, randomness)
     lost = refuse_unreadable(policy, table, account)
     domain = learn_domain(policy, table, account, 1.0, lost)
     codec = learn_codec(domain, table, account, policy.knowledge)
-    if MARGINALS in plan:
-        measure_marginals(table.encoded(codec), codec, policy.target, account)
+    codes = table.encoded(codec)
+    if DP_SGD in plan:
+        trainer_of(plan.trainer, plan.trainer_options).fit(codes, codec, policy.target, account, silent)
+    elif MARGINALS in plan:
+        measure_marginals(codes, codec, policy.target, account)
     return heard
 
 
 def audit_measuring(
-    policy: Policy, plan: Plan, tables: Pair, chains: int = 20, draws: int = 100, *, confidence: float = 0.95,
+    policy: Policy, plan: Plan, tables: Neighbours[pd.DataFrame], chains: int = 20, draws: int = 100, *, confidence: float = 0.95,
     seed: int | None = None, progress: Progress = silent,
 ) -> list[Measured]:  # fmt: skip
     """Every mechanism that was heard, in the order of the plan, and the whole run last.
@@ -229,7 +270,8 @@ def audit_measuring(
     losses = [np.sum([heard.losses for heard in run.values()], axis=0) for run in runs]
     gaps = [sum(heard.gap for heard in run.values()) for run in runs]
     claimed = claimed_mu(plan[name] for name in names)
-    return [*found, Measured("whole run", claimed, *_mu(losses, gaps), _worlds(losses, plan.delta, each))]
+    worlds = _worlds(losses, plan.delta, each)
+    return [*found, Measured("whole run", claimed, *_mu(losses, gaps, worlds), worlds)]
 
 
 def claimed_mu(events: Iterable[Event]) -> float:
@@ -247,14 +289,19 @@ def _claimed(event: Event) -> float:
             return event.mu
         case DiscreteGaussian(sigma) | ThresholdedGaussian(sigma, _):
             return dominating_mu(sigma)
+        case SampledGaussian(sigma, 1, steps):
+            return math.sqrt(steps) / sigma
+        case SampledGaussian():
+            return float((ndtri(max_tpr(compose([event]), FPRS)) - ndtri(FPRS)).max())
     raise TypeError(f"the measuring stage has no {type(event).__name__}")
 
 
 def _measured(name: str, heard: Sequence[Heard], delta: float, confidence: float) -> Measured:
     losses, cells = [each.losses for each in heard], max(1, sum(each.cells for each in heard))
     noise = math.sqrt(sum(each.squares for each in heard) / cells)
+    worlds = _worlds(losses, delta, confidence)
     return Measured(
-        name, _claimed(heard[0].event), *_mu(losses, [each.gap for each in heard]), _worlds(losses, delta, confidence),
+        name, _claimed(heard[0].event), *_mu(losses, [each.gap for each in heard], worlds), worlds,
         max(each.distance for each in heard), noise, noise / math.sqrt(2 * cells),
     )  # fmt: skip
 
@@ -264,8 +311,11 @@ def _worlds(losses: Sequence[Floats], delta: float, confidence: float) -> Worlds
     return two_worlds(without, with_canary, delta, confidence, threshold=0.0)
 
 
-def _mu(losses: Sequence[Floats], gaps: Sequence[float]) -> tuple[float, float]:
-    """(mu, its standard error): the stated gap over the measured spread of losses about their stated means."""
+def _mu(losses: Sequence[Floats], gaps: Sequence[float], worlds: Worlds) -> tuple[float, float]:
+    """(mu, its standard error): the stated gap over the measured spread of losses about their stated means; where these are not
+    known, the estimate of the game."""
+    if any(math.isnan(gap) for gap in gaps):
+        return worlds.estimate, worlds.error
     means = np.array([[-0.5], [0.5]])
     off = [(a - means * gap) / math.sqrt(gap) for a, gap in zip(losses, gaps, strict=True) if gap > 0]
     if not off:  # the canary moved nothing that was heard

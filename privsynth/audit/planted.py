@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pandas as pd
 
+from privsynth.audit.canaries import Neighbours
 from privsynth.errors import InputError, Problem
 from privsynth.policy import Policy
 from privsynth.policy.column import TEMPORAL, Column
 from privsynth.privacy.noise import Randomness
-from privsynth.table.intake import take_in
+from privsynth.privacy.unit import UNIT_ROWS, Rows
+from privsynth.table.intake import take_in, typed
 from privsynth.table.private import PrivateTable
 from privsynth.table.reader import read_table
 from privsynth.table.written import writer_of
@@ -45,16 +48,18 @@ def canary(policy: Policy, table: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 def neighbours(
     policy: Policy, table: pd.DataFrame, rows: pd.DataFrame, randomness: Randomness | None = None
-) -> tuple[PrivateTable[pd.DataFrame], PrivateTable[pd.DataFrame]]:
-    """(without, with) the canary's rows, both read, typed and bounded by the policy, nobody held out. All other units have the
-    same numbers in both: their key is drawn once."""
-    key = (randomness or Randomness()).bytes(4)
-    sides = (table, pd.concat([table, rows], ignore_index=True))
-    seed = int.from_bytes(key, "little")
+) -> Neighbours[pd.DataFrame]:
+    """The table without the canary's rows and with them, read, typed and bounded by the policy, nobody held out. All other units
+    have the same numbers in both: the key of these is drawn once."""
+    seed = int.from_bytes((randomness or Randomness()).bytes(8), "little")
     without, with_canary = (
-        take_in(read_table(side, policy.model.dataset), policy, Randomness(seed), holdout=0.0).train for side in sides
+        take_in(read_table(side, policy.model.dataset), policy, Randomness(seed), holdout=0.0).train
+        for side in (table, pd.concat([table, rows], ignore_index=True))
     )
-    return without, with_canary
+    alone, _ = typed(read_table(rows, policy.model.dataset), policy)
+    if policy.unit_column is not None:
+        alone[UNIT_ROWS] = len(alone)
+    return Neighbours(without, with_canary, PrivateTable(Rows(alone, np.zeros(len(alone), np.int64))))
 
 
 def _value(column: Column, values: pd.Series, kind: str) -> str:

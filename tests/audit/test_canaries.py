@@ -17,8 +17,8 @@ from privsynth.audit.planted import KINDS, canary, kinds_of, neighbours
 from privsynth.errors import InputError, Refused
 from privsynth.planning import make_plan
 from privsynth.policy import Policy
-from privsynth.privacy.events import ApproximateDP, DiscreteGaussian, Gaussian, ThresholdedGaussian
-from privsynth.privacy.mechanisms import tables
+from privsynth.privacy.events import ApproximateDP, DiscreteGaussian, Gaussian, SampledGaussian, ThresholdedGaussian
+from privsynth.privacy.mechanisms import dpsgd, tables
 from privsynth.privacy.mechanisms.categories import OpenCategories
 from privsynth.privacy.mechanisms.counts import RowCount
 from privsynth.privacy.mechanisms.tables import Histograms, Marginals
@@ -139,6 +139,48 @@ def test_noise_that_is_left_out_is_found(
     assert found["marginals"].broken and found["whole run"].broken
 
 
+# --- DP-SGD -----------------------------------------------------------------------------------------------------------
+
+NETWORK = "{name: ctgan, options: {anchor: 0, steps: 3, hidden: 8, latent: 4, sampling_rate: %s, max_grad_norm: 0.1}}"
+
+
+def steps_of(rate: float) -> Measured:
+    """DP-SGD alone, heard over one fit of three steps."""
+    policy = Policy.from_text(f"{POLICY}trainer: {NETWORK % rate}\n")
+    table, plan = people(), make_plan(policy)
+    worlds = neighbours(policy, table, canary(policy, table, "copies"), Randomness(7))
+    found = {each.name: each for each in audit_measuring(policy, plan, worlds, 1, 80, seed=7)}
+    assert list(found) == [*(item.name for item in plan.items if item.name != "unit numbers"), "whole run"]
+    return found["dp-sgd"]
+
+
+def test_sound_steps_keep_to_their_claim() -> None:
+    """With everybody in each step, the canary's gradient as long as the clip allows. Seeded."""
+    steps = steps_of(1.0)
+    assert steps.distance == pytest.approx(1, abs=1e-4) and steps.distance <= 1
+    assert steps.noise == pytest.approx(1, abs=6 * steps.noise_error + 1e-3)  # rounding adds a little
+    assert abs(steps.mu - steps.claimed) < 5 * steps.error and not steps.broken
+    assert steps.worlds.mu > 0.4 * steps.claimed
+
+
+def test_a_sampling_rate_that_doubles_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units join with twice the probability that was paid. Seeded."""
+    sound = steps_of(0.25)
+    assert not sound.broken and 0.4 < sound.mu / sound.claimed < 1.1
+    honest = dpsgd.poisson_rows
+    monkeypatch.setattr(dpsgd, "poisson_rows", lambda first, count, rate, r: honest(first, count, min(1, 2 * rate), r))
+    assert steps_of(0.25).mu > 1.4 * sound.mu
+
+
+def test_gradients_without_a_clip_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = dpsgd.clipped_sum
+    monkeypatch.setattr(
+        dpsgd, "clipped_sum", lambda module, loss, codes, noise, _: honest(module, loss, codes, noise, 1e9)
+    )
+    steps = steps_of(1.0)
+    assert steps.distance > 2 and steps.broken
+
+
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
@@ -166,6 +208,8 @@ def test_claims_add_up() -> None:
     assert claimed_mu([DiscreteGaussian(10.0)]) == pytest.approx(0.1, rel=1e-3)
     with pytest.raises(TypeError, match="ApproximateDP"):
         claimed_mu([ApproximateDP(0.0, 1e-9)])
+    assert claimed_mu([SampledGaussian(10.0, 1, 25)]) == pytest.approx(0.5)
+    assert 0.05 < claimed_mu([SampledGaussian(1.0, 0.01, 25)]) < 0.5
 
 
 def test_the_twin_pays_for_what_is_planned_alone(plan: Plan) -> None:
@@ -179,7 +223,7 @@ def test_the_twin_pays_for_what_is_planned_alone(plan: Plan) -> None:
 def test_an_untapped_mechanism_goes_on_as_before(policy: Policy, plan: Plan) -> None:
     """What was heard of a mechanism leaves no trace on it."""
     mechanism = Histograms(Gaussian(1.0), (2,))
-    twin = module.Twin(*neighbours(policy, people(), canary(policy, people(), "rare")), False, 1, {})
+    twin = module.Twin(neighbours(policy, people(), canary(policy, people(), "rare")), False, 1, {})
     with pytest.raises(Refused):
         twin.measure(mechanism, Account(plan, Randomness(1)))
     assert "noised" not in vars(mechanism)
@@ -190,10 +234,12 @@ def test_an_untapped_mechanism_goes_on_as_before(policy: Policy, plan: Plan) -> 
 
 def test_neighbours_differ_by_the_canary(policy: Policy) -> None:
     table = people()
-    without, with_canary = (_FENCED[side] for side in neighbours(policy, table, canary(policy, table, "copies")))
+    found = neighbours(policy, table, canary(policy, table, "copies"))
+    without, with_canary, alone = (_FENCED[side] for side in (found.without, found.with_canary, found.alone))
     ours = ~np.isin(with_canary.units, without.units)
     assert ours.sum() == policy.max_rows == 3
     pd.testing.assert_frame_equal(with_canary.values[~ours].reset_index(drop=True), without.values)
+    pd.testing.assert_frame_equal(with_canary.values[ours].reset_index(drop=True), alone.values)
 
 
 def test_what_canaries_are(policy: Policy) -> None:
