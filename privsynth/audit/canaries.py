@@ -17,7 +17,8 @@ What each figure proves:
 * `distance`: how far the canary moved the exact answers, in units of the stated sensitivity. Above 1 in any chain is a broken
   proof, without statistics. Near 1, the canary was near the worst there is; far below, the other figures prove little.
 * `noise`: the spread of all noise that was drawn over the stated one, to a part in a thousand.
-* `mu`: the gap between the two worlds over the spread of the noise along the canary's direction. It takes noise for normal.
+* `mu`: the gap between the two worlds over the spread of the noise along the canary's direction, which takes noise for normal. Of
+  DP-SGD with sampling or latent noise, which has no such gap: what the game shows at threshold 0.
 * `worlds`: lower bounds from the game itself (`worlds.two_worlds`), which assume nothing of the noise but that draws are
   independent. (Set-ups differ a little between chains; a Clopper-Pearson end holds for a sum of unlike draws too:
   Hoeffding 1956, Theorem 4.)
@@ -26,9 +27,9 @@ What each figure proves:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
 import numpy as np
@@ -36,7 +37,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from privsynth.audit.worlds import Worlds, two_worlds
+from privsynth.audit.worlds import Worlds, mu_between, two_worlds
 from privsynth.encoding.domain import learn_domain
 from privsynth.encoding.learning import learn_codec
 from privsynth.encoding.readable import refuse_unreadable
@@ -59,7 +60,6 @@ from privsynth.trainers import trainer_of
 
 Floats = NDArray[np.float64]
 SURE = 50.0  # privacy loss of an answer that only one of the two tables can give
-FPRS = np.linspace(1e-3, 1 - 1e-3, 999)  # over which a claim is compared with that of a Gaussian
 
 
 @dataclass(frozen=True)
@@ -269,53 +269,55 @@ def audit_measuring(
     found = [_measured(name, [run[name] for run in runs], plan.delta, each) for name in names]
     losses = [np.sum([heard.losses for heard in run.values()], axis=0) for run in runs]
     gaps = [sum(heard.gap for heard in run.values()) for run in runs]
-    claimed = claimed_mu(plan[name] for name in names)
-    worlds = _worlds(losses, plan.delta, each)
-    return [*found, Measured("whole run", claimed, *_mu(losses, gaps, worlds), worlds)]
+    return [*found, _compared("whole run", [plan[name] for name in names], losses, gaps, plan.delta, each)]
 
 
-def claimed_mu(events: Iterable[Event]) -> float:
-    """mu of a Gaussian that dominates these events together, but for the deltas that they state.
+def claimed_mu(events: Sequence[Event], fpr: float = 0.5) -> float:
+    """mu of the Gaussian whose trade-off curve meets that of these events together, but for the deltas that they state: of
+    Gaussian events the same everywhere, else at this false-positive rate.
 
     >>> round(claimed_mu([Gaussian(2.0), Gaussian(2.0)]), 4)
     0.7071
     """
-    return math.sqrt(sum(_claimed(event) ** 2 for event in events))
+    mus = [_mu_of(event) for event in events]
+    if None not in mus:
+        return math.sqrt(sum(mu**2 for mu in mus if mu is not None))
+    return float(ndtri(max_tpr(compose(events), [fpr])[0]) - ndtri(fpr))
 
 
-def _claimed(event: Event) -> float:
+def _mu_of(event: Event) -> float | None:
     match event:
         case Gaussian():
             return event.mu
         case DiscreteGaussian(sigma) | ThresholdedGaussian(sigma, _):
             return dominating_mu(sigma)
-        case SampledGaussian(sigma, 1, steps):
-            return math.sqrt(steps) / sigma
-        case SampledGaussian():
-            return float((ndtri(max_tpr(compose([event]), FPRS)) - ndtri(FPRS)).max())
-    raise TypeError(f"the measuring stage has no {type(event).__name__}")
+        case SampledGaussian(sigma, rate, steps):
+            return math.sqrt(steps) / sigma if rate == 1 else None
+    raise TypeError(f"no {type(event).__name__} is listened to")
 
 
 def _measured(name: str, heard: Sequence[Heard], delta: float, confidence: float) -> Measured:
-    losses, cells = [each.losses for each in heard], max(1, sum(each.cells for each in heard))
+    cells = max(1, sum(each.cells for each in heard))
     noise = math.sqrt(sum(each.squares for each in heard) / cells)
-    worlds = _worlds(losses, delta, confidence)
-    return Measured(
-        name, _claimed(heard[0].event), *_mu(losses, [each.gap for each in heard], worlds), worlds,
-        max(each.distance for each in heard), noise, noise / math.sqrt(2 * cells),
-    )  # fmt: skip
+    found = _compared(
+        name, [heard[0].event], [each.losses for each in heard], [each.gap for each in heard], delta, confidence
+    )
+    distance = max(each.distance for each in heard)
+    return replace(found, distance=distance, noise=noise, noise_error=noise / math.sqrt(2 * cells))
 
 
-def _worlds(losses: Sequence[Floats], delta: float, confidence: float) -> Worlds:
+def _compared(
+    name: str, events: Sequence[Event], losses: Sequence[Floats], gaps: Sequence[float], delta: float, confidence: float
+) -> Measured:  # fmt: skip
     without, with_canary = np.concatenate(losses, axis=1)
-    return two_worlds(without, with_canary, delta, confidence, threshold=0.0)
+    worlds = two_worlds(without, with_canary, delta, confidence, threshold=0.0)
+    told = not any(math.isnan(gap) for gap in gaps)
+    mu, error = _mu(losses, gaps) if told else mu_between(without, with_canary, 0.0)
+    return Measured(name, claimed_mu(events, worlds.fpr), mu, error, worlds)
 
 
-def _mu(losses: Sequence[Floats], gaps: Sequence[float], worlds: Worlds) -> tuple[float, float]:
-    """(mu, its standard error): the stated gap over the measured spread of losses about their stated means; where these are not
-    known, the estimate of the game."""
-    if any(math.isnan(gap) for gap in gaps):
-        return worlds.estimate, worlds.error
+def _mu(losses: Sequence[Floats], gaps: Sequence[float]) -> tuple[float, float]:
+    """(mu, its standard error): the stated gap over the measured spread of losses about their stated means."""
     means = np.array([[-0.5], [0.5]])
     off = [(a - means * gap) / math.sqrt(gap) for a, gap in zip(losses, gaps, strict=True) if gap > 0]
     if not off:  # the canary moved nothing that was heard

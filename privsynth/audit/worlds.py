@@ -43,6 +43,7 @@ class Worlds:
     epsilon: float  # lower bound at delta, assuming nothing
     mu: float  # lower bound if the claim is mu-GDP
     epsilon_of_mu: float  # what this mu means at delta
+    fpr: float  # upper end of the false-positive rate at the threshold that gave mu
     estimate: float  # of mu, if scores are normal with one variance; without a guarantee
     error: float  # its standard error
 
@@ -58,10 +59,13 @@ def two_worlds(
         raise ValueError("delta lies in [0, 1), confidence in [.5, 1)")
     thresholds = np.array([threshold]) if threshold is not None else ranked_thresholds(without)
     fpr, fnr = upper_rates(without, with_canary, thresholds, (1 - confidence) / len(thresholds))
-    mu = float(mu_at(fpr, fnr).max())
+    best = int(np.argmax(mu_at(fpr, fnr)))
+    mu = float(mu_at(fpr, fnr)[best])
     estimate, error = estimated_mu(without, with_canary)
     epsilon = float(epsilon_at(fpr, fnr, delta).max())
-    return Worlds(len(without) + len(with_canary), epsilon, mu, gaussian_epsilon(mu, delta), estimate, error)
+    return Worlds(
+        len(without) + len(with_canary), epsilon, mu, gaussian_epsilon(mu, delta), float(fpr[best]), estimate, error
+    )
 
 
 def ranked_thresholds(without: Floats) -> Floats:
@@ -102,6 +106,16 @@ def epsilon_at(fpr: Floats, fnr: Floats, delta: float) -> Floats:
 def mu_at(fpr: Floats, fnr: Floats) -> Floats:
     """The smallest mu that these rates allow, at least 0."""
     return np.maximum(0.0, np.where(fpr + fnr < 1, -ndtri(fpr) - ndtri(fnr), 0.0))
+
+
+def mu_between(without: Floats, with_canary: Floats, threshold: float) -> tuple[float, float]:
+    """(Phi^-1(1 - fpr) - Phi^-1(fnr) at a threshold, its standard error), each rate with half an error more (delta method)."""
+    counts = np.array([np.count_nonzero(without > threshold), np.count_nonzero(with_canary <= threshold)])
+    trials = np.array([len(without), len(with_canary)])
+    rates = (counts + 0.5) / (trials + 1)
+    z = ndtri(rates)
+    variance = rates * (1 - rates) / trials * 2 * math.pi * np.exp(z**2)
+    return float(-z.sum()), math.sqrt(float(variance.sum()))
 
 
 def estimated_mu(without: Floats, with_canary: Floats) -> tuple[float, float]:
