@@ -13,7 +13,7 @@ import pytest
 
 from privsynth.audit import canaries as module
 from privsynth.audit.canaries import SURE, Account, Measured, audit_measuring, claimed_mu, privacy_loss
-from privsynth.audit.planted import KINDS, canary, kinds_of, neighbours
+from privsynth.audit.planted import KINDS, audit_canaries, canary, kinds_of, neighbours, text_of
 from privsynth.errors import InputError, Refused
 from privsynth.planning import make_plan
 from privsynth.policy import Policy
@@ -25,6 +25,7 @@ from privsynth.privacy.mechanisms.tables import Histograms, Marginals
 from privsynth.privacy.noise import Randomness
 from privsynth.privacy.plan import Plan
 from privsynth.table.private import _FENCED
+from privsynth.table.reader import read_table
 
 POLICY = """\
 privsynth: 1
@@ -253,6 +254,24 @@ def test_what_canaries_are(policy: Policy) -> None:
     assert unseen["sex"].tolist() == ["c"] and unseen["ill"][0] == table["ill"].mode()[0]
     assert len(canary(policy, table, "copies")) == 3
     assert kinds_of(Policy.from_text(POLICY.replace("{column: who, max_rows: 3}", "row"))) == KINDS[:3]
+
+
+def test_a_table_of_any_format_becomes_text(policy: Policy) -> None:
+    table = people().assign(cost=lambda frame: frame["cost"].astype(int))
+    table.loc[3, "cost"] = None
+    found = text_of(read_table(table, policy.model.dataset), 50)
+    assert found["cost"].tolist() == ["" if v != v else f"{v:g}" for v in table["cost"][:: len(table) // 50]]
+    assert found["ward"].tolist() == table["ward"][:: len(table) // 50].tolist()
+    assert canary(policy, found, "rare")["cost"][0] != ""
+
+
+def test_all_kinds_together(policy: Policy, plan: Plan) -> None:
+    """Their bounds share the allowed error."""
+    names = [item.name for item in plan.items if item.name != "unit numbers"]
+    found = audit_canaries(policy, plan, people(), 1, 2, seed=7)
+    assert list(found) == list(KINDS)
+    assert {tuple(measured.name for measured in each) for each in found.values()} == {(*names, "whole run")}
+    assert not any(measured.broken for each in found.values() for measured in each)
 
 
 def test_what_is_no_canary_is_refused(policy: Policy) -> None:
