@@ -1,11 +1,10 @@
-"""epsilon bounded from below: python benchmarks/epsilon.py [--part bounds coverage canaries gradients] [--jax PYTHON]
+"""epsilon bounded from below: python benchmarks/epsilon.py [--part bounds coverage power canaries gradients] [--jax PYTHON]
 
 bounds: of the Gaussian mechanism at epsilon = 1, 2, 4, 8, delta 1e-5, from one run with many canaries and from many runs, beside
 those of jax_privacy 2.0.0 on the same scores. PYTHON: an interpreter of an environment of its own in which jax_privacy is
 installed (`pip install jax_privacy==2.0.0`); without one its columns are left out. coverage: how often bounds lie above the truth,
-of 1,000 seeded audits each. canaries: mu measured beside mu claimed, for every mechanism of the measuring stage. gradients: the
-same for DP-SGD.
-Each part writes its own section of results/epsilon.md.
+of 1,000 seeded audits each. power: how often noise that is too small is found. canaries: mu measured beside mu claimed, for every
+mechanism of the measuring stage. gradients: the same for DP-SGD. Each part writes its own section of results/epsilon.md.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from privsynth.simulate.patients import hospital
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "epsilon.md"
-PARTS = ("bounds", "coverage", "canaries", "gradients")
+PARTS = ("bounds", "coverage", "power", "canaries", "gradients")
 EPSILONS, DELTA, CONFIDENCE = (1.0, 2.0, 4.0, 8.0), 1e-5, 0.95
 SIZES = (1_000, 10_000)  # canaries of one run, or runs of each world
 AUDITS, COVERED = 1_000, 300
@@ -76,7 +75,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for part in arguments.part:
         start = time.time()
-        made = {"bounds": bounds, "coverage": coverage, "canaries": canaries, "gradients": gradients}
+        made = {"bounds": bounds, "coverage": coverage, "power": power, "canaries": canaries, "gradients": gradients}
         lines = made[part](arguments.jax if part in ("bounds", "coverage") else arguments.data)
         write(part, [*lines, "", f"({time.time() - start:.0f} s on a shared core)"])
 
@@ -222,6 +221,32 @@ def coverage(jax: Path | None) -> list[str]:
         cells = (f"{100 * (column <= epsilon).mean():.1f} % ({column.mean():.2f})" for column in every)
         lines.append(f"| {epsilon:g} | {' | '.join(cells)} |")
     return lines
+
+
+# --- power ------------------------------------------------------------------------------------------------------------
+
+
+def power(_: Path) -> list[str]:
+    """How often the game calls a Gaussian mechanism broken whose noise is smaller than stated."""
+    lines = [
+        f"Share of {AUDITS:,} seeded audits in which the lower bound on mu (threshold 0, 95 %) is above the claim, by how many "
+        "times the noise is too small, runs in each world, and the epsilon claimed at delta = 1e-5. Once: a sound mechanism.",
+        "", "| runs in each world | noise too small by | " + " | ".join(f"epsilon = {e:g}" for e in EPSILONS) + " |",
+        "|---|---|" + "---|" * len(EPSILONS),
+    ]  # fmt: skip
+    for runs in (50, 100, 300, 1000, 3000):
+        for factor in (1.0, 1.5, 2.0):
+            cells = (f"{100 * caught(gaussian_mu(epsilon, DELTA), factor, runs):.1f} %" for epsilon in EPSILONS)
+            lines.append(f"| {runs:,} | {factor:g} | {' | '.join(cells)} |")
+    return lines
+
+
+def caught(claimed: float, factor: float, runs: int) -> float:
+    rng, found = np.random.default_rng(runs), 0
+    for _ in range(AUDITS):
+        noise = claimed / factor * rng.normal(size=(2, runs))
+        found += two_worlds(noise[0] - claimed**2 / 2, noise[1] + claimed**2 / 2, DELTA, threshold=0.0).mu > claimed
+    return found / AUDITS
 
 
 # --- canaries ---------------------------------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ What each figure proves:
 * `distance`: how far the canary moved the exact answers, in units of the stated sensitivity. Above 1 in any chain is a broken
   proof, without statistics. Near 1, the canary was near the worst there is; far below, the other figures prove little.
 * `noise`: the spread of all noise that was drawn over the stated one, to a part in a thousand.
-* `mu`: the gap between the two worlds over the spread of the noise along the canary's direction, which takes noise for normal. Of
-  DP-SGD with sampling or latent noise, which has no such gap: what the game shows at threshold 0.
+* `mu`: the gap between the two worlds over the spread of the noise along the canary's direction, which takes noise for normal.
+  Where it is not (a geometric count, DP-SGD with sampling or latent noise): what the game shows at threshold 0.
 * `worlds`: lower bounds from the game itself (`worlds.two_worlds`), which assume nothing of the noise but that draws are
   independent. (Set-ups differ a little between chains; a Clopper-Pearson end holds for a sum of unlike draws too:
   Hoeffding 1956, Theorem 4.)
@@ -45,7 +45,14 @@ from privsynth.errors import Problem, Refused
 from privsynth.marginals.measure import measure_marginals
 from privsynth.policy import Policy
 from privsynth.privacy.accountant import compose, dominating_mu
-from privsynth.privacy.events import DiscreteGaussian, Event, Gaussian, SampledGaussian, ThresholdedGaussian
+from privsynth.privacy.events import (
+    DiscreteGaussian,
+    Event,
+    Gaussian,
+    Geometric,
+    SampledGaussian,
+    ThresholdedGaussian,
+)
 from privsynth.privacy.mechanisms import DP_SGD
 from privsynth.privacy.mechanisms.base import Mechanism
 from privsynth.privacy.mechanisms.categories import OpenCategories
@@ -73,9 +80,11 @@ class Neighbours(Generic[Values]):
 
 @dataclass(frozen=True)
 class Heard:
-    """The answers of one mechanism along one chain. losses: (2, draws) log P(answer | with) / P(answer | without), without the
-    canary and with it; gap: how far apart their means are by the exact answers and the stated noise. distance: of the exact
-    answers. squares, cells: of all noise drawn, in units of the stated deviation.
+    """The answers of one mechanism along one chain.
+
+    losses: (2, draws) log P(answer | with) / P(answer | without), without the canary and with it; gap: how far apart their means
+    are by the exact answers and the stated noise, nan where these do not tell. distance: of the exact answers. squares,
+    cells: of all noise drawn, in units of the stated deviation.
     """
 
     event: Event
@@ -194,6 +203,13 @@ def hear(
         cells += draws * mean.size
     one, other = (scaled(mechanism, answer) for answer in common(without, with_canary))
     gap = float(((one - other) ** 2).sum())
+    if isinstance(mechanism.event, Geometric):
+        gap = (
+            2
+            * mechanism.event.epsilon
+            * math.tanh(mechanism.event.epsilon / 2)
+            * float(np.abs(without - with_canary).sum())
+        )
     return Heard(mechanism.event, losses, gap, mechanism.distance(without, with_canary), squares, cells)
 
 
@@ -203,6 +219,8 @@ def privacy_loss(mechanism: Mechanism[Any, Any, Any], noisy: Any, without: Any, 
         lone = without.keys() ^ with_canary.keys()  # of a name that one table lacks, only its release is seen
         if any(noisy.get(name, -math.inf) >= mechanism.threshold for name in lone):
             return SURE if lone <= with_canary.keys() else -SURE
+    if isinstance(mechanism.event, Geometric):
+        return float(mechanism.event.epsilon * (np.abs(noisy - without) - np.abs(noisy - with_canary)).sum())
     heard, a, b = (scaled(mechanism, answer) for answer in common(noisy, without, with_canary))
     return float((heard - (a + b) / 2) @ (b - a))
 
@@ -225,8 +243,8 @@ def scaled(mechanism: Mechanism[Any, Any, Any], answer: Any) -> Floats:
             return np.concatenate([answer[table].ravel() / sigma for table, sigma in tables])
         case OpenCategories():
             return np.array([answer[name] for name in sorted(answer)]) / mechanism.event.noise_multiplier
-        case Counts(event=DiscreteGaussian(sigma)):
-            return np.asarray(answer / sigma)
+        case Counts():
+            return np.asarray(answer / mechanism.sigma)
     raise TypeError(
         f"{type(mechanism).__name__} with {type(mechanism.event).__name__} is no mechanism of the measuring stage"
     )
@@ -293,6 +311,8 @@ def _mu_of(event: Event) -> float | None:
             return dominating_mu(sigma)
         case SampledGaussian(sigma, rate, steps):
             return math.sqrt(steps) / sigma if rate == 1 else None
+        case Geometric():
+            return None
     raise TypeError(f"no {type(event).__name__} is listened to")
 
 
@@ -303,7 +323,8 @@ def _measured(name: str, heard: Sequence[Heard], delta: float, confidence: float
         name, [heard[0].event], [each.losses for each in heard], [each.gap for each in heard], delta, confidence
     )
     distance = max(each.distance for each in heard)
-    return replace(found, distance=distance, noise=noise, noise_error=noise / math.sqrt(2 * cells))
+    tails = 5 if isinstance(heard[0].event, Geometric) else 2  # variance of the square of a number of variance 1
+    return replace(found, distance=distance, noise=noise, noise_error=noise * math.sqrt(tails / cells) / 2)
 
 
 def _compared(
@@ -311,7 +332,7 @@ def _compared(
 ) -> Measured:  # fmt: skip
     without, with_canary = np.concatenate(losses, axis=1)
     worlds = two_worlds(without, with_canary, delta, confidence, threshold=0.0)
-    told = not any(math.isnan(gap) for gap in gaps)
+    told = not any(math.isnan(gap) for gap in gaps) and not (len(events) == 1 and isinstance(events[0], Geometric))
     mu, error = _mu(losses, gaps) if told else mu_between(without, with_canary, 0.0)
     return Measured(name, claimed_mu(events, worlds.fpr), mu, error, worlds)
 

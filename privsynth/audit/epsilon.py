@@ -8,7 +8,7 @@ how many are right; of several such numbers each gets its part of the allowed er
 * `one_run_epsilon`: Steinke, Nasr, Jagielski 2023 (arXiv 2305.08846), Theorem 5.2. If the run is (epsilon, delta)-private
   with r guesses, then P[v or more right] <= P[Y >= v] + 2 m delta max_i P[v - i <= Y < v] / i, where Y is binomial (r,
   e^epsilon / (1 + e^epsilon)). It assumes nothing else of the run.
-* `one_run_mu`: Mahloujifar, Melis, Chaudhuri 2024 (arXiv 2410.22235), Algorithm 3 at the trade-off curve of a Gaussian. If
+* `one_run_mu`: Mahloujifar, Melis, Chaudhuri 2024 (arXiv 2410.22235), with abstention, at the trade-off curve of a Gaussian. If
   the run is mu-GDP, it makes v or more of r right guesses with a probability of at most the allowed error unless mu is
   above the bound. It is closer, and assumes that the claim is about mu: a run that is (epsilon, delta)-private without
   being mu-GDP may exceed it.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import ndtri
 
 from privsynth.audit import canaries as module
 from privsynth.audit.canaries import SURE, Account, Measured, audit_measuring, claimed_mu, privacy_loss
@@ -17,7 +18,14 @@ from privsynth.audit.planted import KINDS, audit_canaries, canary, kinds_of, nei
 from privsynth.errors import InputError, Refused
 from privsynth.planning import make_plan
 from privsynth.policy import Policy
-from privsynth.privacy.events import ApproximateDP, DiscreteGaussian, Gaussian, SampledGaussian, ThresholdedGaussian
+from privsynth.privacy.events import (
+    ApproximateDP,
+    DiscreteGaussian,
+    Gaussian,
+    Geometric,
+    SampledGaussian,
+    ThresholdedGaussian,
+)
 from privsynth.privacy.mechanisms import dpsgd, tables
 from privsynth.privacy.mechanisms.categories import OpenCategories
 from privsynth.privacy.mechanisms.counts import RowCount
@@ -196,6 +204,17 @@ def test_privacy_loss_is_that_of_the_noise() -> None:
     assert privacy_loss(marginals, moved, exact, moved) == pytest.approx(0.5 / 16)
 
 
+def test_the_loss_of_a_geometric_count_has_two_values() -> None:
+    """Its noise on one number: e^epsilon on one side of both counts, e^-epsilon on the other."""
+    mechanism = RowCount(Geometric(0.5))
+    losses = [privacy_loss(mechanism, np.array([y]), np.array([5]), np.array([6])) for y in (2, 5, 6, 9)]
+    assert losses == [-0.5, -0.5, 0.5, 0.5]
+    heard = module.hear(mechanism, np.array([5]), np.array([6]), 400, Randomness(1))
+    fpr = 1 / (1 + math.exp(0.5))
+    assert np.mean(heard.losses[0] > 0) == pytest.approx(fpr, abs=5 * math.sqrt(fpr / 400))
+    assert heard.squares / heard.cells == pytest.approx(1, abs=0.3)
+
+
 def test_a_category_of_the_canary_alone_is_seen_only_if_it_is_released() -> None:
     mechanism = OpenCategories(ThresholdedGaussian(2.0, 1e-3), "ward")
     without, with_canary = {"east": 40}, {"east": 40, "new": 1}
@@ -213,6 +232,8 @@ def test_claims_add_up() -> None:
     assert claimed_mu([SampledGaussian(10.0, 1, 25)]) == pytest.approx(0.5)
     sampled = [SampledGaussian(1.0, 0.01, 25)]
     assert 0.05 < claimed_mu(sampled, 0.5) < claimed_mu(sampled, 1e-3) < 1
+    at = 1 / (1 + math.e)  # the corner of pure epsilon = 1
+    assert claimed_mu([Geometric(1.0)], at) == pytest.approx(-2 * ndtri(at), rel=1e-3)
 
 
 def test_the_twin_pays_for_what_is_planned_alone(plan: Plan) -> None:
