@@ -95,8 +95,8 @@ def one_run_epsilon(canaries: int, guesses: int, right: int, delta: float = 0.0,
 def one_run_chance(canaries: int, guesses: int, right: int, epsilon: float, delta: float) -> float:
     """Upper bound on the probability of `right` or more right guesses in an (epsilon, delta)-private run.
 
-    Theorem 5.2, with a = 2 m delta / i, as the maximum of a P[Y >= v - i] + (1 - a) P[Y >= v] over i. Where a > 1 the second
-    term is left out: that is larger, and so the whole grows with epsilon, as a bound by it must.
+    Theorem 5.2, with a = 2 m delta / i, as the maximum of a P[Y >= v - i] + (1 - a) P[Y >= v] over i. It grows with epsilon, as a
+    bound by it must: plainly so where a <= 1, and in every case that was tried where a > 1, since it then soon reaches 1.
     """
     rate = float(expit(epsilon))
     at_least = bdtrc(float(right - 1), guesses, rate) if right > 0 else 1.0
@@ -105,7 +105,7 @@ def one_run_chance(canaries: int, guesses: int, right: int, epsilon: float, delt
     less = np.arange(1, right + 1)
     nearly = np.where(less < right, bdtrc(np.maximum(right - less - 1.0, 0), guesses, rate), 1.0)
     weight = 2 * canaries * delta / less
-    return float(min(1.0, max(at_least, (weight * nearly + np.maximum(0, 1 - weight) * at_least).max())))
+    return float(min(1.0, max(at_least, (weight * nearly + (1 - weight) * at_least).max())))
 
 
 def one_run_mu(canaries: int, guesses: int, right: int, confidence: float = 0.95) -> float:

@@ -120,7 +120,7 @@ def test_the_chance_is_exact_without_delta_and_grows_with_it() -> None:
     assert chances == sorted(chances) and chances[-1] == 1.0
 
 
-@pytest.mark.parametrize("delta", [0.0, 1e-5, 1e-3, 0.03])
+@pytest.mark.parametrize("delta", [0.0, 1e-5, 1e-3, 5e-3, 0.03])
 def test_the_chance_grows_with_epsilon(delta: float) -> None:
     """Else the largest epsilon that is refuted would be no bound. At the last delta 2 m delta is far above 1."""
     for guesses, right in ((200, 200), (200, 150), (10, 9), (10, 0)):
@@ -160,6 +160,17 @@ def test_estimates_of_mu_have_the_stated_error() -> None:
     errors = (found[:, 0] - 1.6) / found[:, 1]
     assert abs(errors.mean()) < 5 / math.sqrt(400)
     assert abs(errors.std() - 1) < 5 / math.sqrt(2 * 400)
+
+
+def test_several_numbers_of_guesses_share_the_error() -> None:
+    scores, included = canaries(1.6, 400, 3)
+    numbers = [400, 100, 25]
+    rights = [right_guesses(scores, included, n - n // 2, n // 2) for n in numbers]
+    found, each = one_run(scores, included, DELTA, numbers), 1 - 0.05 / 3
+    bounds = [one_run_epsilon(400, n, right, DELTA, each) for n, right in zip(numbers, rights, strict=True)]
+    assert found.epsilon == max(bounds) > 0
+    assert (found.guesses, found.right) == list(zip(numbers, rights, strict=True))[int(np.argmax(bounds))]
+    assert found.mu == max(one_run_mu(400, n, right, each) for n, right in zip(numbers, rights, strict=True))
 
 
 def test_bounds_rise_to_the_truth() -> None:
