@@ -16,7 +16,8 @@ What each figure proves:
 
 * `distance`: how far the canary moved the exact answers, in units of the stated sensitivity. Above 1 in any chain is a broken
   proof, without statistics. Near 1, the canary was near the worst there is; far below, the other figures prove little.
-* `noise`: the spread of all noise that was drawn over the stated one, to a part in a thousand.
+* `noise`: the spread of all noise that was drawn over the stated one, to a part in a thousand. Normal noise
+  that is thinner by five standard errors is a broken proof as well.
 * `mu`: the gap between the two worlds over the spread of the noise along the canary's direction, which takes noise for normal.
   Where it is not (a geometric count, DP-SGD with sampling or latent noise): what the game shows at threshold 0.
 * `worlds`: lower bounds from the game itself (`worlds.two_worlds`), which assume nothing of the noise but that draws are
@@ -66,6 +67,7 @@ from privsynth.table.private import Encoder, PrivateTable, Values
 from privsynth.trainers import trainer_of
 
 Floats = NDArray[np.float64]
+ROUNDED = 1e-3  # of noise
 SURE = 50.0  # privacy loss of an answer that only one of the two tables can give
 
 
@@ -108,11 +110,17 @@ class Measured:
     distance: float = math.nan  # largest of all chains
     noise: float = math.nan
     noise_error: float = math.nan
+    normal: bool = False  # noise that is normal, so that its spread says all
+
+    @property
+    def thin(self) -> bool:
+        """Normal noise below its stated spread by five standard errors and what rounding may explain."""
+        return self.normal and self.noise < 1 - 5 * self.noise_error - ROUNDED
 
     @property
     def broken(self) -> bool:
-        """Chance does not explain it: a canary that moves the answer too far, or a lower bound above the claim."""
-        return self.distance > 1 + 1e-9 or self.worlds.mu > self.claimed
+        """Chance does not explain it: a canary that moves the answer too far, thin noise, or a lower bound above the claim."""
+        return self.distance > 1 + 1e-9 or self.thin or self.worlds.mu > self.claimed
 
 
 @dataclass
@@ -324,7 +332,8 @@ def _measured(name: str, heard: Sequence[Heard], delta: float, confidence: float
     )
     distance = max(each.distance for each in heard)
     tails = 5 if isinstance(heard[0].event, Geometric) else 2  # variance of the square of a number of variance 1
-    return replace(found, distance=distance, noise=noise, noise_error=noise * math.sqrt(tails / cells) / 2)
+    error, normal = noise * math.sqrt(tails / cells) / 2, isinstance(heard[0].event, (Gaussian, SampledGaussian))
+    return replace(found, distance=distance, noise=noise, noise_error=error, normal=normal)
 
 
 def _compared(

@@ -107,7 +107,7 @@ def test_noise_of_half_its_size_is_found(
     audit: Callable[..., dict[str, Measured]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By all three: the spread, the gap over the spread, and the game, with 120 answers a world. Seeded."""
-    halve(monkeypatch, Marginals, "marginals")
+    thin(monkeypatch, Marginals, "marginals", 0.5)
     found = audit()
     assert found["marginals"].noise == pytest.approx(0.5, abs=0.01)
     assert found["marginals"].mu == pytest.approx(2 * found["marginals"].claimed, rel=0.2)
@@ -116,13 +116,23 @@ def test_noise_of_half_its_size_is_found(
     assert not any(measured.broken for name, measured in found.items() if name not in ("marginals", "whole run"))
 
 
-def halve(patch: pytest.MonkeyPatch, kind: type[Any], name: str) -> None:
-    """Noise too small by a factor of two, in one mechanism, which states the same event as before."""
+def test_noise_that_is_three_per_cent_thin_is_found(
+    audit: Callable[..., dict[str, Measured]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its spread over all cells; no game of this size could tell. Seeded."""
+    thin(monkeypatch, Marginals, "marginals", 0.97)
+    found = audit()
+    assert [name for name, measured in found.items() if measured.broken] == ["marginals"]
+    assert found["marginals"].thin and found["marginals"].worlds.mu < found["marginals"].claimed
+
+
+def thin(patch: pytest.MonkeyPatch, kind: type[Any], name: str, factor: float) -> None:
+    """Noise too small by a factor, in one mechanism, which states the same event as before."""
     honest = kind.noised
 
     def noised(self: Any, exact: Any, randomness: Randomness) -> Any:
         if self.name == name:
-            self = replace(self, event=Gaussian(self.event.noise_multiplier / 2))
+            self = replace(self, event=Gaussian(factor * self.event.noise_multiplier))
         return honest(self, exact, randomness)
 
     patch.setattr(kind, "noised", noised)
