@@ -13,6 +13,7 @@ import typer
 from privsynth.errors import InputError, PrivsynthError, Problem
 
 if TYPE_CHECKING:
+    from privsynth.audit.canaries import Measured
     from privsynth.evidence import ByHand
     from privsynth.pipeline import Outcome
     from privsynth.policy import Policy
@@ -197,6 +198,31 @@ def audit_command(
     else:
         _print_audit(found, inferred=policy is None)
     raise typer.Exit(0 if found.verdict == "pass" else 3)
+
+
+@app.command()
+def canaries(
+    policy: PolicyArg, data: DataOpt,
+    rows: Annotated[int, typer.Option("--rows", help="Of the table, about so many: noise does not depend on that.")] = 2000,
+    epsilon: EpsilonOpt = None, trainer: TrainerOpt = None, as_json: JsonOpt = False,
+) -> None:  # fmt: skip
+    """Put the claim to the test: what planted people move in an audit twin, beside what each mechanism claims. Spends nothing."""
+    from privsynth.audit.planted import audit_canaries, text_of
+    from privsynth.planning import make_plan
+    from privsynth.policy import Policy
+    from privsynth.progress import watching
+    from privsynth.table.private import without_values
+    from privsynth.table.reader import read_table
+
+    loaded = Policy.load(policy).with_changes(trainer, epsilon)
+    with watching() as progress, without_values("the audit twin"):
+        table = text_of(read_table(data, loaded.model.dataset), rows)
+        found = audit_canaries(loaded, make_plan(loaded), table, progress=progress)
+    if as_json:
+        _print_json({kind: [each.summary() for each in measured] for kind, measured in found.items()})
+    else:
+        _print_canaries(found)
+    raise typer.Exit(3 if any(each.broken for measured in found.values() for each in measured) else 0)
 
 
 @app.command("report")
@@ -418,6 +444,15 @@ def _print_audit(found: ByHand, inferred: bool) -> None:
         if parts:
             typer.echo(f"not readable: {name} as {found.kinds[name]}: {', '.join(parts)}")
     typer.echo(f"Verdict: {found.verdict}")
+
+
+def _print_canaries(found: dict[str, list[Measured]]) -> None:
+    typer.echo(f"{'canary':<8}  {'mechanism':<24}  {'mu claimed':>10}  {'measured':>16}  {'at least':>8}")
+    for kind, measured in found.items():
+        for each in measured:
+            what = f"{each.mu:.3f} +/- {each.error:.3f}"
+            told = "  BROKEN: more than is claimed" if each.broken else ""
+            typer.echo(f"{kind:<8}  {each.name:<24}  {each.claimed:>10.3f}  {what:>16}  {each.worlds.mu:>8.3f}{told}")
 
 
 def _print_json(value: Any) -> None:

@@ -122,6 +122,18 @@ class Measured:
         """Chance does not explain it: a canary that moves the answer too far, thin noise, or a lower bound above the claim."""
         return self.distance > 1 + 1e-9 or self.thin or self.worlds.mu > self.claimed
 
+    def summary(self) -> dict[str, float | str | bool | None]:
+        """For programs: what is not told is None."""
+        told: dict[str, float] = {
+            "claimed": self.claimed, "mu": self.mu, "error": self.error, "distance": self.distance, "noise": self.noise,
+            "mu_at_least": self.worlds.mu, "epsilon_at_least": self.worlds.epsilon,
+        }  # fmt: skip
+        return {
+            "mechanism": self.name,
+            **{k: v if math.isfinite(v) else None for k, v in told.items()},
+            "broken": self.broken,
+        }
+
 
 @dataclass
 class Account:

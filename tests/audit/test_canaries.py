@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import ndtri
+from typer.testing import CliRunner
 
 from privsynth.audit import canaries as module
 from privsynth.audit.canaries import SURE, Account, Measured, audit_measuring, claimed_mu, privacy_loss
 from privsynth.audit.planted import KINDS, audit_canaries, canary, kinds_of, neighbours, text_of
+from privsynth.cli import app
 from privsynth.errors import InputError, Refused
 from privsynth.planning import make_plan
 from privsynth.policy import Policy
@@ -310,3 +315,20 @@ def test_what_is_no_canary_is_refused(policy: Policy) -> None:
         canary(policy, people(), "yellow")
     with pytest.raises(InputError, match="taken"):
         canary(policy, people().assign(who="canary"), "rare")
+
+
+def test_the_command_tells_what_is_claimed_and_measured(
+    tmp_path: Path, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = partial(audit_canaries, chains=CHAINS, draws=DRAWS)
+    monkeypatch.setattr("privsynth.audit.planted.audit_canaries", few)
+    file, data = tmp_path / "policy.yaml", tmp_path / "people.csv"
+    file.write_text(POLICY, encoding="utf-8")
+    people().to_csv(data, index=False)
+    sound = CliRunner().invoke(app, ["canaries", str(file), "--data", str(data), "--json"])
+    assert sound.exit_code == 0, sound.output
+    told = json.loads(sound.stdout)
+    assert set(told) == set(kinds_of(policy))
+    for measured in told.values():
+        assert measured[-1]["mechanism"] == "whole run" and not any(each["broken"] for each in measured)
+        assert all(each["mu"] <= 1.3 * each["claimed"] for each in measured)

@@ -135,7 +135,7 @@ def test_run(trainer: str, work: Path, ran: Callable[[str], Any]) -> None:
     assert (evidence["privacy"]["unit"], evidence["privacy"]["max_rows"]) == ("record_number", 4)
     wanted = {"attack", "statistic", "value", "low", "high", "baseline", "threshold", "verdict", "power"}
     assert evidence["audit"]["findings"] and all(set(f) >= wanted for f in evidence["audit"]["findings"])
-    assert {f["verdict"] for f in evidence["audit"]["findings"]} <= {"pass", "fail", "no_power"}
+    assert {f["verdict"] for f in evidence["audit"]["findings"]} <= {"pass", "inconclusive", "no_power", "diagnostic"}
     assert {c["kind"] for c in evidence["audit"]["controls"]} == {"positive", "negative"}
     assert all(0 <= evidence["utility"][key] <= 1 for key in ("tvd1", "tvd2", "tvd3", "tstr_auc", "trtr_auc"))
     found = evidence["utility"]

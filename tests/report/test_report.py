@@ -178,7 +178,7 @@ def test_no_power_is_never_safe() -> None:
     whole = evidence()
     finding = whole.audit.findings[2].model_copy(update={"verdict": "pass"})  # its positive control was missed
     whole.audit.findings[2] = finding
-    assert facts.effective_verdict(finding, whole) == "no_power"
+    assert facts.effective_verdict(finding, whole.audit) == "no_power"
     html = report(whole)
     assert "no power here" in html and "missed all its positive controls but is marked as passed" in html
 
