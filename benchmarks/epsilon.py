@@ -85,8 +85,10 @@ def write(part: str, lines: list[str]) -> None:
     there = RESULTS.read_text() if RESULTS.exists() else ""
     sections = dict(re.findall(r"^## (\w+)\n\n(.*?)\n(?=## |\Z)", there, re.MULTILINE | re.DOTALL))
     sections[part] = "\n".join(lines) + "\n"
-    made = "Made by `python benchmarks/epsilon.py --jax PYTHON`, a part at a time"
-    head = f"{made}; what each bound proves: docs/design/epsilon-from-below.md.\n\n"
+    head = (
+        "Made by `python benchmarks/epsilon.py --jax PYTHON`, a part at a time; what each bound proves: "
+        "docs/design/epsilon-from-below.md.\n\n"
+    )
     order = [name for name in PARTS if name in sections]
     RESULTS.write_text(head + "\n".join(f"## {name}\n\n{sections[name]}" for name in order))
     print("\n".join(lines), flush=True)

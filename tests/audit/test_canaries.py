@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -321,7 +322,7 @@ def test_the_command_tells_what_is_claimed_and_measured(
     tmp_path: Path, policy: Policy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = partial(audit_canaries, chains=CHAINS, draws=DRAWS)
-    monkeypatch.setattr("privsynth.audit.planted.audit_canaries", few)
+    monkeypatch.setattr(import_module("privsynth.audit.planted"), "audit_canaries", few)
     file, data = tmp_path / "policy.yaml", tmp_path / "people.csv"
     file.write_text(POLICY, encoding="utf-8")
     people().to_csv(data, index=False)
