@@ -28,7 +28,7 @@ from privsynth.evidence import Family
 
 SHARE = 0.01  # of the people tested
 FEWEST = 50  # members, and as many non-members: with fewer only a table that copies most of them is found
-STATISTIC = "share of people recognised, members minus non-members"
+STATISTIC = "share of people recognised, beyond chance"
 
 
 @dataclass(frozen=True)

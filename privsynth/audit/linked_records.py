@@ -31,6 +31,7 @@ LEVELS = (
     0.05,
     0.2,
     0.5,
+    0.8,
 )  # shares of all scores, of members and non-members together, that are taken as recognised
 ASSUMES = (
     "An attacker who has the synthetic table and the records of everybody else whose data the audit has, knows the record that is "
@@ -130,13 +131,13 @@ class LinkedMembers(Attack):
 
 @dataclass(frozen=True)
 class Recognised(Attack):
-    """Estimates how many people of the training data are recognised in the table, at the strictest level that shows any."""
+    """Estimates how many people of the training data are recognised in the table, at the level that shows most."""
 
     scores: Scores
 
     name = "copying: recognised people"
     family: Family = "copying"
-    statistic = "share of people recognised, members minus non-members"
+    statistic = "share of people recognised, beyond chance"
     threshold_key = "copied"
     assumes = ASSUMES
     diagnostic = True
@@ -151,8 +152,9 @@ class Recognised(Attack):
 
 
 def recognised(members: np.ndarray, non_members: np.ndarray, confidence: float) -> Measurement:
-    """The level with the highest lower bound (`share_at_least`); the error is shared by all levels. Cutoffs are scores of members
-    and non-members together.
+    """The share c of members for which (share marked) = c + (1 - c) (share marked by chance), at the level where it stands out most;
+    and the highest lower bound of all levels (`share_at_least`), which share the error. Cutoffs are scores of members and non-members
+    together. A level at which fewer people are marked than were copied shows too small a share, hence several.
 
     members, non_members: scores, float[m] and float[n].
     """
@@ -160,17 +162,19 @@ def recognised(members: np.ndarray, non_members: np.ndarray, confidence: float) 
         return Measurement.nothing()
     m, n, tail = len(members), len(non_members), (1 - confidence) / 2 / len(LEVELS)
     ordered = np.sort(np.concatenate([members, non_members]))[::-1]
-    found: list[Measurement] = []
+    found: list[tuple[float, float, float, float, float]] = []  # (how far it stands out, value, high, baseline, error)
+    low = 0.0
     for level in LEVELS:
         cutoff = ordered[min(int(level * (m + n)), m + n - 1)]
         a, b = (int(np.count_nonzero(side > cutoff)) for side in (members, non_members))
-        high = newcombe(a, m, b, n, 1 - 2 * tail)[1]
-        low = share_at_least(a, m, b, n, tail)
-        error = float(np.sqrt(a / m * (1 - a / m) / m + b / n * (1 - b / n) / n))
-        found.append(
-            Measurement(a / m - b / n, min(low, a / m - b / n), high, baseline=b / n, error=error, people=min(m, n))
-        )
-    return max(found, key=lambda one: (one.low or 0.0, -one.error))
+        low = max(low, share_at_least(a, m, b, n, tail))
+        rest = max(1 - b / n, 1 / n)  # those who are not recognised by chance
+        value = (a / m - b / n) / rest
+        high = min(1.0, newcombe(a, m, b, n, 1 - 2 * tail)[1] / rest)
+        error = float(np.sqrt(a / m * (1 - a / m) / m + b / n * (1 - b / n) / n)) / rest
+        found.append((value - 2 * error, value, high, b / n, error))
+    _, value, high, baseline, error = max(found)
+    return Measurement(value, min(low, value), max(high, value), baseline=baseline, error=error, people=min(m, n))
 
 
 def attacks(scene: Scene) -> list[Attack]:

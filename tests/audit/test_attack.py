@@ -177,6 +177,15 @@ def test_alike_rows_of_one_person_are_no_leak(tables: Make, thresholds: dict[str
     assert _copying(dataclasses.replace(whole, **rows, **units), thresholds["copied"]) == "diagnostic"
 
 
+@pytest.mark.statistical
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_as_many_are_recognised_as_were_copied(tables: Make, share: float) -> None:
+    """Seeded; the interval at 99.9 % holds the share."""
+    scene = prepare(leak(tables(3000, 2000, 3000, 200), share), "standard", np.random.default_rng(0))
+    found = Recognised(Scores()).run(scene.synthetic, scene, np.random.default_rng(1), 0.999)
+    assert found.low <= share <= found.high and found.value == pytest.approx(share, abs=0.03)
+
+
 def test_strict_thresholds_are_not_kept(tables: Make, thresholds: dict[str, float]) -> None:
     """Thresholds that not even guessing keeps fail a table."""
     audit = run(tables(3000, 1500, 3000, 180), dict.fromkeys(thresholds, 1e-6), effort="quick")

@@ -165,7 +165,9 @@ def test_public_face_holds_no_internal_figure() -> None:
     mislabelled = evidence().model_copy(update={"visibility": "public"})  # figures left in: the report must cut them
     for html in (page("public"), report(mislabelled)):
         for name, value in SENTINELS.items():
-            shown = {str(value), words.number(value), f"{value:,}"} | ({words.smallest(value)} if name == "smallest" else set())
+            shown = {str(value), words.number(value), f"{value:,}"} | (
+                {words.smallest(value)} if name == "smallest" else set()
+            )
             assert not any(re.search(rf"(?<![\d.,]){re.escape(s)}(?![\d.,])", html) for s in shown), name
         assert words.WHY_INTERNAL in text(html)
         assert "measured, kept internal" in html and ">real<" not in html
