@@ -25,14 +25,8 @@ from privsynth.audit.scene import Scene
 from privsynth.audit.statistics import Measurement, newcombe, share_at_least
 from privsynth.evidence import Family
 
-LEVELS = (
-    0.0025,
-    0.01,
-    0.05,
-    0.2,
-    0.5,
-    0.8,
-)  # shares of all scores, of members and non-members together, that are taken as recognised
+# Shares of all scores, of members and non-members together, that are taken as recognised
+LEVELS = (0.0025, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.8)
 ASSUMES = (
     "An attacker who has the synthetic table and the records of everybody else whose data the audit has, knows the record that is "
     "looked for, and trains nothing."
@@ -152,9 +146,9 @@ class Recognised(Attack):
 
 
 def recognised(members: np.ndarray, non_members: np.ndarray, confidence: float) -> Measurement:
-    """The share c of members for which (share marked) = c + (1 - c) (share marked by chance), at the level where it stands out most;
-    and the highest lower bound of all levels (`share_at_least`), which share the error. Cutoffs are scores of members and non-members
-    together. A level at which fewer people are marked than were copied shows too small a share, hence several.
+    """The share c of members for which (share marked) = c + (1 - c) (share marked by chance), at the level where it stands out
+    most; and the highest lower bound of all levels (`share_at_least`), which share the error. Cutoffs are scores of members and
+    non-members together. A level at which fewer people are marked than were copied shows too small a share, hence several.
 
     members, non_members: scores, float[m] and float[n].
     """
