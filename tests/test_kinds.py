@@ -265,7 +265,7 @@ def test_a_whole_run_with_every_kind(tmp_path: Path) -> None:
     """Attacked, measured and reported; dates beyond those of pandas once ended it when its budget was spent."""
     people(1_500).to_csv(tmp_path / "in.csv", index=False)
     text = (HEAD.replace("ROWS", "1500") + PEOPLE).replace("seed: 1\n", "") + "audit: {effort: quick}\n"
-    kinds = ("membership_tpr_at_1pct_fpr", "singling_out", "linkability", "inference")
+    kinds = ("membership_tpr_at_1pct_fpr", "copied", "singling_out", "linkability", "inference")
     text += f"thresholds: {{{', '.join(f'{kind}: 1' for kind in kinds)}}}\n"  # by chance, a few runs in a hundred are refused
     outcome = run(Policy.from_text(text), tmp_path / "in.csv", tmp_path / "out", ledger="sqlite://")
     sample = as_text(tmp_path / "out" / "release" / "synthetic.csv")

@@ -33,7 +33,7 @@ from privsynth.audit.scene import PLANTED_SHARES, Scene, prepare
 from privsynth.audit.statistics import Measurement
 from privsynth.audit.tables import AuditTables
 from privsynth.audit.verdicts import finds, judge, power, smallest_leak
-from privsynth.evidence import Audit, Control, Finding
+from privsynth.evidence import Audit, Control, Family, Finding
 from privsynth.progress import Progress, silent
 
 ATTACKS: list[Callable[[Scene], list[Attack]]] = [
@@ -49,6 +49,9 @@ ATTACKS: list[Callable[[Scene], list[Attack]]] = [
     reconstruction.attacks,
 ]
 FAMILY_ERROR = 0.05  # shared by the intervals of a family's attacks
+STRICT: dict[Family, float] = {
+    "copying": 0.005
+}  # where a threshold is next to nothing, and all that stands out exceeds it
 USUAL_LEAK = 0.1  # share of copied people at which `power` is told
 NEARLY_NEVER = 0.5  # the power from which on twins with smaller shares are not tried
 
@@ -117,7 +120,9 @@ def attack(
     if missing:
         raise ValueError(f"no threshold for {', '.join(sorted(missing))}")
     families = Counter(each.family for each in planned)
-    trials = [Trial(each, thresholds[each.threshold_key], 1 - FAMILY_ERROR / families[each.family]) for each in planned]
+    trials = [
+        Trial(each, thresholds[each.threshold_key], 1 - _error(each.family) / families[each.family]) for each in planned
+    ]
     _run(trials, scene, rng, report_progress)
     findings = [_finding(trial) for trial in trials]
     report_progress("quasi-identifiers", 0.95)
@@ -128,11 +133,15 @@ def attack(
         controls=[control for trial in trials for control in _controls(trial)],
         identifier_risk=risks,
         verdict="fail" if any(f.verdict == "fail" for f in findings) else "pass",
-        false_alarms=len(families) * FAMILY_ERROR / 2,
+        false_alarms=sum(map(_error, families)) / 2,
         targets=scene.targets,
         not_tested=list(NOT_TESTED),
         left_out=[told for each in attacks if (told := each.needs(scene))],
     )
+
+
+def _error(family: Family) -> float:
+    return STRICT.get(family, FAMILY_ERROR)
 
 
 def _run(trials: list[Trial], scene: Scene, rng: np.random.Generator, progress: Progress) -> None:

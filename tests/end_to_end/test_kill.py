@@ -66,7 +66,7 @@ def zygote(clinic_policy: Callable[..., Path], clinic_table: Callable[..., Any],
     """
     clinic_table().to_csv(tmp_path / "people.csv", index=False)
     lifetime = ("  delta: 1.0e-6", "  delta: 1.0e-6\n  lifetime: {epsilon: 3000, delta: 0.9}")
-    kinds = ("membership_tpr_at_1pct_fpr", "singling_out", "linkability", "inference")
+    kinds = ("membership_tpr_at_1pct_fpr", "copied", "singling_out", "linkability", "inference")
     never = ("trainer:", f"thresholds: {{{', '.join(f'{kind}: 1' for kind in kinds)}}}\ntrainer:")
     zygote = Zygote(clinic_policy(lifetime, never))
     yield zygote

@@ -491,4 +491,4 @@ def public_face_with_exact_figures(patch: pytest.MonkeyPatch) -> None:
 
 
 def public_face_with_the_attacks_figures(patch: pytest.MonkeyPatch) -> None:
-    rewrite(patch, evidence.Evidence, "public", ("_by_family(self.audit.findings)", "self.audit.findings"))
+    rewrite(patch, evidence.Evidence, "public", ("_by_family(self.audit)", "self.audit.findings"))
