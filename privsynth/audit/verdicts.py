@@ -156,9 +156,12 @@ def decide(families: dict[Family, FindingVerdict], when_inconclusive: WhenInconc
         )
     if when_inconclusive == "note":
         return Decision("release", [undecided, "The policy notes this and releases (`when_inconclusive: note`)."])
+    counted = "; the internal report says how many would decide it" if "inconclusive" in families.values() else ""
     return Decision(
         "release_with_conditions",
         [undecided],
-        ["Release only to a recipient who has agreed in writing not to identify anybody and not to pass the table on; or run the "
-         "audit again with more people held out (`audit.holdout`): the internal report says how many would decide it."],
-    )  # fmt: skip
+        [
+            "Release only to a recipient who has agreed in writing not to identify anybody and not to pass the table on; or run "
+            f"the audit again with more people held out (`audit.holdout`{counted})."
+        ],
+    )

@@ -137,11 +137,9 @@ def _attack_note(finding: Finding, public: bool) -> Markup:
         if needed
         else ""
     )
-    parts = (
-        Markup("<b>{}</b> {}").format(finding.why, more) if finding.why else Markup(""),
-        finding.meaning,
-        finding.assumes,
-    )
+    level = "" if public or not finding.level else f"Interval: {words.percent(finding.level)}."
+    why = Markup("<b>{}</b> {}").format(finding.why, more) if finding.why else Markup("")
+    parts = (why, finding.meaning, finding.assumes, level)
     return Markup(" ").join(part for part in parts if part)
 
 
@@ -153,9 +151,8 @@ def _attack_cells(finding: Finding, audit: Audit, public: bool) -> list[Cell]:
         return [finding.attack, _two_lines(finding.statistic, words.KEPT_INTERNAL), threshold, verdict]
     figure: Cell = words.number(finding.value)
     if words.is_figure(finding.low) and words.is_figure(finding.high):
-        level = f" ({words.percent(finding.level)})" if words.is_figure(finding.level) else ""
-        figure = Markup("<b>{}</b> <span class='quiet'>{}{}</span>{}").format(
-            figure, words.interval(finding.low, finding.high), level, tiles.strip(finding)
+        figure = Markup("<b>{}</b> <span class='quiet'>{}</span>{}").format(
+            figure, words.interval(finding.low, finding.high), tiles.strip(finding)
         )
     baseline, power = words.number(finding.baseline), words.smallest(finding.smallest_leak)
     statistic: Cell = finding.statistic

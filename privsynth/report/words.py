@@ -35,7 +35,7 @@ OUTCOME = {  # of one attack
     "fail": "failed",
     "inconclusive": "could not tell",
     "no_power": "no power here",
-    "diagnostic": "diagnostic, not failed",
+    "diagnostic": "diagnostic",
 }
 _SUFFIX = re.compile(r"(?:[_\s.-]+|(?<=[a-z])(?=[A-Z]))(?:id|nbr|no|nr|num|number|key|code|identifier)$", re.IGNORECASE)
 _UNPRINTABLE = re.compile(
